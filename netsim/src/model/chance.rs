@@ -1,0 +1,75 @@
+//! Random draws: a probability as an integer threshold, and one generator for each purpose.
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::spec::SpecError;
+
+/// What a generator is for. Each purpose draws from a ChaCha stream of its own under the same seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    Loss = 0,
+    Corruption = 1,
+    Damage = 2,
+}
+
+/// The generator for `purpose` under `seed`.
+pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(purpose as u64);
+    rng
+}
+
+/// An event of fixed probability, drawn independently each time.
+#[derive(Debug, Clone)]
+pub(crate) struct Chance {
+    /// The event happens if a uniform 64-bit number is below this: 0 is never, 2^64 always.
+    threshold: u128,
+    rng: ChaCha8Rng,
+}
+
+impl Chance {
+    pub(crate) fn new(
+        name: &'static str,
+        p: f64,
+        seed: u64,
+        purpose: Purpose,
+    ) -> Result<Self, SpecError> {
+        Ok(Self {
+            threshold: threshold(name, p)?,
+            rng: generator(seed, purpose),
+        })
+    }
+
+    /// Changes the probability; the generator goes on where it is.
+    pub(crate) fn set(&mut self, name: &'static str, p: f64) -> Result<(), SpecError> {
+        self.threshold = threshold(name, p)?;
+        Ok(())
+    }
+
+    /// Draws once; always takes exactly one number from the generator.
+    pub(crate) fn happens(&mut self) -> bool {
+        u128::from(self.rng.next_u64()) < self.threshold
+    }
+}
+
+/// `p · 2^64`, exact for 0 and 1.
+pub(crate) fn threshold(name: &'static str, p: f64) -> Result<u128, SpecError> {
+    if !(0.0..=1.0).contains(&p) {
+        return Err(SpecError::Probability { name, value: p });
+    }
+    // Scaling by a power of two is exact, and the product lies between 0 and 2^64.
+    Ok((p * 2f64.powi(64)) as u128)
+}
+
+/// Flips bits in one to three bytes of `bytes`, so that at least one byte differs. Does nothing to an empty slice.
+pub(crate) fn damage(bytes: &mut [u8], rng: &mut ChaCha8Rng) {
+    let draw = rng.next_u64();
+    let start = (draw >> 32) as usize % bytes.len().max(1);
+    let run = 1 + (draw & 0xff) as usize % 3;
+    // Every mask has its lowest bit set and is therefore never zero.
+    let mask = ((draw >> 8) as u8) | 1;
+    for byte in bytes.iter_mut().skip(start).take(run) {
+        *byte ^= mask;
+    }
+}

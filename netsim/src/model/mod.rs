@@ -1,0 +1,32 @@
+//! What a link does to packets and bytes, without a clock and without IO.
+//!
+//! Time is an argument, in [`Nanos`] since an origin that the caller chooses; it must not run backwards (an earlier time
+//! than the last one given is taken as that last one). Randomness comes from ChaCha8 seeded with a number, with a stream
+//! of its own for each purpose, so that, for instance, turning corruption on does not change which packets are lost.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ostrakon_netsim::model::{Fate, Link, LinkSpec};
+//!
+//! // 1 Mbit/s, 20 ms: 1222 bytes and 28 of headers take 10 ms on the line, so 30 ms in all.
+//! let spec = LinkSpec::new().rate_bps(1_000_000).delay(Duration::from_millis(20));
+//! let mut link = Link::new(&spec, 7)?;
+//! assert_eq!(link.offer(0, 1222), Fate::Deliver { at: 30_000_000 });
+//! assert_eq!(link.stats(30_000_000).delivered, 1);
+//! # Ok::<(), ostrakon_netsim::model::SpecError>(())
+//! ```
+
+mod chance;
+mod link;
+mod pacer;
+mod serial;
+mod spec;
+mod stats;
+
+pub use link::{Fate, Link};
+pub use serial::{SerialLine, SerialSpec, SerialStats};
+pub use spec::{LinkSpec, SpecError};
+pub use stats::LinkStats;
+
+/// Nanoseconds since an origin that the caller chooses.
+pub type Nanos = u64;

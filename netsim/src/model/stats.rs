@@ -1,0 +1,54 @@
+//! What became of the packets offered to a link.
+
+/// Counts of one direction of a link. Every packet offered is in exactly one of `delivered`, `lost`, `queue_full`,
+/// `too_big`, `cut`, or still in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LinkStats {
+    /// Packets offered, whatever became of them.
+    pub offered: u64,
+    /// Their bytes, without overhead.
+    pub offered_bytes: u64,
+    /// Packets that have arrived, damaged ones included.
+    pub delivered: u64,
+    /// Their bytes, without overhead.
+    pub delivered_bytes: u64,
+    /// Packets lost by chance. Counted when offered.
+    pub lost: u64,
+    /// Packets dropped because the queue was full: the sender's doing, not the line's.
+    pub queue_full: u64,
+    /// Packets dropped because they were above the MTU.
+    pub too_big: u64,
+    /// Packets dropped because the link was cut, when offered or on their way.
+    pub cut: u64,
+    /// Packets damaged on their way; they count as delivered (or cut) as well.
+    pub corrupted: u64,
+}
+
+impl LinkStats {
+    /// Packets that wait or are on their way.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        let done = self.delivered + self.lost + self.queue_full + self.too_big + self.cut;
+        self.offered.saturating_sub(done)
+    }
+}
+
+impl std::fmt::Display for LinkStats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "offered {} ({} B), delivered {} ({} B), lost {}, queue full {}, too big {}, cut {}, corrupted {}, in flight {}",
+            self.offered,
+            self.offered_bytes,
+            self.delivered,
+            self.delivered_bytes,
+            self.lost,
+            self.queue_full,
+            self.too_big,
+            self.cut,
+            self.corrupted,
+            self.in_flight()
+        )
+    }
+}

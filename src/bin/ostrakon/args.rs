@@ -1,0 +1,312 @@
+//! What can be asked on the command line.
+
+use crate::values::{parse_duration_ms, parse_loss, parse_rate, parse_seconds, parse_size};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use ostrakon::node::api::OneWay;
+use std::path::PathBuf;
+
+/// Stands at the end of every help page.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done (also when the reader of our output went away)
+  1    something else failed
+  2    the order makes no sense
+  3    nothing of that name
+  4    the home is missing, of another version, or in use
+  5    the disk is full or failed
+  6    a bound was reached
+  7    input that is damaged or forged
+  8    the node does not answer
+  130  ended by Ctrl-C
+
+Environment:
+  OSTRAKON_HOME  the home, unless --home names one
+  OSTRAKON_LOG   what to log to standard error, such as info or ostrakon=debug";
+
+/// Delivers a message in sealed fragments over several bad links at once.
+#[derive(Debug, Parser)]
+#[command(name = "ostrakon", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// Where keys, messages and links are kept [default: $OSTRAKON_HOME, else
+    /// $XDG_DATA_HOME/ostrakon, else ~/.local/share/ostrakon].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON for programs; errors too.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log what happens to standard error.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make your keys and an empty home.
+    Init {
+        /// What others see as your name.
+        #[arg(long)]
+        name: String,
+    },
+    /// Show your contact card, to be given to others.
+    Card {
+        /// As a QR code for the camera of another device.
+        #[arg(long)]
+        qr: bool,
+        /// Write it into a file instead.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// People you know.
+    #[command(subcommand)]
+    Person(PersonCommand),
+    /// Links: the ways by which messages travel.
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Run the node: it sends and receives until it is stopped.
+    Node {
+        /// Where others reach this node by QUIC, ADDRESS:PORT, or none [default: port 7411 of all addresses].
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<ListenArg>,
+    },
+    /// Queue a message to somebody.
+    Send(SendArgs),
+    /// List the messages that came.
+    Inbox,
+    /// Show the text of a message.
+    Read {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Write the parts of a message into a folder.
+    Save {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Show what is under way.
+    Status {
+        /// Show it again every second until Ctrl-C.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Give up a message of yours.
+    Cancel {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Run a relay: it keeps frames for others and reads none of them.
+    ///
+    /// It has a home of its own: --home, else $OSTRAKON_HOME, else $XDG_DATA_HOME/ostrakon-relay, else
+    /// ~/.local/share/ostrakon-relay.
+    Relay {
+        /// Where it listens, ADDRESS:PORT.
+        #[arg(long, value_name = "ADDR", default_value = "[::]:7412")]
+        listen: std::net::SocketAddr,
+        /// The most it keeps for all mailboxes together, such as 500MB or 1GiB.
+        #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+        max_bytes: u64,
+    },
+    /// Carry messages by hand, on a stick or a disk.
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+    /// See it work: three links, a cut and a crash, in this machine alone.
+    Demo(DemoArgs),
+    /// Print the completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man {
+        /// Write the pages of all commands into a folder instead.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Of people.
+#[derive(Debug, Subcommand)]
+pub enum PersonCommand {
+    /// Take in a contact card.
+    Add {
+        /// A file with the card, or - for standard input.
+        card: PathBuf,
+    },
+    /// List everybody you know.
+    List,
+    /// Show one person and the safety number to compare aloud.
+    Show {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
+    },
+}
+
+/// Of links.
+#[derive(Debug, Subcommand)]
+pub enum LinkCommand {
+    /// Add a link.
+    Add(LinkArgs),
+    /// List the links.
+    List,
+    /// Forget a link.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A link to add.
+#[derive(Debug, Args)]
+pub struct LinkArgs {
+    /// What you call it: letters, digits, - and _.
+    pub name: String,
+    /// quic://HOST:PORT, relay://HOST:PORT?key=KEY, serial:/dev/DEVICE?baud=N or spool:/FOLDER.
+    pub uri: String,
+    /// Whom it reaches; needed for quic if you know more than one person.
+    #[arg(long)]
+    pub person: Option<String>,
+    /// What it carries, such as 9600, 64kbit or 2mbit (bits per second).
+    #[arg(long, value_parser = parse_rate)]
+    pub rate: Option<u64>,
+    /// Its round-trip time, such as 600ms or 2s.
+    #[arg(long, value_parser = parse_duration_ms)]
+    pub rtt: Option<u64>,
+    /// Its largest frame in bytes, where the medium asks for one.
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<usize>,
+    /// What a megabyte costs, in a unit of your own.
+    #[arg(long, default_value_t = 0)]
+    pub cost: u32,
+    /// Nothing comes back by it, or nothing leaves by it.
+    #[arg(long, value_name = "DIRECTION")]
+    pub oneway: Option<Direction>,
+    /// The loss to expect in percent, for links from which nothing comes back.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_loss)]
+    pub loss: Option<u8>,
+}
+
+/// The direction of a one-way link.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Direction {
+    /// It only sends.
+    Send,
+    /// It only receives.
+    Receive,
+}
+
+impl From<Direction> for OneWay {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Send => Self::Send,
+            Direction::Receive => Self::Receive,
+        }
+    }
+}
+
+/// A message to send.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("content").required(true).multiple(true))]
+pub struct SendArgs {
+    /// To whom: the name, the person URI, or the beginning of its key.
+    pub person: String,
+    /// A text, or - to read it from standard input. It leaves before everything else.
+    #[arg(long, group = "content")]
+    pub text: Option<String>,
+    /// A file; may be given several times.
+    #[arg(long, value_name = "PATH", group = "content")]
+    pub file: Vec<PathBuf>,
+    /// How urgent all of it is.
+    #[arg(long)]
+    pub priority: Option<PriorityArg>,
+    /// How long it is worth carrying, such as 12h or 7d.
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    pub lifetime: Option<u64>,
+    /// Only by this link; may be given several times.
+    #[arg(long, value_name = "LINK")]
+    pub via: Vec<String>,
+    /// Only by links that cost at most this much a megabyte.
+    #[arg(long, value_name = "N")]
+    pub max_cost: Option<u32>,
+    /// Show the progress and wait for the receipt.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// How urgent a message is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PriorityArg {
+    /// Before everything else, on several links at once.
+    Urgent,
+    /// Before ordinary messages.
+    High,
+    /// As usual.
+    Normal,
+    /// When nothing else waits.
+    Bulk,
+}
+
+impl PriorityArg {
+    /// As the node calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// Of spools.
+#[derive(Debug, Subcommand)]
+pub enum SpoolCommand {
+    /// Write all that waits for others into a folder.
+    Export {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// Take in what a folder brought.
+    Import {
+        /// The folder.
+        dir: PathBuf,
+    },
+}
+
+/// The demo.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// A file of 3 to 30 MB to send [default: a sample of 6 MB].
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Keep the folder with both homes and all logs.
+    #[arg(long)]
+    pub keep: bool,
+    /// Damage every packet with this probability, so that the demo has to fail.
+    #[arg(long, value_name = "P", hide = true, default_value_t = 0.0)]
+    pub corrupt: f64,
+    /// Give up after so many seconds.
+    #[arg(long, value_name = "SECONDS", hide = true, default_value_t = 80)]
+    pub give_up: u64,
+}
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenArg(pub Option<std::net::SocketAddr>);
+
+impl std::str::FromStr for ListenArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self(None));
+        }
+        let wrong = |_| "give ADDRESS:PORT such as 0.0.0.0:7000 or [::]:7000, or none".to_owned();
+        text.parse().map(|addr| Self(Some(addr))).map_err(wrong)
+    }
+}

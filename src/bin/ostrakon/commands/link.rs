@@ -1,0 +1,84 @@
+//! `link`: the ways by which messages travel.
+
+use crate::args::{LinkArgs, LinkCommand};
+use crate::ask::{ask, unexpected};
+use crate::failure::Outcome;
+use crate::out::Out;
+use crate::plain::{Lean, one_line, rate, table};
+use ostrakon::node::api::{LinkConfig, OneWay, Request, Response};
+use std::path::Path;
+
+/// Does it.
+///
+/// # Errors
+/// An address that cannot be used, an unknown link or person, no home.
+pub async fn run(out: Out, home: &Path, command: LinkCommand) -> Outcome {
+    match command {
+        LinkCommand::Add(args) => {
+            let name = args.name.clone();
+            let answer = ask(home, Request::LinkAdd(config(args))).await?;
+            out.show(&answer, || format!("Link {name} is there."))
+        }
+        LinkCommand::List => {
+            let answer = ask(home, Request::LinkList).await?;
+            let Response::Links { links } = &answer else {
+                return Err(unexpected());
+            };
+            out.show(&answer, || list(links))
+        }
+        LinkCommand::Rm { name } => {
+            let answer = ask(home, Request::LinkRemove { name: name.clone() }).await?;
+            out.show(&answer, || format!("Link {name} is forgotten."))
+        }
+    }
+}
+
+fn config(args: LinkArgs) -> LinkConfig {
+    LinkConfig {
+        name: args.name,
+        uri: args.uri,
+        person: args.person,
+        rate_bps: args.rate,
+        rtt_ms: args.rtt,
+        mtu: args.mtu,
+        cost: args.cost,
+        oneway: args.oneway.map(OneWay::from),
+        loss_percent: args.loss,
+    }
+}
+
+fn list(links: &[LinkConfig]) -> String {
+    if links.is_empty() {
+        return "There is no link yet. Add one with: ostrakon link add NAME URI\n".into();
+    }
+    let heading = [
+        "NAME",
+        "RATE",
+        "ROUND TRIP",
+        "COST/MB",
+        "DIRECTION",
+        "PERSON",
+        "ADDRESS",
+    ];
+    let mut rows = vec![heading.map(String::from).to_vec()];
+    let dash = || "-".to_owned();
+    rows.extend(links.iter().map(|link| {
+        vec![
+            one_line(&link.name),
+            link.rate_bps.map_or_else(dash, rate),
+            link.rtt_ms.map_or_else(dash, |ms| format!("{ms} ms")),
+            link.cost.to_string(),
+            match link.oneway {
+                None => "both".into(),
+                Some(OneWay::Send) => "sends only".into(),
+                Some(OneWay::Receive) => "receives only".into(),
+            },
+            link.person
+                .as_deref()
+                .map_or_else(|| "anyone".into(), one_line),
+            one_line(&link.uri),
+        ]
+    }));
+    use Lean::{Left, Right};
+    table(0, &[Left, Right, Right, Right, Left], &rows)
+}

@@ -1,0 +1,13 @@
+//! What each command does.
+
+pub mod card;
+pub mod inbox;
+pub mod init;
+pub mod link;
+pub mod node;
+pub mod pages;
+pub mod person;
+pub mod relay;
+pub mod send;
+pub mod spool;
+pub mod status;

@@ -1,0 +1,137 @@
+//! `node`: sends and receives until it is stopped.
+
+use crate::args::ListenArg;
+use crate::ask::unexpected;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::out::Out;
+use crate::plain::one_line;
+use ostrakon::node::api::{Request, Response, StatusReport};
+use ostrakon::node::{Home, Listen, Node, Options};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often links are looked at for changes.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// Runs it until SIGINT or SIGTERM, then has everything written down.
+///
+/// # Errors
+/// If the home is missing or in use, or the address is taken.
+pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>) -> Outcome {
+    let listen = match listen {
+        None => Listen::Default,
+        Some(ListenArg(None)) => Listen::Off,
+        Some(ListenArg(Some(address))) => Listen::At(address),
+    };
+    let stop = Stop::listen()?;
+    let options = Options {
+        listen,
+        ..Options::default()
+    };
+    let node = Node::start(Home::open(home)?, options).await?;
+    let ended = tokio::select! {
+        ended = tell(out, &node) => ended,
+        () = stop.asked() => event(out, json!({"event": "stopping"}), "stopping"),
+    };
+    node.stop().await;
+    ended
+}
+
+/// Prints where it listens, and then every change of a link.
+async fn tell(out: Out, node: &Node) -> Outcome {
+    let pid = std::process::id();
+    let addr = node.listening();
+    let words = match addr {
+        Some(addr) => format!("the node is running (process {pid}) and listens on {addr}"),
+        None => format!("the node is running (process {pid}) and listens nowhere"),
+    };
+    let addr = addr.map_or_else(|| "none".into(), |addr| addr.to_string());
+    event(
+        out,
+        json!({"event": "listening", "addr": addr, "pid": pid}),
+        &words,
+    )?;
+    let mut known = BTreeMap::new();
+    loop {
+        let report = match node.ask(Request::Status).await {
+            Response::Status(report) => report,
+            Response::Error { kind, text } => {
+                return Err(Failure {
+                    kind: Kind::Api(kind),
+                    text,
+                });
+            }
+            _ => return Err(unexpected()),
+        };
+        changes(out, &mut known, &report)?;
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// What is known of a link: whether it is up, and if not why.
+type Known = BTreeMap<String, (bool, Option<String>)>;
+
+fn changes(out: Out, known: &mut Known, report: &StatusReport) -> Outcome {
+    let mut now = Known::new();
+    for link in &report.links {
+        let state = (link.up, link.down_reason.clone().filter(|_| !link.up));
+        if known.get(&link.name) != Some(&state) {
+            let (word, why) = match &state {
+                (true, _) => ("up", String::new()),
+                (false, None) => ("down", String::new()),
+                (false, Some(why)) => ("down", format!(" ({})", one_line(why))),
+            };
+            let object = json!({
+                "event": "link", "name": link.name, "kind": link.kind, "up": link.up, "reason": state.1,
+            });
+            event(
+                out,
+                object,
+                &format!("link {} is {word}{why}", one_line(&link.name)),
+            )?;
+        }
+        now.insert(link.name.clone(), state);
+    }
+    *known = now;
+    Ok(())
+}
+
+/// Prints one event on a line.
+pub fn event(out: Out, object: Value, words: &str) -> Outcome {
+    out.show(&object, || words.to_owned())
+}
+
+/// The signals that ask a program to end.
+#[derive(Debug)]
+pub struct Stop([tokio::signal::unix::Signal; 2]);
+
+impl Stop {
+    /// Takes them from now on.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn listen() -> Outcome<Self> {
+        let take = |kind| {
+            signal(kind).map_err(|error| {
+                let what = format!("cannot listen for signals: {error}");
+                Failure::new(Kind::Other, what, "close other programs and try again")
+            })
+        };
+        Ok(Self([
+            take(SignalKind::interrupt())?,
+            take(SignalKind::terminate())?,
+        ]))
+    }
+
+    /// Waits for one.
+    pub async fn asked(self) {
+        let [mut interrupt, mut terminate] = self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `relay`: keeps frames for others.
+
+use super::node::{Stop, event};
+use crate::failure::Outcome;
+use crate::out::Out;
+use crate::plain::bytes;
+use ostrakon::node::relay::{Counters, Limits, Relay};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often it tells what it holds.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Runs it until SIGINT or SIGTERM.
+///
+/// # Errors
+/// If its folder is in use or damaged, or the address is taken.
+pub async fn run(out: Out, dir: &Path, listen: SocketAddr, max_bytes: u64) -> Outcome {
+    let stop = Stop::listen()?;
+    let mut limits = Limits::default();
+    limits.mailbox.max_bytes = max_bytes;
+    limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);
+    let relay = Relay::open(dir, listen, limits).await?;
+    let addr = relay.address();
+    // Nobody can dial a wildcard address.
+    let host = addr.ip().is_unspecified().then_some("HOST");
+    let uri = relay.uri(host);
+    let key = uri.rsplit("key=").next().unwrap_or_default();
+    let note = host.map_or(
+        "",
+        |_| "\n(HOST stands for the name or address by which others reach this machine)",
+    );
+    let words = format!(
+        "the relay listens on {addr}; others add it with:\n  ostrakon link add relay '{uri}'{note}"
+    );
+    event(
+        out,
+        json!({"event": "listening", "addr": addr, "uri": uri, "key": key}),
+        &words,
+    )?;
+    let mut told = Counters::default();
+    let mut trouble = Ok(());
+    let report = |counters: Counters| {
+        if counters != told && trouble.is_ok() {
+            trouble = tell(out, &counters);
+            told = counters;
+        }
+    };
+    relay.run(stop.asked(), Some(EVERY), report).await?;
+    trouble
+}
+
+fn tell(out: Out, counters: &Counters) -> Outcome {
+    let words = format!(
+        "holds {} frames ({}); {} were stored, {} handed over, {} refused",
+        counters.held_frames,
+        bytes(counters.held_bytes),
+        counters.stored,
+        counters.handed_over,
+        counters.refused
+    );
+    let mut object = json!(counters);
+    object["event"] = "counters".into();
+    event(out, object, &words)
+}

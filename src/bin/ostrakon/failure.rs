@@ -1,0 +1,106 @@
+//! How a command ends when it could not do what was asked.
+
+use ostrakon::node::api::ErrorKind;
+use ostrakon::node::{HomeError, NodeError};
+use std::io;
+use std::process::ExitCode;
+
+/// Why, for people and for programs.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its class, which has an exit code.
+    pub kind: Kind,
+    /// One or two lines; the last one says what to do next.
+    pub text: String,
+}
+
+/// Classes of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What the node knows too.
+    Api(ErrorKind),
+    /// Anything else.
+    Other,
+    /// Ctrl-C.
+    Interrupted,
+    /// The demo did not show what it claims; its figures stand on standard output.
+    Unproven,
+    /// Whoever read our output went away: not worth a word.
+    BrokenPipe,
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self {
+            kind: Kind::Api(error.kind()),
+            text: error.to_string(),
+        }
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        NodeError::from(error).into()
+    }
+}
+
+/// The result of a command.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+impl Failure {
+    /// `what` happened, and what to do `next`.
+    pub fn new(kind: Kind, what: impl std::fmt::Display, next: impl std::fmt::Display) -> Self {
+        Self {
+            kind,
+            text: format!("{what}\n{next}"),
+        }
+    }
+
+    /// As [`Failure::new`], of a class that the node has too.
+    pub fn api(
+        kind: ErrorKind,
+        what: impl std::fmt::Display,
+        next: impl std::fmt::Display,
+    ) -> Self {
+        Self::new(Kind::Api(kind), what, next)
+    }
+
+    /// Standard output does not take what we write.
+    pub fn output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self {
+                kind: Kind::BrokenPipe,
+                text: String::new(),
+            };
+        }
+        let what = format!("cannot write to standard output: {error}");
+        Self::new(Kind::Other, what, "check where the output goes")
+    }
+
+    /// The exit code, as the help page lists it.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self.kind {
+            Kind::BrokenPipe => 0,
+            Kind::Other | Kind::Unproven => 1,
+            Kind::Api(ErrorKind::Usage) => 2,
+            Kind::Api(ErrorKind::NotFound) => 3,
+            Kind::Api(ErrorKind::Home) => 4,
+            Kind::Api(ErrorKind::Store) => 5,
+            Kind::Api(ErrorKind::Limit) => 6,
+            Kind::Api(ErrorKind::BadInput) => 7,
+            Kind::Api(ErrorKind::Node) => 8,
+            Kind::Interrupted => 130,
+        })
+    }
+
+    /// The object that stands on standard output with `--json`, unless an answer stands there already.
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        let kind = match self.kind {
+            Kind::Api(kind) => serde_json::json!(kind),
+            Kind::Interrupted => "interrupted".into(),
+            Kind::Other => "other".into(),
+            Kind::Unproven | Kind::BrokenPipe => return None,
+        };
+        Some(serde_json::json!({"error": {"kind": kind, "text": self.text}}))
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line of ostrakon.
+
+mod args;
+mod ask;
+mod commands;
+mod demo;
+mod failure;
+mod out;
+mod plain;
+mod progress;
+mod values;
+
+use args::{Cli, Command};
+use clap::Parser;
+use clap::error::ErrorKind as ClapError;
+use commands::{card, inbox, init, link, node, pages, person, relay, send, spool, status};
+use failure::{Failure, Kind, Outcome};
+use out::Out;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let out = Out { json: cli.json };
+    log_to_stderr(cli.verbose);
+    let ended = runtime().and_then(|runtime| {
+        let ended = runtime.block_on(run(out, cli));
+        // Reads of standard input may hang on a terminal; nothing waits for them.
+        runtime.shutdown_background();
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(out, &failure),
+    }
+}
+
+fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    built.map_err(|error| {
+        let what = format!("the system gives us no threads: {error}");
+        Failure::new(Kind::Other, what, "close other programs and try again")
+    })
+}
+
+async fn run(out: Out, cli: Cli) -> Outcome {
+    // These need no home.
+    let command = match cli.command {
+        Command::Demo(args) => return demo::run(out, args).await,
+        Command::Completions { shell } => return pages::completions(out, shell),
+        Command::Man { out: dir } => return pages::man(out, dir.as_deref()),
+        command => command,
+    };
+    if let Command::Relay { listen, max_bytes } = command {
+        let dir = ask::home(cli.home, "ostrakon-relay")?;
+        return relay::run(out, &dir, listen, max_bytes).await;
+    }
+    let home = ask::home(cli.home, "ostrakon")?;
+    match command {
+        // These end in order on Ctrl-C by themselves.
+        Command::Node { listen } => node::run(out, &home, listen).await,
+        Command::Send(args) => send::run(out, &home, args).await,
+        command => tokio::select! {
+            ended = short(out, &home, command) => ended,
+            _ = tokio::signal::ctrl_c() => Err(Failure {
+                kind: Kind::Interrupted,
+                text: "stopped".into(),
+            }),
+        },
+    }
+}
+
+/// Commands that ask and show.
+async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
+    match command {
+        Command::Init { name } => init::run(out, home, &name),
+        Command::Card { qr, out: file } => card::run(out, home, qr, file.as_deref()).await,
+        Command::Person(command) => person::run(out, home, command).await,
+        Command::Link(command) => link::run(out, home, command).await,
+        Command::Inbox => inbox::list(out, home).await,
+        Command::Read { id } => inbox::read(out, home, id).await,
+        Command::Save { id, dir } => inbox::save(out, home, id, &dir).await,
+        Command::Cancel { id } => inbox::cancel(out, home, id).await,
+        Command::Status { watch } => status::run(out, home, watch).await,
+        Command::Spool(command) => spool::run(out, home, command).await,
+        Command::Node { .. }
+        | Command::Relay { .. }
+        | Command::Send(_)
+        | Command::Demo(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
+    }
+}
+
+/// Says what failed, and gives the exit code.
+fn report(out: Out, failure: &Failure) -> ExitCode {
+    if failure.kind != Kind::BrokenPipe {
+        eprintln!("ostrakon: {}", failure.text);
+    }
+    if let Some(object) = failure.to_json().filter(|_| out.json)
+        && let Err(failure) = out.object(&object)
+    {
+        return failure.exit_code();
+    }
+    failure.exit_code()
+}
+
+/// The command line itself was wrong, or help was asked for.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ClapError::DisplayHelp | ClapError::DisplayVersion
+    ) {
+        return match error.print() {
+            Err(error) => report(Out { json: false }, &Failure::output(&error)),
+            Ok(()) => ExitCode::SUCCESS,
+        };
+    }
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    if !json {
+        // If not even this can be shown, the exit code has to do.
+        let _shown = error.print();
+        return ExitCode::from(2);
+    }
+    let kind = Kind::Api(ostrakon::node::api::ErrorKind::Usage);
+    let text = error.render().to_string().trim_end().to_owned();
+    report(Out { json }, &Failure { kind, text })
+}
+
+/// Logs go to standard error: what OSTRAKON_LOG asks for, with --verbose at least what happens.
+fn log_to_stderr(verbose: bool) {
+    let usual = if verbose { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("OSTRAKON_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}

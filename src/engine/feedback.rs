@@ -1,0 +1,175 @@
+//! A report came: what is there, what was lost, and how the links have done.
+
+use super::io::{Event, LinkId, Time};
+use super::link::{Mode, Sent};
+use super::outgoing::Outgoing;
+use super::{Engine, MessageId, PersonId};
+use crate::wire::report::{Header, Held, Part, Report};
+use std::time::Duration;
+
+/// What a report has shown of one link.
+#[derive(Default)]
+struct Tally {
+    delivered: u64,
+    lost: u64,
+    newest: Option<Time>,
+    /// Fragments that arrived, and their ages together.
+    arrived: u32,
+    age: Duration,
+}
+
+/// What became of a fragment under way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    There,
+    Lost,
+    Open,
+}
+
+impl Engine {
+    pub(super) fn on_report(&mut self, from: PersonId, content: &[u8]) {
+        let Ok(header) = Header::peek(content) else { return self.count("malformed report") };
+        if let Some(record) = self.sessions.confirm(from, None) {
+            self.writer.durable(record);
+            self.want_sync(Duration::from_secs(1));
+        }
+        let mut low = [0; 32];
+        low[..16].copy_from_slice(&header.message);
+        let found = self.outbox_ids.range(MessageId(low)..).next();
+        let Some((&id, &seq)) = found.filter(|(id, _)| id.0[..16] == header.message) else {
+            return;
+        };
+        let Some(message) = self.outbox.get_mut(&seq).filter(|m| m.to == from) else {
+            return self.count("report of somebody else");
+        };
+        let full = |part: u8| message.parts.get(&part).map(|p| p.pool.geometry().coding.full_mask());
+        let Ok(report) = Report::decode(content, full) else { return self.count("malformed report") };
+        self.work += 1;
+        if header.complete {
+            return self.dismiss(seq, Event::Confirmed { message: id, part: 0 });
+        }
+        if header.unwanted {
+            return self.dismiss(seq, Event::Expired { message: id });
+        }
+        message.heard = Some(self.now);
+        message.hold_until = None;
+        message.manifest_there |= header.manifest;
+        let completed = message.merge(&report);
+        for part in completed {
+            self.schedule.retain(|&(_, s, p)| s != seq || p != part);
+            self.event(Event::Confirmed { message: id, part });
+        }
+        self.tally(seq, &report);
+    }
+
+    /// Settles what is under way: there, lost, or still open.
+    fn tally(&mut self, seq: u64, report: &Report) {
+        let Some(message) = self.outbox.get_mut(&seq) else { return };
+        let delay = Duration::from_millis(u64::from(report.header.delay_ms));
+        let now = self.now;
+        for link in self.links.values_mut() {
+            let patience = link.rate.patience() + delay;
+            let mut tally = Tally::default();
+            link.sent.retain(|sent| {
+                if sent.message != message.id {
+                    return true;
+                }
+                let fate = message.fate(sent, report, sent.at.after(patience) <= now);
+                match fate {
+                    Fate::Open => return true,
+                    Fate::There => {
+                        tally.delivered += u64::from(sent.bytes);
+                        tally.newest = tally.newest.max(Some(sent.at));
+                        tally.arrived += 1;
+                        tally.age += now.since(sent.at);
+                    }
+                    Fate::Lost => tally.lost += u64::from(sent.bytes),
+                }
+                message.settle(sent);
+                false
+            });
+            let newest = tally.newest.map(|at| now.since(at).saturating_sub(delay));
+            let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
+            link.rate.on_feedback(now, tally.delivered, tally.lost, ages);
+            let answers = link.profile.as_ref().is_some_and(|p| !p.courier);
+            if tally.delivered > 0 && answers {
+                link.mode = Mode::Attached;
+            }
+        }
+    }
+
+    /// Fragments on which nobody has reported for long count no longer as under way.
+    pub(super) fn look_for_losses(&mut self) {
+        if self.loss_at.is_some_and(|at| at > self.now) {
+            return;
+        }
+        let now = self.now;
+        let mut any = false;
+        for link in self.links.values_mut() {
+            let limit = link.patience() * 2 + Duration::from_secs(1);
+            while let Some(sent) = link.sent.front().filter(|s| now.since(s.at) > limit).copied() {
+                link.sent.pop_front();
+                link.rate.forget(sent.bytes as usize);
+                if let Some(message) = self.outbox_ids.get(&sent.message).and_then(|seq| self.outbox.get_mut(seq)) {
+                    message.settle(&sent);
+                    self.work += 1;
+                }
+            }
+            any |= !link.sent.is_empty();
+        }
+        self.loss_at = any.then(|| now.after(super::LOSS_TICK));
+    }
+
+    /// The chance, of [`super::pool::FULL`], that a fragment sent by this link now will arrive.
+    pub(super) fn weight(&self, id: LinkId) -> u32 {
+        let loss = self.links.get(&id).map_or(0, super::link::Link::loss_ppm);
+        (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000) as u32
+    }
+}
+
+impl Outgoing {
+    /// Takes over what a report says. Gives the parts that are complete now and were not before.
+    fn merge(&mut self, report: &Report) -> Vec<u8> {
+        let mut completed = Vec::new();
+        for (number, held) in &report.parts {
+            let Some(part) = self.parts.get_mut(number) else { continue };
+            match held {
+                Part::Complete if !part.complete => {
+                    part.complete = true;
+                    completed.push(*number);
+                }
+                Part::Complete => {}
+                Part::Blocks { solved, listed } => {
+                    (0..(*solved).min(part.pool.geometry().blocks())).for_each(|b| part.pool.solve(b as u16));
+                    for block in listed {
+                        match &block.held {
+                            Held::Solved => part.pool.solve(block.block),
+                            Held::Some(masks) => part.pool.hold(block.block, masks),
+                        }
+                    }
+                }
+            }
+        }
+        completed
+    }
+
+    fn fate(&self, sent: &Sent, report: &Report, late: bool) -> Fate {
+        let Some(part) = self.parts.get(&sent.part) else { return Fate::There };
+        if part.complete || part.pool.has(&sent.run) {
+            return Fate::There;
+        }
+        let told = !report.header.partial
+            || report.parts.iter().any(|(number, held)| {
+                let Part::Blocks { listed, .. } = held else { return false };
+                *number == sent.part && listed.iter().any(|b| b.block == sent.run.block)
+            });
+        if late && told { Fate::Lost } else { Fate::Open }
+    }
+
+    /// A fragment is no longer under way.
+    pub(super) fn settle(&mut self, sent: &Sent) {
+        if let Some(part) = self.parts.get_mut(&sent.part) {
+            part.pool.settle(&sent.run, sent.weight);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! How a part is cut: part → source blocks → symbols → slices.
+//!
+//! A symbol is as large as a fat link likes and consists of up to eight slices that fit the thinnest. The codes
+//! work byte by byte, so slice *j* of all symbols of a block is a code word of its own: whole symbols and single
+//! slices count towards the same block.
+//!
+//! Blocks are cut by the algorithm of RFC 5052, section 9.1.
+
+use crate::engine::coding::Scheme;
+use crate::wire::read::Malformed;
+
+/// Bytes of a slice in large parts. With the 30 bytes of a wide fragment it fills a frame of 222 bytes, and it is
+/// a multiple of the 64 bytes that the large-block code works in.
+pub const SLICE: u16 = 192;
+/// Slices of a symbol in large parts: 1344 bytes, which one QUIC datagram carries on a path MTU of 1500.
+pub const SLICES: u8 = 7;
+/// Source symbols of a block in large parts: 1.4 MB a block.
+pub const BLOCK: u16 = 1024;
+/// Largest number of source symbols for which the small-block code is used.
+pub const SMALL_BLOCK: u64 = 64;
+/// Symbols of a block, source and repair: 13 bits.
+pub const SYMBOLS_MAX: u32 = 1 << 13;
+/// Bound on the bytes of a block, so that a claim cannot make us allocate much.
+pub const BLOCK_BYTES_MAX: u64 = 16 << 20;
+
+/// The coding parameters of a part, as its manifest states them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coding {
+    /// The code.
+    pub scheme: Scheme,
+    /// Bytes of a slice.
+    pub slice_len: u16,
+    /// Slices of a symbol, 1 to 8.
+    pub slices: u8,
+    /// Most source symbols of a block.
+    pub block_symbols: u16,
+    /// Repair symbols of each block.
+    pub repair: u16,
+}
+
+impl Coding {
+    /// The parameters that we choose for a part of `len` bytes.
+    pub fn choose(len: u64) -> Self {
+        let full = u64::from(SLICE) * u64::from(SLICES);
+        let symbols = len.div_ceil(full).max(1);
+        if symbols > SMALL_BLOCK {
+            return Self { scheme: Scheme::LargeBlock, slice_len: SLICE, slices: SLICES, block_symbols: BLOCK, repair: BLOCK };
+        }
+        let slices = len.div_ceil(u64::from(SLICE) * symbols).clamp(1, u64::from(SLICES));
+        let slice_len = len.div_ceil(symbols * slices).clamp(1, u64::from(SLICE));
+        let scheme = if symbols == 1 { Scheme::Repeat } else { Scheme::SmallBlock };
+        let repair = if symbols == 1 { 0 } else { (symbols + 4).min(128) };
+        Self {
+            scheme,
+            slice_len: slice_len as u16,
+            slices: slices as u8,
+            block_symbols: symbols as u16,
+            repair: repair as u16,
+        }
+    }
+
+    /// Bytes of a symbol.
+    pub fn symbol_len(&self) -> usize {
+        usize::from(self.slice_len) * usize::from(self.slices)
+    }
+
+    /// All slices of a symbol as a bit mask.
+    pub fn full_mask(&self) -> u8 {
+        (0xffu16 >> (8 - u16::from(self.slices))) as u8
+    }
+}
+
+/// How one part is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Its parameters.
+    pub coding: Coding,
+    /// Its length in bytes.
+    pub len: u64,
+    blocks: u32,
+    large: u16,
+    large_blocks: u32,
+    small: u16,
+}
+
+impl Geometry {
+    /// Checks parameters and cuts.
+    ///
+    /// # Errors
+    /// [`Malformed::Value`] if a parameter is out of range or they do not fit together.
+    pub fn new(coding: Coding, len: u64) -> Result<Self, Malformed> {
+        let symbol = coding.symbol_len() as u64;
+        let k = u64::from(coding.block_symbols);
+        if len == 0 || coding.slices == 0 || coding.slices > 8 || symbol == 0 || k == 0 {
+            return Err(Malformed::Value("coding parameters"));
+        }
+        if k * symbol > BLOCK_BYTES_MAX || !coding.scheme.supports(&coding) {
+            return Err(Malformed::Value("block size"));
+        }
+        let total = len.div_ceil(symbol);
+        let blocks = total.div_ceil(k);
+        if blocks > 1 << 16 {
+            return Err(Malformed::Value("number of blocks"));
+        }
+        let small = total / blocks;
+        let large_blocks = total - small * blocks;
+        Ok(Self {
+            coding,
+            len,
+            blocks: blocks as u32,
+            large: total.div_ceil(blocks) as u16,
+            large_blocks: large_blocks as u32,
+            small: small as u16,
+        })
+    }
+
+    /// Number of source blocks.
+    pub fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    /// Whether fragments of this part need block numbers on the wire.
+    pub fn is_wide(&self) -> bool {
+        self.blocks > 1
+    }
+
+    /// Source symbols of a block.
+    pub fn source_symbols(&self, block: u16) -> u16 {
+        if u32::from(block) < self.large_blocks { self.large } else { self.small }
+    }
+
+    /// Source and repair symbols of a block.
+    pub fn symbols(&self, block: u16) -> u16 {
+        self.source_symbols(block) + self.coding.repair
+    }
+
+    /// Where a block begins, in symbols from the start of the part.
+    fn first_symbol(&self, block: u16) -> u64 {
+        let block = u64::from(block);
+        let large = block.min(u64::from(self.large_blocks));
+        large * u64::from(self.large) + (block - large) * u64::from(self.small)
+    }
+
+    /// Where a block begins in the part, in bytes.
+    pub fn block_offset(&self, block: u16) -> u64 {
+        self.first_symbol(block) * self.coding.symbol_len() as u64
+    }
+
+    /// Bytes of a block, the padding of the last symbol left out.
+    pub fn block_len(&self, block: u16) -> usize {
+        let whole = u64::from(self.source_symbols(block)) * self.coding.symbol_len() as u64;
+        whole.min(self.len - self.block_offset(block).min(self.len)) as usize
+    }
+
+    /// Where the slot of a repair symbol begins in the file of repair symbols.
+    pub fn repair_offset(&self, block: u16, symbol: u16) -> u64 {
+        let slot = u64::from(block) * u64::from(self.coding.repair) + u64::from(symbol - self.source_symbols(block).min(symbol));
+        slot * self.coding.symbol_len() as u64
+    }
+
+    /// Length of the file of repair symbols.
+    pub fn repair_len(&self) -> u64 {
+        u64::from(self.blocks) * u64::from(self.coding.repair) * self.coding.symbol_len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn blocks_cover_a_part_exactly_and_our_choice_is_always_valid(len in 1u64..(10 << 30)) {
+            let geometry = Geometry::new(Coding::choose(len), len).unwrap();
+            let mut at = 0;
+            for block in 0..geometry.blocks() {
+                prop_assert_eq!(geometry.block_offset(block as u16), at);
+                at += geometry.block_len(block as u16) as u64;
+                prop_assert!(u32::from(geometry.symbols(block as u16)) <= SYMBOLS_MAX);
+            }
+            prop_assert_eq!(at, len);
+        }
+
+        #[test]
+        fn small_parts_waste_little_padding(len in 1u64..(64 * 1344)) {
+            let coding = Coding::choose(len);
+            let padded = u64::from(coding.block_symbols) * coding.symbol_len() as u64;
+            prop_assert!(padded >= len && padded - len < 7 * 64, "{} bytes become {}", len, padded);
+        }
+    }
+}

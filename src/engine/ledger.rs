@@ -1,0 +1,81 @@
+//! Ids of messages delivered, so that a late copy is known for one.
+
+use super::id::{MessageId, PersonId};
+use super::io::{Record, Table};
+use crate::wire::fragment::Label;
+use crate::wire::read::{Malformed, Reader};
+use std::collections::BTreeMap;
+
+/// A delivered message.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// From whom.
+    pub from: PersonId,
+    /// Under which labels it came.
+    pub labels: Vec<Label>,
+    /// It was refused or its lifetime ended, rather than delivered.
+    pub unwanted: bool,
+    number: u64,
+}
+
+/// The ledger.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: BTreeMap<MessageId, Entry>,
+    order: BTreeMap<u64, MessageId>,
+    last: u64,
+}
+
+impl Ledger {
+    /// The entry of a message.
+    pub fn get(&self, id: &MessageId) -> Option<&Entry> {
+        self.entries.get(id)
+    }
+
+    /// Adds a message; the oldest beyond `most` are forgotten. Gives the rows to write and the labels forgotten.
+    pub fn add(&mut self, id: MessageId, from: PersonId, labels: Vec<Label>, unwanted: bool, most: usize) -> (Vec<Record>, Vec<Label>) {
+        self.last += 1;
+        let entry = Entry { from, labels, unwanted, number: self.last };
+        let mut records = vec![Record::Put { table: Table::Ledger, key: id.0.to_vec(), value: entry.encode() }];
+        self.insert(id, entry);
+        let mut forgotten = Vec::new();
+        while self.entries.len() > most {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            records.push(Record::Delete { table: Table::Ledger, key: oldest.0.to_vec() });
+            forgotten.extend(self.entries.remove(&oldest).into_iter().flat_map(|e| e.labels));
+        }
+        (records, forgotten)
+    }
+
+    fn insert(&mut self, id: MessageId, entry: Entry) {
+        self.last = self.last.max(entry.number);
+        self.order.insert(entry.number, id);
+        self.entries.insert(id, entry);
+    }
+
+    /// Reads a row. Gives its labels.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else.
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(MessageId, Vec<Label>), Malformed> {
+        let id = MessageId(key.try_into().map_err(|_| Malformed::Value("ledger key"))?);
+        let mut r = Reader::new(value);
+        let (from, unwanted, number) = (PersonId(r.array()?), r.u8()? == 1, r.u64()?);
+        let mut labels = Vec::new();
+        while !r.is_empty() {
+            labels.push(r.array()?);
+        }
+        self.insert(id, Entry { from, labels: labels.clone(), unwanted, number });
+        Ok((id, labels))
+    }
+}
+
+impl Entry {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = self.from.0.to_vec();
+        out.push(u8::from(self.unwanted));
+        out.extend_from_slice(&self.number.to_be_bytes());
+        self.labels.iter().for_each(|label| out.extend_from_slice(label));
+        out
+    }
+}

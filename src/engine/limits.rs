@@ -1,0 +1,95 @@
+//! Every bound of the engine in one value.
+
+/// Bounds. Reaching one is an error with a name and a counter, never growth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest part, in bytes.
+    pub part_bytes: u64,
+    /// Largest message, all parts together, in bytes.
+    pub message_bytes: u64,
+    /// Largest manifest, in bytes.
+    pub manifest_bytes: usize,
+    /// Largest part that may stand inside its manifest, in bytes.
+    pub inline_bytes: usize,
+    /// Messages waiting to be sent.
+    pub outbox_messages: usize,
+    /// Messages arriving at once from all senders.
+    pub inbox_messages: usize,
+    /// Sessions that others have opened with us.
+    pub sessions: usize,
+    /// Sessions that one sending endpoint may have open with us.
+    pub sessions_per_endpoint: usize,
+    /// Verified fragments that came before their manifest, in bytes of frames.
+    pub early_bytes: usize,
+    /// Frames that no session explains yet, in bytes.
+    pub quarantine_bytes: usize,
+    /// Bytes of source blocks kept in memory for sending.
+    pub block_cache_bytes: usize,
+    /// Fragments remembered as under way, per link.
+    pub outstanding: usize,
+    /// Preambles examined per second and link: each costs a key agreement.
+    pub preambles_per_second: u32,
+    /// Delivered messages that are remembered, the oldest forgotten first.
+    pub ledger: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            part_bytes: 10 << 30,
+            message_bytes: 64 << 30,
+            manifest_bytes: 24 << 10,
+            inline_bytes: 1 << 10,
+            outbox_messages: 100_000,
+            inbox_messages: 10_000,
+            sessions: 4096,
+            sessions_per_endpoint: 8,
+            early_bytes: 4 << 20,
+            quarantine_bytes: 1 << 20,
+            block_cache_bytes: 16 << 20,
+            outstanding: 1 << 16,
+            preambles_per_second: 50,
+            ledger: 1_000_000,
+        }
+    }
+}
+
+/// A bound that was reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// A part is too large.
+    #[error("part {part} has {len} bytes, at most {max} are possible; split the file")]
+    Part {
+        /// Which.
+        part: u8,
+        /// Its length.
+        len: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// A message is too large.
+    #[error("the message has {len} bytes, at most {max} are possible; send several messages")]
+    Message {
+        /// Its length.
+        len: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// No part, or more than 255.
+    #[error("a message has 1 to 255 parts, not {0}; send several messages")]
+    Parts(usize),
+    /// The manifest is too large.
+    #[error("the list of parts takes {len} bytes, at most {max} are possible; shorten names or send several messages")]
+    Manifest {
+        /// Its length.
+        len: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A name or a media type is too long.
+    #[error("the name or media type of part {0} is longer than 255 bytes; shorten it")]
+    Name(u8),
+    /// The outbox is full.
+    #[error("the outbox holds {0} messages already; wait until some are delivered or cancel some")]
+    Outbox(usize),
+}

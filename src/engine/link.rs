@@ -1,0 +1,196 @@
+//! What the engine keeps of each link: its profile, its credit, what is under way on it and how it has done.
+
+use super::id::{MessageId, PersonId};
+use super::io::{LinkProfile, Pacing, Reach, Time};
+use super::pool::Run;
+use super::rate::RateControl;
+use super::status;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// A fragment under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// The message.
+    pub message: MessageId,
+    /// The part.
+    pub part: u8,
+    /// Which slices.
+    pub run: Run,
+    /// What it counted for in the pool.
+    pub weight: u32,
+    /// When it left.
+    pub at: Time,
+    /// Bytes of its frame.
+    pub bytes: u32,
+}
+
+/// How far bulk may go on a link from which nothing is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Reports come: symbols are drawn from the pool and count there.
+    Attached,
+    /// Nobody answers, and frames wait somewhere until somebody fetches them: everything goes there once.
+    Detached,
+}
+
+/// A link.
+#[derive(Debug)]
+pub struct Link {
+    /// What it is like, while it is up.
+    pub profile: Option<LinkProfile>,
+    /// Frames it has room for.
+    pub credit: usize,
+    /// Fragments under way, oldest first.
+    pub sent: VecDeque<Sent>,
+    /// Its rate control.
+    pub rate: RateControl,
+    /// How bulk is sent on it.
+    pub mode: Mode,
+    /// When it came up.
+    pub up_since: Time,
+    /// Frames since the last preamble, by recipient; none was sent yet where there is no entry.
+    pub since_preamble: BTreeMap<PersonId, u8>,
+    /// A frame that has been chosen and waits for credit, since a preamble went before it.
+    pub pending: Option<Ready>,
+    /// When pacing allows the next frame.
+    pub pace_at: Option<Time>,
+    /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
+    pub idle: Option<(u64, Option<Time>)>,
+    /// Plain numbers for people.
+    pub stats: status::Link,
+    /// The highest custody number received, and the highest on its way to be released.
+    pub custody: (u64, u64),
+    /// A frame in custody was not taken in, so nothing after it may be released.
+    pub custody_broken: bool,
+}
+
+/// A frame that has been chosen.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// For whom.
+    pub to: PersonId,
+    /// The frame, without envelope.
+    pub frame: Bytes,
+    /// Groups frames of one message.
+    pub tag: u64,
+    /// As in [`super::message::Priority::code`].
+    pub priority: u8,
+}
+
+impl Link {
+    /// A link that is down.
+    pub fn new(id: super::io::LinkId) -> Self {
+        Self {
+            profile: None,
+            credit: 0,
+            sent: VecDeque::new(),
+            rate: RateControl::new(None, None),
+            mode: Mode::Attached,
+            up_since: Time::default(),
+            since_preamble: BTreeMap::new(),
+            pending: None,
+            pace_at: None,
+            idle: None,
+            stats: status::Link::new(id),
+            custody: (0, 0),
+            custody_broken: false,
+        }
+    }
+
+    /// It came up, or its profile changed.
+    pub fn up(&mut self, now: Time, profile: LinkProfile) {
+        if self.profile.is_none() {
+            self.credit = 0;
+            self.up_since = now;
+            self.rate = RateControl::new(profile.rate_bps, profile.rtt);
+            self.since_preamble.clear();
+            self.idle = None;
+            let detached = profile.courier || !profile.can_receive;
+            self.mode = if detached { Mode::Detached } else { Mode::Attached };
+        }
+        self.stats.up = true;
+        self.profile = Some(profile);
+    }
+
+    /// It went down.
+    pub fn down(&mut self) {
+        self.profile = None;
+        self.credit = 0;
+        self.stats.up = false;
+        self.pending = None;
+        self.pace_at = None;
+        self.custody = (0, 0);
+        self.custody_broken = false;
+    }
+
+    /// The profile, if frames for this person can leave by it.
+    pub fn toward(&self, person: PersonId) -> Option<&LinkProfile> {
+        self.profile.as_ref().filter(|p| {
+            p.can_send
+                && match p.reach {
+                    Reach::Anyone => true,
+                    Reach::Person(who) => who == person,
+                }
+        })
+    }
+
+    /// Bytes of a frame that a fragment can take.
+    pub fn room(&self) -> usize {
+        self.profile.as_ref().map_or(0, |p| p.mtu - if p.enveloped { crate::wire::envelope::LEN } else { 0 })
+    }
+
+    /// Loss to reckon with, in parts per million: measured, else assumed.
+    pub fn loss_ppm(&self) -> u32 {
+        if self.rate.loss_known() {
+            return self.rate.loss_ppm().min(500_000);
+        }
+        self.profile.as_ref().map_or(0, |p| p.loss_ppm.min(900_000))
+    }
+
+    /// When a frame of this size may leave; `None` waits for credit or a report.
+    pub fn may_send(&self, bytes: usize) -> Option<Time> {
+        let profile = self.profile.as_ref()?;
+        if self.credit == 0 {
+            return None;
+        }
+        match profile.pacing {
+            Pacing::Transport => Some(Time::default()),
+            Pacing::Engine => self.rate.next_frame(bytes),
+        }
+    }
+
+    /// How often a report about one message may leave by this link.
+    pub fn report_interval(&self, bytes: usize) -> Duration {
+        let Some(profile) = &self.profile else { return Duration::from_secs(1) };
+        if profile.courier {
+            return Duration::from_secs(10);
+        }
+        let rtt = self.rate.srtt().or(profile.rtt).unwrap_or(Duration::from_millis(200));
+        let by_rtt = (rtt / 4).clamp(Duration::from_millis(50), Duration::from_millis(250));
+        let line = profile.rate_bps.map_or(Duration::ZERO, |bps| {
+            Duration::from_micros(bytes as u64 * 8 * 1_000_000 / bps.max(1) * 8)
+        });
+        by_rtt.max(line)
+    }
+
+    /// How long after sending something an answer may take before it is sent again.
+    pub fn patience(&self) -> Duration {
+        match &self.profile {
+            Some(p) if p.courier => Duration::from_secs(24 * 3600),
+            Some(p) => {
+                let line = p.rate_bps.map_or(Duration::ZERO, |bps| {
+                    Duration::from_micros(6 * p.mtu as u64 * 8 * 1_000_000 / bps.max(1))
+                });
+                self.rate.patience() + Duration::from_millis(400) + line
+            }
+            None => Duration::from_secs(2),
+        }
+    }
+
+    /// How long symbols go on without any word from the recipient.
+    pub fn silence_limit(&self) -> Duration {
+        Duration::from_secs(5) + self.patience() * 3
+    }
+}

@@ -1,0 +1,483 @@
+//! The protocol without IO: messages, fragments, coding, scheduling, recovery, reassembly.
+//!
+//! # Contract
+//!
+//! Give the [`Engine`] exactly one [`Input`], then drain [`Engine::poll_output`] until it returns
+//! [`Output::Timeout`]; then wait for the next input, at the latest until that moment, and give it
+//! [`Input::Timeout`] then. The engine has no clock, socket, file, thread or random source: `now` is an argument
+//! that never runs backwards, and randomness is a seed, given once. The same inputs give the same outputs.
+//!
+//! *Persist before promise.* A report, a receipt, a release of custody or a delivery leaves only after the batch
+//! that it depends on was [`Input::Persisted`].
+//!
+//! *Links pull.* A frame is chosen when a link has room for it, not before.
+//!
+//! # Map
+//!
+//! | File | Idea |
+//! | --- | --- |
+//! | [`io`] | what goes in and out |
+//! | [`message`], [`geometry`], [`coding`] | message → parts → blocks → symbols → slices |
+//! | `outgoing`, `pool`, `redundancy` | a message being sent, and which symbol leaves next |
+//! | `incoming` | a message arriving, and which symbols are here |
+//! | `link`, [`rate`] | what is under way on each link |
+//! | `sessions` | who seals to whom |
+//! | `serve` | a link has room: the next frame |
+//! | `receive` | a frame came |
+//! | `feedback` | a report came |
+//! | `reporting` | what others are told of what is here |
+//! | `storage` | the store and the workers answer |
+//! | `writer` | what waits to be written |
+
+pub mod coding;
+mod feedback;
+pub mod geometry;
+pub mod id;
+mod incoming;
+pub mod io;
+mod ledger;
+pub mod limits;
+mod link;
+pub mod message;
+mod outgoing;
+mod pool;
+pub mod rate;
+mod receive;
+pub mod redundancy;
+mod reporting;
+mod restore;
+mod serve;
+mod sessions;
+mod snapshot;
+pub mod status;
+mod storage;
+mod writer;
+
+use crate::security::card::Card;
+use crate::security::identity::Identity;
+use crate::security::mailbox;
+use crate::wire::envelope::MailboxTag;
+use crate::wire::fragment::Label;
+use bytes::Bytes;
+use governor::clock::FakeRelativeClock;
+use id::{MessageId, PersonId};
+use incoming::{Incoming, Notes};
+use io::{Event, Input, LinkId, Output, Record, Restored, SendError, Time, Token, Why};
+use ledger::Ledger;
+use limits::Limits;
+use link::Link;
+use message::Draft;
+use outgoing::Outgoing;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use receive::{Assembly, Limiter};
+use reporting::{Reporting, View};
+use sessions::Sessions;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+use writer::Writer;
+
+/// Progress is made durable, so that it can be reported, this long after it was made.
+const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+/// How often fragments that nobody reported on are looked through.
+const LOSS_TICK: Duration = Duration::from_millis(200);
+/// How long symbols wait for a report after a restart or a reconnection.
+const HOLD: Duration = Duration::from_millis(2500);
+
+/// What an engine starts with.
+#[derive(Debug)]
+pub struct Config {
+    /// Whose engine it is.
+    pub identity: Identity,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Fresh randomness from the host, once per start.
+    pub seed: [u8; 32],
+    /// What the store kept.
+    pub restored: Restored,
+}
+
+/// Stored state that does not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stored state is damaged: {0}; restore the home from a backup or begin a new one")]
+pub struct Damaged(pub String);
+
+/// A part as it was delivered, for the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartInfo {
+    /// From whom.
+    pub from: PersonId,
+    /// When the sender's clock says it was made, seconds since 1970.
+    pub created: Option<u32>,
+    /// Its media type.
+    pub media_type: String,
+    /// Its name, as the sender wrote it: not safe as a file name.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Its bytes, if they stood in the manifest; otherwise they are in the store.
+    pub inline: Option<Bytes>,
+}
+
+/// What a request to the host was made for.
+#[derive(Debug)]
+enum Request {
+    LoadBlock { seq: u64, part: u8, block: u16 },
+    CodeBlock { seq: u64, part: u8, block: u16 },
+    SolveSource { message: MessageId, part: u8, block: u16 },
+    SolveRepair { message: MessageId, part: u8, block: u16 },
+    Solve { message: MessageId, part: u8, block: u16 },
+    ReadDigest { message: MessageId, part: u8 },
+    Digest { message: MessageId, part: u8 },
+}
+
+/// What may happen once a batch counts.
+#[derive(Debug)]
+enum Effect {
+    Accepted { seq: u64, request: u64 },
+    View(MessageId, Box<View>),
+    Release { link: LinkId, upto: u64 },
+    SessionKnown(crate::security::session::SessionId),
+}
+
+/// Where fragments with a label go.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    Incoming(MessageId),
+    Done(MessageId),
+}
+
+/// The engine. See the [module](self) for its contract.
+#[derive(Debug)]
+pub struct Engine {
+    me: Identity,
+    my_tags: BTreeSet<MailboxTag>,
+    limits: Limits,
+    rng: ChaCha20Rng,
+    now: Time,
+    clock: FakeRelativeClock,
+    calendar: Option<(Time, u64)>,
+    cards: BTreeMap<PersonId, Card>,
+
+    links: BTreeMap<LinkId, Link>,
+    limiters: BTreeMap<LinkId, Limiter>,
+    sessions: Sessions,
+
+    outbox: BTreeMap<u64, Outgoing>,
+    outbox_ids: BTreeMap<MessageId, u64>,
+    /// Priority, message and part (0: the manifest) of all that has yet to leave, in the order in which it does.
+    schedule: BTreeSet<(u8, u64, u8)>,
+    next_seq: u64,
+    /// Counts up whenever a link that found nothing to send might find something now.
+    work: u64,
+    probe_at: Option<Time>,
+    heard: BTreeMap<PersonId, Time>,
+    /// Blocks in memory, oldest first.
+    loaded: VecDeque<(u64, u8, u16)>,
+
+    inbox: BTreeMap<MessageId, Incoming>,
+    routes: BTreeMap<Label, Route>,
+    assembling: BTreeMap<Label, Assembly>,
+    early_bytes: usize,
+    quarantine: VecDeque<(LinkId, Bytes)>,
+    quarantine_bytes: usize,
+    ledger: Ledger,
+    reports: BTreeMap<MessageId, Reporting>,
+    offered: BTreeSet<(MessageId, u8)>,
+    /// Messages with blocks to solve or to digest.
+    reading: BTreeSet<MessageId>,
+    solving: usize,
+
+    writer: Writer,
+    notes: Notes,
+    dirty: BTreeSet<MessageId>,
+    effects: BTreeMap<Token, Vec<Effect>>,
+    waiting: Vec<Effect>,
+    sync_at: Option<Time>,
+    loss_at: Option<Time>,
+    requests: BTreeMap<Token, Request>,
+    next_request: u64,
+
+    out: VecDeque<Output>,
+    dropped: BTreeMap<&'static str, u64>,
+}
+
+impl Engine {
+    /// Starts with what was stored.
+    ///
+    /// # Errors
+    /// [`Damaged`] if stored state does not read.
+    pub fn new(config: Config, now: Time) -> Result<Self, Damaged> {
+        let mailbox_key = config.identity.mailbox_key();
+        let mut engine = Self {
+            my_tags: (0..mailbox::TAGS).map(|i| mailbox::tag(&mailbox_key, i)).collect(),
+            me: config.identity,
+            limits: config.limits,
+            rng: ChaCha20Rng::from_seed(config.seed),
+            now,
+            clock: FakeRelativeClock::default(),
+            calendar: None,
+            cards: BTreeMap::new(),
+            links: BTreeMap::new(),
+            limiters: BTreeMap::new(),
+            sessions: Sessions::default(),
+            outbox: BTreeMap::new(),
+            outbox_ids: BTreeMap::new(),
+            schedule: BTreeSet::new(),
+            next_seq: 0,
+            work: 0,
+            probe_at: None,
+            heard: BTreeMap::new(),
+            loaded: VecDeque::new(),
+            inbox: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            assembling: BTreeMap::new(),
+            early_bytes: 0,
+            quarantine: VecDeque::new(),
+            quarantine_bytes: 0,
+            ledger: Ledger::default(),
+            reports: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            reading: BTreeSet::new(),
+            solving: 0,
+            writer: Writer::default(),
+            notes: Notes::default(),
+            dirty: BTreeSet::new(),
+            effects: BTreeMap::new(),
+            waiting: Vec::new(),
+            sync_at: None,
+            loss_at: None,
+            requests: BTreeMap::new(),
+            next_request: 0,
+            out: VecDeque::new(),
+            dropped: BTreeMap::new(),
+        };
+        engine.restore(config.restored)?;
+        engine.settle();
+        Ok(engine)
+    }
+
+    /// Takes one input. Drain [`Engine::poll_output`] to `Timeout` before the next.
+    pub fn handle_input(&mut self, now: Time, input: Input) {
+        self.clock.advance(now.since(self.now));
+        self.now = self.now.max(now);
+        match input {
+            Input::Send(draft) => self.take_draft(&draft),
+            Input::Cancel(message) => self.cancel(message),
+            Input::Received { link, frame, custody } => self.on_frame(link, frame, custody),
+            Input::LinkUp { link, profile } => self.on_link_up(link, profile),
+            Input::LinkDown { link } => self.on_link_down(link),
+            Input::LinkReady { link, frames } => {
+                let state = self.links.entry(link).or_insert_with(|| Link::new(link));
+                state.credit = state.credit.saturating_add(frames);
+            }
+            Input::Persisted(token) => self.on_persisted(token),
+            Input::PersistFailed(token, error) => self.on_persist_failed(token, error),
+            Input::Fetched(token, result) => self.on_fetched(token, result),
+            Input::Computed(token, done) => self.on_computed(token, done),
+            Input::DeliverAck { message, part } => self.on_delivered(message, part),
+            Input::Card(card) => self.on_card(*card),
+            Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
+            Input::Flush => self.flush(),
+            Input::Timeout => {}
+        }
+        self.settle();
+    }
+
+    /// The next output.
+    pub fn poll_output(&mut self) -> Output {
+        self.out.pop_front().unwrap_or_else(|| {
+            let (at, why) = self.deadline();
+            Output::Timeout(at, why)
+        })
+    }
+
+    /// After every input: what is due now, and what links may have next.
+    fn settle(&mut self) {
+        self.expire();
+        self.look_for_losses();
+        self.out.extend(self.writer.retry(self.now));
+        self.read_back();
+        self.write_down();
+        self.serve();
+    }
+
+    fn deadline(&self) -> (Option<Time>, Why) {
+        let mut all = vec![
+            (self.writer.window_end().filter(|_| !self.writer.refuses()), Why::Journal),
+            (self.sync_at.filter(|_| !self.writer.syncing() && self.writer.retry_at().is_none()), Why::Report),
+            (self.report_due(), Why::Report),
+            (self.loss_at, Why::Loss),
+            (self.probe_at, Why::Probe),
+            (self.writer.retry_at(), Why::StoreRetry),
+            (self.next_expiry(), Why::Lifetime),
+        ];
+        all.extend(self.links.values().map(|link| (link.pace_at, Why::Pace)));
+        let first = all.into_iter().filter_map(|(at, why)| at.map(|at| (at, why))).min_by_key(|(at, _)| *at);
+        first.map_or((None, Why::Idle), |(at, why)| (Some(at), why))
+    }
+
+    fn count(&mut self, reason: &'static str) {
+        *self.dropped.entry(reason).or_default() += 1;
+    }
+
+    fn event(&mut self, event: Event) {
+        self.out.push_back(Output::Event(event));
+    }
+
+    fn request(&mut self, request: Request) -> Token {
+        self.next_request += 1;
+        let token = Token(self.next_request);
+        self.requests.insert(token, request);
+        token
+    }
+
+    fn want_sync(&mut self, within: Duration) {
+        let at = self.now.after(within);
+        self.sync_at = Some(self.sync_at.map_or(at, |old| old.min(at)));
+    }
+
+    fn on_card(&mut self, card: Card) {
+        self.cards.insert(card.person(), card);
+        self.work += 1;
+    }
+
+    fn take_draft(&mut self, draft: &Draft) {
+        match self.accept(draft) {
+            Ok(seq) => {
+                self.waiting.push(Effect::Accepted { seq, request: draft.request });
+                self.want_sync(Duration::ZERO);
+            }
+            Err(why) => self.event(Event::Refused { request: draft.request, why }),
+        }
+    }
+
+    fn accept(&mut self, draft: &Draft) -> Result<u64, SendError> {
+        if self.outbox.len() >= self.limits.outbox_messages {
+            return Err(limits::LimitError::Outbox(self.outbox.len()).into());
+        }
+        let manifest = draft.manifest(&self.limits)?;
+        let id = manifest.message_id(self.me.person(), draft.to);
+        if self.outbox_ids.contains_key(&id) {
+            return Err(SendError::Duplicate);
+        }
+        let card = self.cards.get(&draft.to).ok_or(SendError::UnknownPerson)?;
+        let opened = self.sessions.sending(&self.me, card, &mut self.rng, self.now);
+        let (sending, record) = opened.map_err(|_| SendError::UnusableCard)?;
+        sending.turn(self.now);
+        let keys = sending.keys(id, self.now);
+        let (epoch, session_row) = (sending.epoch_number(), sending.record(draft.to));
+        drop(record);
+        self.writer.durable(session_row);
+        let tag = self.rng.next_u64();
+        let message = Outgoing::new(draft, manifest, id, keys, epoch, tag, self.now);
+        self.writer.durable(message.record(self.now));
+        Ok(self.enlist(message))
+    }
+
+    /// Gives a message its place in the outbox and the schedule.
+    fn enlist(&mut self, message: Outgoing) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.schedule.insert((message.priority().code(), seq, 0));
+        for (part, state) in &message.parts {
+            self.schedule.insert((state.priority.code(), seq, *part));
+        }
+        self.outbox_ids.insert(message.id, seq);
+        self.outbox.insert(seq, message);
+        self.work += 1;
+        seq
+    }
+
+    /// A message needs no more sending: it is delivered, expired, refused or cancelled.
+    fn dismiss(&mut self, seq: u64, event: Event) {
+        let Some(message) = self.outbox.remove(&seq) else { return };
+        self.outbox_ids.remove(&message.id);
+        self.schedule.retain(|&(_, s, _)| s != seq);
+        for link in self.links.values_mut() {
+            let rate = &mut link.rate;
+            link.sent.retain(|sent| {
+                let keep = sent.message != message.id;
+                if !keep {
+                    rate.forget(sent.bytes as usize);
+                }
+                keep
+            });
+        }
+        self.writer.durable(Record::Delete { table: io::Table::Outbox, key: message.id.0.to_vec() });
+        for part in message.parts.keys() {
+            let file = io::FileId { kind: io::FileKind::Outgoing, message: message.id, part: *part };
+            self.writer.durable(Record::Remove { file });
+        }
+        self.out.push_back(Output::Purge { tag: message.tag });
+        self.event(event);
+        self.want_sync(SYNC_INTERVAL);
+    }
+
+    fn cancel(&mut self, message: MessageId) {
+        if let Some(&seq) = self.outbox_ids.get(&message) {
+            self.dismiss(seq, Event::Expired { message });
+        } else if self.inbox.contains_key(&message) {
+            self.refuse(message, Event::Expired { message });
+        }
+    }
+
+    fn next_expiry(&self) -> Option<Time> {
+        let out = self.outbox.values().filter_map(Outgoing::expires);
+        let incoming = self.inbox.values().filter_map(Incoming::expires);
+        out.chain(incoming).min()
+    }
+
+    fn expire(&mut self) {
+        if self.next_expiry().is_none_or(|at| at > self.now) {
+            return;
+        }
+        let over = |at: Option<Time>, now: Time| at.is_some_and(|at| at <= now);
+        let out: Vec<(u64, MessageId)> = (self.outbox.iter())
+            .filter(|(_, m)| over(m.expires(), self.now))
+            .map(|(&seq, m)| (seq, m.id))
+            .collect();
+        for (seq, message) in out {
+            self.dismiss(seq, Event::Expired { message });
+        }
+        let incoming: Vec<MessageId> =
+            self.inbox.values().filter(|m| over(m.expires(), self.now)).map(|m| m.id).collect();
+        for message in incoming {
+            self.refuse(message, Event::Expired { message });
+        }
+    }
+
+    fn on_link_up(&mut self, id: LinkId, mut profile: io::LinkProfile) {
+        profile.mtu = profile.mtu.max(crate::wire::MIN_MTU);
+        let link = self.links.entry(id).or_insert_with(|| Link::new(id));
+        let fresh = link.profile.is_none();
+        link.up(self.now, profile);
+        self.work += 1;
+        if !fresh {
+            return;
+        }
+        for reporting in self.reports.values_mut() {
+            reporting.told.remove(&id);
+        }
+        for message in self.outbox.values_mut() {
+            let reaches = link.toward(message.to).is_some();
+            if reaches && !link.profile.as_ref().is_some_and(|p| p.courier) {
+                message.greet(id, self.now);
+            }
+        }
+    }
+
+    fn on_link_down(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.down();
+        }
+        self.work += 1;
+    }
+
+    fn flush(&mut self) {
+        for message in self.outbox.values() {
+            self.writer.durable(message.record(self.now));
+        }
+        self.want_sync(Duration::ZERO);
+    }
+}

@@ -1,0 +1,334 @@
+//! A message on its way to somebody: its manifest, its parts, and what each link has had of it.
+
+use super::geometry::{Coding, Geometry};
+use super::id::{MessageId, PersonId};
+use super::io::{LinkId, LinkProfile, Record, Table, Time};
+use super::message::{Draft, LinkPolicy, Priority};
+use super::pool::{Pool, Run};
+use super::{coding, redundancy};
+use crate::security::seal::MessageKeys;
+use crate::wire::fragment::ManifestChunk;
+use crate::wire::manifest::{Body, Manifest};
+use crate::wire::read::{Malformed, Reader, put_varint};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A message.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub to: PersonId,
+    /// What it consists of.
+    pub manifest: Manifest,
+    /// Keys of its present label.
+    pub keys: MessageKeys,
+    /// The epoch of that label.
+    pub epoch: u32,
+    /// Groups its frames on links.
+    pub tag: u64,
+    /// Parts with symbols of their own.
+    pub parts: BTreeMap<u8, OutPart>,
+    /// The recipient has the manifest.
+    pub manifest_there: bool,
+    /// Offers of the manifest, by link.
+    pub offers: BTreeMap<LinkId, Offer>,
+    /// Symbols wait until then for a report that says what is there already.
+    pub hold_until: Option<Time>,
+    /// When the recipient last said anything about this message.
+    pub heard: Option<Time>,
+    /// When it was taken, less the age it had then.
+    pub taken: Time,
+    /// Seconds that it was old when `taken` was set.
+    pub age_s: u64,
+    /// It is durable here, so that it may leave.
+    pub durable: bool,
+    /// Fragments sent by this process.
+    pub sent_fragments: u64,
+    /// The manifest, cut.
+    chunks: Vec<Bytes>,
+    /// Policies of all parts, for links that carry the manifest.
+    policies: BTreeMap<u8, LinkPolicy>,
+}
+
+/// A part with symbols of its own.
+#[derive(Debug)]
+pub struct OutPart {
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Its symbols.
+    pub pool: Pool,
+    /// The recipient has all of it, verified.
+    pub complete: bool,
+    /// How far each detached link is.
+    pub detached: BTreeMap<LinkId, Cursor>,
+}
+
+/// How the manifest is offered on one link.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// The next chunk.
+    pub chunk: usize,
+    /// Chunks left of this round.
+    pub left: usize,
+    /// Rounds so far.
+    pub rounds: u32,
+    /// When the next round may begin.
+    pub next: Time,
+}
+
+/// How far a link that nobody answers on has carried a part.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The block.
+    pub block: u32,
+    /// The next symbol of it.
+    pub symbol: u16,
+    /// The next slice of it.
+    pub slice: u8,
+    /// The least chance, over all blocks so far, that what was sent suffices; in parts per million.
+    pub success_ppm: u32,
+    /// Blocks for which that was reckoned.
+    pub reckoned: u32,
+    /// All was sent.
+    pub done: bool,
+}
+
+impl Outgoing {
+    /// From a draft that was checked.
+    pub fn new(draft: &Draft, manifest: Manifest, id: MessageId, keys: MessageKeys, epoch: u32, tag: u64, now: Time) -> Self {
+        let policies = draft.parts.iter().map(|p| (p.id, p.policy.clone())).collect();
+        Self::assemble(id, draft.to, manifest, keys, epoch, tag, now, policies)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one constructor for new and restored messages")]
+    fn assemble(
+        id: MessageId,
+        to: PersonId,
+        manifest: Manifest,
+        keys: MessageKeys,
+        epoch: u32,
+        tag: u64,
+        now: Time,
+        policies: BTreeMap<u8, LinkPolicy>,
+    ) -> Self {
+        let chunks = cut_manifest(&manifest.encode());
+        let parts = manifest.parts.iter().filter_map(|entry| {
+            let Body::Coded { len, coding, .. } = &entry.body else { return None };
+            let priority = Priority::from_code(entry.priority);
+            let pool = Pool::new(Geometry::new(*coding, *len).ok()?, priority == Priority::Urgent);
+            Some((entry.id, OutPart { priority, pool, complete: false, detached: BTreeMap::new() }))
+        });
+        Self {
+            id,
+            to,
+            parts: parts.collect(),
+            manifest,
+            keys,
+            epoch,
+            tag,
+            manifest_there: false,
+            offers: BTreeMap::new(),
+            hold_until: None,
+            heard: None,
+            taken: now,
+            age_s: 0,
+            durable: false,
+            sent_fragments: 0,
+            chunks,
+            policies,
+        }
+    }
+
+    /// A link toward the recipient came up: the manifest is offered there at once, which makes the recipient
+    /// report, and symbols wait for that report unless the recipient was heard of just now.
+    pub fn greet(&mut self, link: LinkId, now: Time) {
+        let rounds = self.offers.get(&link).map_or(0, |o| o.rounds.min(1));
+        self.offers.insert(link, Offer { chunk: 0, left: self.source_chunks(), rounds, next: now });
+        let lately = self.heard.is_some_and(|heard| now.since(heard) < super::HOLD);
+        if self.sent_fragments > 0 && !lately {
+            self.hold_until = Some(now.after(super::HOLD));
+        }
+    }
+
+    /// Whether it fits one short fragment of so many bytes.
+    pub fn fits_short(&self, room: usize) -> bool {
+        self.parts.is_empty() && self.manifest.encode().len() + crate::wire::fragment::NARROW_OVERHEAD <= room
+    }
+
+    /// The most urgent part decides when the manifest leaves.
+    pub fn priority(&self) -> Priority {
+        self.manifest.parts.iter().map(|p| Priority::from_code(p.priority)).min().unwrap_or(Priority::Bulk)
+    }
+
+    /// Chunk number `index` of the manifest, parity after source.
+    pub fn chunk(&self, index: usize) -> Option<&Bytes> {
+        self.chunks.get(index)
+    }
+
+    /// All chunks, parity included.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Source chunks.
+    pub fn source_chunks(&self) -> usize {
+        ManifestChunk::count(self.manifest.encode().len())
+    }
+
+    /// Whether a link may carry a part; the manifest (part 0) may leave by every link that any part may use.
+    pub fn allows(&self, part: u8, link: LinkId, profile: &LinkProfile) -> bool {
+        let allows = |policy: &LinkPolicy| {
+            policy.links.as_ref().is_none_or(|links| links.contains(&link))
+                && policy.max_cost.is_none_or(|most| profile.cost <= most)
+        };
+        match part {
+            0 => self.policies.values().any(allows),
+            part => self.policies.get(&part).is_none_or(allows),
+        }
+    }
+
+    /// The longest lifetime of its parts; `None` is for ever.
+    pub fn lifetime(&self) -> Option<Duration> {
+        let all: Option<Vec<Duration>> = self.manifest.parts.iter().map(|p| p.lifetime.duration()).collect();
+        all.and_then(|all| all.into_iter().max())
+    }
+
+    /// Its age now.
+    pub fn age(&self, now: Time) -> Duration {
+        now.since(self.taken) + Duration::from_secs(self.age_s)
+    }
+
+    /// When its lifetime ends.
+    pub fn expires(&self) -> Option<Time> {
+        let rest = self.lifetime()?.saturating_sub(Duration::from_secs(self.age_s));
+        Some(self.taken.after(rest))
+    }
+
+    /// The row of this message.
+    pub fn record(&self, now: Time) -> Record {
+        let mut value = self.to.0.to_vec();
+        value.extend_from_slice(&self.epoch.to_be_bytes());
+        value.extend_from_slice(&self.tag.to_be_bytes());
+        value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
+        put_list(&mut value, &self.keys.store());
+        put_list(&mut value, &self.manifest.encode());
+        for (part, policy) in &self.policies {
+            value.push(*part);
+            put_varint(&mut value, policy.max_cost.map_or(0, |c| u64::from(c) + 1));
+            put_varint(&mut value, policy.links.as_ref().map_or(0, |l| l.len() as u64 + 1));
+            for link in policy.links.iter().flatten() {
+                value.extend_from_slice(&link.0.to_be_bytes());
+            }
+        }
+        Record::Put { table: Table::Outbox, key: self.id.0.to_vec(), value }
+    }
+
+    /// Reads what [`Outgoing::record`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else.
+    pub fn restore(key: &[u8], value: &[u8], now: Time) -> Result<Self, Malformed> {
+        let id = MessageId(key.try_into().map_err(|_| Malformed::Value("outbox key"))?);
+        let mut r = Reader::new(value);
+        let to = PersonId(r.array()?);
+        let (epoch, tag, age_s) = (r.u32()?, r.u64()?, r.u64()?);
+        let keys = MessageKeys::restore(list(&mut r)?)?;
+        let manifest = Manifest::decode(list(&mut r)?)?;
+        let mut policies = BTreeMap::new();
+        while !r.is_empty() {
+            let part = r.u8()?;
+            let max_cost = r.varint()?.checked_sub(1).and_then(|c| u32::try_from(c).ok());
+            let links = match r.varint()?.checked_sub(1) {
+                Some(n) => Some((0..n).map(|_| r.u32().map(LinkId)).collect::<Result<Vec<_>, _>>()?),
+                None => None,
+            };
+            policies.insert(part, LinkPolicy { links, max_cost });
+        }
+        let mut message = Self::assemble(id, to, manifest, keys, epoch, tag, now, policies);
+        (message.age_s, message.durable) = (age_s, true);
+        Ok(message)
+    }
+}
+
+impl OutPart {
+    /// The next run for a link that nobody answers on: every block in turn, source symbols and as many repair
+    /// symbols as the assumed loss asks for.
+    pub fn next_detached(&mut self, link: LinkId, slices: u8, loss_ppm: u32) -> Option<Run> {
+        let geometry = *self.pool.geometry();
+        let cursor = self.detached.entry(link).or_insert(Cursor { success_ppm: redundancy::CERTAIN, ..Cursor::default() });
+        while cursor.block < geometry.blocks() {
+            let block = cursor.block as u16;
+            let k = u32::from(geometry.source_symbols(block));
+            let n = redundancy::plan(k, u32::from(geometry.symbols(block)), geometry.blocks(), loss_ppm, 999_500);
+            if cursor.reckoned <= cursor.block {
+                cursor.reckoned = cursor.block + 1;
+                cursor.success_ppm = cursor.success_ppm.min(redundancy::success_ppm(k, n, loss_ppm));
+            }
+            if u32::from(cursor.symbol) >= n || self.pool.is_solved(block) {
+                (cursor.block, cursor.symbol, cursor.slice) = (cursor.block + 1, 0, 0);
+                continue;
+            }
+            let count = slices.min(geometry.coding.slices - cursor.slice);
+            return Some(Run { block, symbol: cursor.symbol, slice: cursor.slice, count });
+        }
+        None
+    }
+
+    /// The run that [`OutPart::next_detached`] gave has left.
+    pub fn took_detached(&mut self, link: LinkId, run: &Run) {
+        let slices = self.pool.geometry().coding.slices;
+        if let Some(cursor) = self.detached.get_mut(&link) {
+            cursor.slice = run.slice + run.count;
+            if cursor.slice >= slices {
+                (cursor.symbol, cursor.slice) = (cursor.symbol + 1, 0);
+            }
+        }
+    }
+
+    /// The chance that what a detached link has sent suffices for all blocks, once it has sent everything; told once.
+    pub fn detached_done(&mut self, link: LinkId) -> Option<u32> {
+        let blocks = self.pool.geometry().blocks();
+        let cursor = self.detached.get_mut(&link).filter(|c| c.block >= blocks && !c.done)?;
+        cursor.done = true;
+        Some(redundancy::all_blocks_ppm(cursor.success_ppm, blocks))
+    }
+}
+
+fn put_list(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn list<'a>(r: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+    let len = usize::try_from(r.varint()?).map_err(|_| Malformed::Truncated)?;
+    r.take(len)
+}
+
+/// The coding of a manifest of `len` bytes.
+pub fn manifest_coding(len: usize) -> Coding {
+    Coding {
+        scheme: coding::Scheme::SmallBlock,
+        slice_len: ManifestChunk::SIZE as u16,
+        slices: 1,
+        block_symbols: ManifestChunk::count(len) as u16,
+        repair: ManifestChunk::parity(len) as u16,
+    }
+}
+
+fn cut_manifest(bytes: &[u8]) -> Vec<Bytes> {
+    let wrap = |piece: &[u8]| {
+        Bytes::from(ManifestChunk { manifest_len: bytes.len() as u16, bytes: piece }.encode())
+    };
+    let mut chunks: Vec<Bytes> = bytes.chunks(ManifestChunk::SIZE).map(wrap).collect();
+    if chunks.len() > 1 {
+        let coding = manifest_coding(bytes.len());
+        let job = coding::Job::Encode { coding, k: coding.block_symbols, source: Bytes::copy_from_slice(bytes) };
+        if let coding::Done::Encoded(parity) = job.run() {
+            chunks.extend(parity.chunks(ManifestChunk::SIZE).map(wrap));
+        }
+    }
+    chunks
+}

@@ -1,0 +1,484 @@
+//! One pool of source and repair symbols for each part that is being sent. Links draw from it.
+//!
+//! Every slice of a block is a code word that needs `k` symbols. What the recipient reported counts in full, what
+//! is under way counts by its chance of arriving, and a link that asks gets the next symbol of the first block
+//! that would still fall short. So nobody has to agree on who sends what, and a slow link cannot hold back a fast
+//! one.
+
+use super::geometry::Geometry;
+use super::redundancy::tail_margin;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// The weight of a fragment that will surely arrive.
+pub const FULL: u32 = 1024;
+/// Blocks that may be unsolved at once.
+const ACTIVE_MAX: usize = 64;
+
+/// A run of slices of one symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The source block.
+    pub block: u16,
+    /// The symbol in it.
+    pub symbol: u16,
+    /// The first slice.
+    pub slice: u8,
+    /// How many slices.
+    pub count: u8,
+}
+
+impl Run {
+    /// Its slices as a mask.
+    pub fn mask(&self) -> u8 {
+        (((1u16 << self.count) - 1) << self.slice) as u8
+    }
+}
+
+/// What a link that draws is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// Slices that fit one frame, at least 1.
+    pub slices: u8,
+    /// The chance of arrival, of [`FULL`].
+    pub weight: u32,
+    /// Loss to protect the tail against.
+    pub loss_ppm: u32,
+}
+
+/// What a pool has for a link.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Drawn {
+    /// This.
+    Run(Run),
+    /// The block has to be read (or coded, if `repair`) first.
+    Needs {
+        /// Which block.
+        block: u16,
+        /// Its repair symbols.
+        repair: bool,
+    },
+    /// Nothing at present.
+    Nothing,
+}
+
+/// Bytes of a block, as far as they are in memory.
+#[derive(Clone, Debug, Default)]
+pub struct BlockData {
+    /// The source symbols, the padding of the last one left out.
+    pub source: Option<Bytes>,
+    /// The repair symbols.
+    pub repair: Option<Bytes>,
+    /// A read is under way.
+    pub fetching: bool,
+    /// Coding is under way.
+    pub coding: bool,
+    /// Coding is to follow the reading.
+    pub wants_repair: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Block {
+    k: u16,
+    /// Slices of each symbol that were sent at least once.
+    sent: Vec<u8>,
+    /// Slices of each symbol that the recipient has.
+    held: Vec<u8>,
+    held_count: [u16; 8],
+    /// Weights of what is under way, by slice.
+    under_way: [u32; 8],
+    next_fresh: u16,
+    next_again: u16,
+    /// Symbols sent in part.
+    begun: Vec<u16>,
+    data: BlockData,
+}
+
+/// The pool of one part.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    geometry: Geometry,
+    active: BTreeMap<u16, Block>,
+    solved: Vec<u64>,
+    /// Blocks below this one were opened.
+    next_block: u32,
+    urgent: bool,
+}
+
+impl Pool {
+    /// A pool of which nothing was sent yet. `urgent` parts are protected against loss from the start.
+    pub fn new(geometry: Geometry, urgent: bool) -> Self {
+        let words = geometry.blocks().div_ceil(64) as usize;
+        Self { geometry, active: BTreeMap::new(), solved: vec![0; words], next_block: 0, urgent }
+    }
+
+    /// How the part is cut.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Whether the recipient has this block.
+    pub fn is_solved(&self, block: u16) -> bool {
+        self.solved.get(usize::from(block) / 64).is_some_and(|w| w >> (block % 64) & 1 == 1)
+    }
+
+    /// The recipient has this block.
+    pub fn solve(&mut self, block: u16) {
+        if u32::from(block) >= self.geometry.blocks() || self.is_solved(block) {
+            return;
+        }
+        if let Some(word) = self.solved.get_mut(usize::from(block) / 64) {
+            *word |= 1 << (block % 64);
+            self.active.remove(&block);
+        }
+    }
+
+    /// The recipient has these slices of a block.
+    pub fn hold(&mut self, block: u16, masks: &[u8]) {
+        if u32::from(block) >= self.geometry.blocks() || self.is_solved(block) {
+            return;
+        }
+        let full = self.geometry.coding.full_mask();
+        let open = self.open(block);
+        for (held, mask) in open.held.iter_mut().zip(masks) {
+            let new = mask & full & !*held;
+            *held |= new;
+            for j in 0..8 {
+                open.held_count[j] += u16::from(new >> j & 1);
+            }
+        }
+    }
+
+    /// Whether the recipient has all slices of this run, or no longer needs them.
+    pub fn has(&self, run: &Run) -> bool {
+        if self.is_solved(run.block) {
+            return true;
+        }
+        let Some(block) = self.active.get(&run.block) else { return false };
+        block.held.get(usize::from(run.symbol)).is_some_and(|held| held & run.mask() == run.mask())
+    }
+
+    /// Bytes that the recipient has or can compute.
+    pub fn held_bytes(&self) -> u64 {
+        let slice = u64::from(self.geometry.coding.slice_len);
+        let whole: u64 = (0..self.geometry.blocks())
+            .map(|b| b as u16)
+            .filter(|&b| self.is_solved(b))
+            .map(|b| self.geometry.block_len(b) as u64)
+            .sum();
+        let pieces: u64 = self.active.values().map(Block::held_slices).sum();
+        (whole + pieces * slice).min(self.geometry.len)
+    }
+
+    fn open(&mut self, block: u16) -> &mut Block {
+        let (k, n) = (self.geometry.source_symbols(block), self.geometry.symbols(block));
+        self.active.entry(block).or_insert_with(|| Block::new(k, n))
+    }
+
+    /// The next run for a link. `tail`: everything was opened, so this may be the last of the part.
+    pub fn draw(&mut self, draw: &Draw) -> Drawn {
+        loop {
+            let tail = self.urgent || self.next_block >= self.geometry.blocks();
+            match self.draw_active(draw, tail) {
+                Drawn::Nothing if self.open_next() => {}
+                drawn => return drawn,
+            }
+        }
+    }
+
+    fn draw_active(&mut self, draw: &Draw, tail: bool) -> Drawn {
+        let slices = self.geometry.coding.slices;
+        let mut wanting = Drawn::Nothing;
+        for (&number, block) in &mut self.active {
+            let margin = if tail { tail_margin(u32::from(block.k), draw.loss_ppm) } else { 0 };
+            let needed = block.needed(slices, margin);
+            if needed == 0 {
+                continue;
+            }
+            match block.pick(number, needed, draw) {
+                Drawn::Nothing => {}
+                Drawn::Run(run) => {
+                    block.take(&run, draw.weight);
+                    return Drawn::Run(run);
+                }
+                needs => {
+                    if wanting == Drawn::Nothing {
+                        wanting = needs;
+                    }
+                }
+            }
+        }
+        wanting
+    }
+
+    fn open_next(&mut self) -> bool {
+        while self.next_block < self.geometry.blocks() && self.active.len() < ACTIVE_MAX {
+            let block = self.next_block as u16;
+            self.next_block += 1;
+            if !self.is_solved(block) {
+                self.open(block);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The block that will be asked for after `block`, to read ahead.
+    pub fn block_after(&self, block: u16) -> Option<u16> {
+        (u32::from(block) + 1..self.geometry.blocks()).map(|b| b as u16).find(|&b| !self.is_solved(b))
+    }
+
+    /// Whether more than half of the source symbols of this block have left.
+    pub fn is_half_sent(&self, block: u16) -> bool {
+        self.active.get(&block).is_some_and(|b| b.next_fresh > b.k / 2)
+    }
+
+    /// A run is no longer under way: it arrived, was lost, or counts no longer.
+    pub fn settle(&mut self, run: &Run, weight: u32) {
+        if let Some(block) = self.active.get_mut(&run.block) {
+            for j in run.slice..run.slice + run.count {
+                let way = &mut block.under_way[usize::from(j & 7)];
+                *way = way.saturating_sub(weight);
+            }
+        }
+    }
+
+    /// The data of a block, opened for it if need be.
+    pub fn data(&mut self, block: u16) -> &mut BlockData {
+        &mut self.open(block).data
+    }
+
+    /// Bytes of a block in memory.
+    pub fn block_bytes(&self, block: u16) -> usize {
+        self.active.get(&block).map_or(0, |b| b.data.bytes())
+    }
+
+    /// Forgets the bytes of a block; it is read again when it is needed.
+    pub fn unload(&mut self, block: u16) {
+        if let Some(open) = self.active.get_mut(&block) {
+            (open.data.source, open.data.repair) = (None, None);
+            if open.is_untouched() {
+                self.active.remove(&block);
+            }
+        }
+    }
+
+    /// The bytes of a run, padded: from memory, if they are there.
+    pub fn bytes(&self, run: &Run) -> Option<Bytes> {
+        let block = self.active.get(&run.block)?;
+        let coding = &self.geometry.coding;
+        let len = usize::from(run.count) * usize::from(coding.slice_len);
+        let offset = usize::from(run.slice) * usize::from(coding.slice_len);
+        if run.symbol < block.k {
+            let at = usize::from(run.symbol) * coding.symbol_len() + offset;
+            return Some(cut_padded(block.data.source.as_ref()?, at, len));
+        }
+        let at = usize::from(run.symbol - block.k) * coding.symbol_len() + offset;
+        let repair = block.data.repair.as_ref()?;
+        (at + len <= repair.len()).then(|| repair.slice(at..at + len))
+    }
+}
+
+impl BlockData {
+    fn bytes(&self) -> usize {
+        self.source.as_ref().map_or(0, Bytes::len) + self.repair.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// Bytes of a block from `at` on, with zeros after its end.
+pub fn cut_padded(source: &Bytes, at: usize, len: usize) -> Bytes {
+    if at + len <= source.len() {
+        return source.slice(at..at + len);
+    }
+    let mut out = source.get(at.min(source.len())..).unwrap_or_default().to_vec();
+    out.resize(len, 0);
+    out.into()
+}
+
+impl Block {
+    fn new(k: u16, n: u16) -> Self {
+        let n = usize::from(n);
+        Self {
+            k,
+            sent: vec![0; n],
+            held: vec![0; n],
+            held_count: [0; 8],
+            under_way: [0; 8],
+            next_fresh: 0,
+            next_again: 0,
+            begun: Vec::new(),
+            data: BlockData::default(),
+        }
+    }
+
+    /// Whether nothing is known of it but that it was read.
+    fn is_untouched(&self) -> bool {
+        !self.data.fetching && !self.data.coding && self.next_fresh == 0 && self.held_count == [0; 8]
+    }
+
+    fn held_slices(&self) -> u64 {
+        self.held_count.iter().map(|&count| u64::from(count.min(self.k))).sum()
+    }
+
+    /// Slices whose code word would fall short by at least half a symbol.
+    fn needed(&self, slices: u8, margin: u32) -> u8 {
+        let mut mask = 0;
+        for j in 0..usize::from(slices) {
+            let held = u32::from(self.held_count[j]);
+            if held >= u32::from(self.k) {
+                continue;
+            }
+            let expected = held * FULL + self.under_way[j];
+            let wanted = (u32::from(self.k) + margin) * FULL;
+            if wanted.saturating_sub(expected) >= FULL / 2 {
+                mask |= 1 << j;
+            }
+        }
+        mask
+    }
+
+    /// Slices of a symbol that were not sent yet and the recipient lacks.
+    fn unsent(&self, symbol: u16) -> u8 {
+        let i = usize::from(symbol);
+        match (self.sent.get(i), self.held.get(i)) {
+            (Some(sent), Some(held)) => !(sent | held),
+            _ => 0,
+        }
+    }
+
+    fn pick(&mut self, number: u16, needed: u8, draw: &Draw) -> Drawn {
+        let run = |symbol, mask| first_run(mask, draw.slices).map(|(slice, count)| Run { block: number, symbol, slice, count });
+        let begun = self.begun.iter().find_map(|&symbol| run(symbol, self.unsent(symbol) & needed));
+        let fresh = || {
+            (self.next_fresh..self.sent.len() as u16).find_map(|symbol| run(symbol, self.unsent(symbol) & needed))
+        };
+        let Some(run) = begun.or_else(fresh).or_else(|| self.again(number, needed, draw)) else {
+            return Drawn::Nothing;
+        };
+        if run.symbol < self.k && self.data.source.is_none() {
+            return Drawn::Needs { block: number, repair: false };
+        }
+        if run.symbol >= self.k && self.data.repair.is_none() {
+            return Drawn::Needs { block: number, repair: true };
+        }
+        Drawn::Run(run)
+    }
+
+    /// Everything was sent once: repeats what the recipient lacks, in turn, source symbols first.
+    fn again(&self, number: u16, needed: u8, draw: &Draw) -> Option<Run> {
+        let n = self.held.len() as u16;
+        (0..n).map(|i| (self.next_again + i) % n).find_map(|symbol| {
+            let mask = !self.held[usize::from(symbol)] & needed;
+            first_run(mask, draw.slices).map(|(slice, count)| Run { block: number, symbol, slice, count })
+        })
+    }
+
+    fn take(&mut self, run: &Run, weight: u32) {
+        let i = usize::from(run.symbol);
+        let repeated = self.sent.get(i).is_some_and(|sent| sent & run.mask() == run.mask());
+        if let Some(sent) = self.sent.get_mut(i) {
+            *sent |= run.mask();
+        }
+        if repeated {
+            self.next_again = (run.symbol + 1) % self.held.len().max(1) as u16;
+        }
+        self.next_fresh = self.next_fresh.max(run.symbol + 1).min(self.sent.len() as u16);
+        self.begun.retain(|&symbol| symbol != run.symbol);
+        if self.unsent(run.symbol) != 0 && !repeated {
+            self.begun.push(run.symbol);
+        }
+        for j in run.slice..run.slice + run.count {
+            self.under_way[usize::from(j & 7)] += weight;
+        }
+    }
+}
+
+/// The first run of set bits, at most `most` long.
+fn first_run(mask: u8, most: u8) -> Option<(u8, u8)> {
+    if mask == 0 {
+        return None;
+    }
+    let slice = mask.trailing_zeros() as u8;
+    let count = (mask >> slice).trailing_ones() as u8;
+    Some((slice, count.min(most.max(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::geometry::Coding;
+
+    fn pool(len: u64) -> Pool {
+        Pool::new(Geometry::new(Coding::choose(len), len).unwrap(), false)
+    }
+
+    fn feed(pool: &mut Pool, len: u64) {
+        for block in 0..pool.geometry.blocks() {
+            let data = pool.data(block as u16);
+            data.source = Some(vec![1; len as usize].into());
+            data.repair = Some(vec![2; 1024 * 1344].into());
+        }
+    }
+
+    const WIDE: Draw = Draw { slices: 7, weight: FULL, loss_ppm: 0 };
+    const THIN: Draw = Draw { slices: 1, weight: FULL, loss_ppm: 0 };
+
+    fn drain(pool: &mut Pool, draw: &Draw) -> Vec<Run> {
+        let mut runs = Vec::new();
+        while let Drawn::Run(run) = pool.draw(draw) {
+            runs.push(run);
+        }
+        runs
+    }
+
+    #[test]
+    fn without_loss_each_source_symbol_leaves_once_and_nothing_else() {
+        let len = 500 * 1344;
+        let mut pool = pool(len);
+        feed(&mut pool, len);
+        let runs = drain(&mut pool, &WIDE);
+        assert_eq!(runs.len(), 500);
+        assert!(runs.iter().enumerate().all(|(i, run)| usize::from(run.symbol) == i && run.count == 7));
+    }
+
+    #[test]
+    fn what_is_lost_is_made_good_by_as_many_repair_symbols() {
+        let len = 500 * 1344;
+        let mut pool = pool(len);
+        feed(&mut pool, len);
+        let runs = drain(&mut pool, &WIDE);
+        let mut masks = vec![0x7f; 500];
+        for lost in [3, 77, 400] {
+            masks[lost] = 0;
+        }
+        pool.hold(0, &masks);
+        runs.iter().for_each(|run| pool.settle(run, FULL));
+        let repair: Vec<u16> = drain(&mut pool, &WIDE).iter().map(|run| run.symbol).collect();
+        assert_eq!(repair, [500, 501, 502]);
+    }
+
+    #[test]
+    fn a_thin_and_a_wide_link_together_fill_every_code_word_exactly() {
+        let len = 300 * 1344;
+        let mut pool = pool(len);
+        feed(&mut pool, len);
+        let mut words = [0u32; 7];
+        let mut turn = 0;
+        loop {
+            turn += 1;
+            let draw = if turn % 5 == 0 { THIN } else { WIDE };
+            let Drawn::Run(run) = pool.draw(&draw) else { break };
+            (run.slice..run.slice + run.count).for_each(|j| words[usize::from(j)] += 1);
+        }
+        assert_eq!(words, [300; 7]);
+    }
+
+    #[test]
+    fn expected_loss_is_covered_beforehand() {
+        let len = 1000 * 1344;
+        let mut pool = pool(len);
+        feed(&mut pool, len);
+        let sent = drain(&mut pool, &Draw { slices: 7, weight: FULL * 8 / 10, loss_ppm: 200_000 }).len();
+        assert!((1250..1330).contains(&sent), "{sent}");
+    }
+}

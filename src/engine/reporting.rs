@@ -1,0 +1,287 @@
+//! What others are told of what is here: reports and receipts, and when they leave.
+
+use super::io::{LinkId, Output, Time};
+use super::link::Ready;
+use super::receive::control_room;
+use super::{Effect, Engine, MessageId, PersonId};
+use crate::wire::fragment::{Kind, Place};
+use crate::wire::manifest::{self, Lifetime, Manifest};
+use crate::wire::report::{self, Header};
+use bytes::Bytes;
+use rand_core::Rng;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How often the last word about a message is repeated.
+const REPEATS: u8 = 2;
+
+/// What is durable of a message. Only this is ever reported.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Everything was delivered.
+    pub complete: bool,
+    /// The rest is not wanted.
+    pub unwanted: bool,
+    /// Parts: number, mask of a whole symbol, and what is held.
+    pub parts: Vec<(u8, u8, report::Part)>,
+    /// When the view was taken.
+    pub at: Time,
+}
+
+/// Reports about one message.
+#[derive(Debug)]
+pub struct Reporting {
+    /// To whom.
+    pub to: PersonId,
+    /// What is durable, once anything is.
+    pub view: Option<View>,
+    /// Counts up with each view and each request.
+    pub version: u64,
+    /// What was told by which link.
+    pub told: BTreeMap<LinkId, Told>,
+    number: u32,
+    asked: Time,
+}
+
+/// What was told by one link.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    version: u64,
+    repeats: u8,
+    next: Time,
+}
+
+impl Reporting {
+    /// Nothing is durable yet.
+    pub fn new(to: PersonId, now: Time) -> Self {
+        Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now }
+    }
+
+    /// When a report by this link is due; `None` if there is nothing to say.
+    fn due(&self, link: LinkId) -> Option<Time> {
+        self.view.as_ref()?;
+        match self.told.get(&link) {
+            None => Some(Time::default()),
+            Some(told) => (told.version < self.version || told.repeats > 0).then_some(told.next),
+        }
+    }
+
+    fn told(&mut self, link: LinkId, now: Time, interval: Duration) {
+        let told = self.told.entry(link).or_insert(Told { version: 0, repeats: 0, next: now });
+        if told.version < self.version {
+            *told = Told { version: self.version, repeats: REPEATS, next: now.after(interval) };
+        } else {
+            told.repeats = told.repeats.saturating_sub(1);
+            told.next = now.after(interval * 8);
+        }
+    }
+}
+
+impl Engine {
+    /// The sender seems not to know what is here.
+    pub(super) fn tell_again(&mut self, message: MessageId) {
+        let now = self.now;
+        if let Some(reporting) = self.reports.get_mut(&message)
+            && (now.since(reporting.asked) >= super::SYNC_INTERVAL || reporting.version == 0)
+        {
+            reporting.asked = now;
+            reporting.version += 1;
+        }
+    }
+
+    /// A fragment of a delivered message came: its sender has not got the receipt.
+    pub(super) fn answer_late_copy(&mut self, message: MessageId) {
+        let Some(entry) = self.ledger.get(&message) else { return };
+        if self.dirty.contains(&message) {
+            return;
+        }
+        let (now, unwanted) = (self.now, entry.unwanted);
+        let reporting = self.reports.entry(message).or_insert_with(|| {
+            let mut fresh = Reporting::new(entry.from, Time::default());
+            fresh.view = Some(View { complete: !unwanted, unwanted, parts: Vec::new(), at: now });
+            fresh
+        });
+        if let Some(view) = &mut reporting.view {
+            view.at = now;
+        }
+        self.tell_again(message);
+    }
+
+    /// The next moment at which a report is due on a link that has room.
+    pub(super) fn report_due(&self) -> Option<Time> {
+        let links = self.links.iter().filter(|(_, l)| l.credit > 0 && l.pending.is_none());
+        links
+            .flat_map(|(id, link)| {
+                let able = self.reports.values().filter(move |r| link.toward(r.to).is_some());
+                able.filter_map(move |r| r.due(*id))
+            })
+            .min()
+    }
+
+    /// A report that is due on this link.
+    pub(super) fn next_report(&mut self, id: LinkId) -> Option<Ready> {
+        let link = self.links.get(&id)?;
+        let room = control_room(link.room());
+        let due = |r: &&Reporting| r.due(id).is_some_and(|at| at <= self.now);
+        let able = |r: &&Reporting| link.toward(r.to).is_some();
+        let (&message, _) = self.reports.iter().find(|(_, r)| able(r) && due(r))?;
+        let interval = self.report_interval(id, room);
+        let reporting = self.reports.get_mut(&message)?;
+        let bytes = reporting.encode(message, room, self.now);
+        reporting.told(id, self.now, interval);
+        let to = reporting.to;
+        let finished = reporting.view.as_ref().is_some_and(|v| v.complete || v.unwanted);
+        if finished && self.links.iter().all(|(id, l)| l.toward(to).is_none() || reporting.due(*id).is_none()) {
+            self.reports.remove(&message);
+        }
+        self.control(to, manifest::REPORT, bytes.into())
+    }
+
+    /// The quickest link tells most often; others serve as its stand-ins.
+    fn report_interval(&self, id: LinkId, bytes: usize) -> Duration {
+        let Some(link) = self.links.get(&id) else { return Duration::from_secs(1) };
+        let rtt = |l: &super::link::Link| l.profile.as_ref().and_then(|p| p.rtt).or(l.rate.srtt()).unwrap_or(Duration::from_millis(200));
+        let live = self.links.values().filter(|l| l.profile.as_ref().is_some_and(|p| p.can_send && !p.courier));
+        let best = live.map(rtt).min().unwrap_or_default();
+        let interval = link.report_interval(bytes.min(400));
+        if rtt(link) > best { interval * 3 } else { interval }
+    }
+
+    /// A note to somebody that we know their session, by this link.
+    pub(super) fn next_ack(&mut self, id: LinkId) -> Option<Ready> {
+        let link = self.links.get(&id)?;
+        let due = self.sessions.acks_due().find(|r| link.toward(r.session.peer()).is_some())?;
+        due.ack_due = false;
+        let (to, session) = (due.session.peer(), due.session.id());
+        self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
+    }
+
+    /// Seals a control record: a message of its own, in one frame.
+    fn control(&mut self, to: PersonId, kind: &str, content: Bytes) -> Option<Ready> {
+        let card = self.cards.get(&to)?;
+        let (sending, record) = self.sessions.sending(&self.me, card, &mut self.rng, self.now).ok()?;
+        let turned = sending.turn(self.now);
+        let mut frame = None;
+        while frame.is_none() {
+            let mut salt = [0; 8];
+            self.rng.fill_bytes(&mut salt);
+            let record = Manifest::single(salt, None, Lifetime::default(), kind, content.clone());
+            let id = record.message_id(self.me.person(), to);
+            let place = Place { part: 0, block: 0, symbol: 0, slice: 0 };
+            frame = sending.control_keys(id).map(|keys| keys.seal(Kind::Short, &place, &record.encode()));
+        }
+        let row = if turned { Some(sending.record(to)) } else { record };
+        if let Some(row) = row {
+            self.writer.durable(row);
+            self.want_sync(Duration::from_secs(1));
+        }
+        frame.map(|frame| Ready { to, frame, tag: 0, priority: 0 })
+    }
+
+    /// Takes down what is held of all messages that changed: it may be told once this batch counts.
+    pub(super) fn take_views(&mut self) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.waiting);
+        for id in std::mem::take(&mut self.dirty) {
+            let at = self.now;
+            let view = match (self.inbox.get_mut(&id), self.ledger.get(&id)) {
+                (Some(message), _) => {
+                    message.records(at).into_iter().for_each(|record| self.writer.durable(record));
+                    let full = |part: u8| {
+                        let geometry = message.parts.get(&part).and_then(|p| p.geometry);
+                        geometry.map_or(0, |g| g.coding.full_mask())
+                    };
+                    let parts = message.held().into_iter().map(|(part, held)| (part, full(part), held)).collect();
+                    View { complete: false, unwanted: message.unwanted, parts, at }
+                }
+                (None, Some(entry)) => View { complete: !entry.unwanted, unwanted: entry.unwanted, parts: Vec::new(), at },
+                (None, None) => continue,
+            };
+            effects.push(Effect::View(id, Box::new(view)));
+        }
+        for (&id, link) in &mut self.links {
+            if link.custody.0 > link.custody.1 {
+                link.custody.1 = link.custody.0;
+                effects.push(Effect::Release { link: id, upto: link.custody.0 });
+            }
+        }
+        effects
+    }
+
+    /// A view became durable.
+    pub(super) fn on_view(&mut self, id: MessageId, view: View) {
+        let deliver: Vec<u8> = match self.inbox.get(&id) {
+            Some(m) => m.parts.iter().filter(|(_, p)| p.complete && !p.delivered).map(|(part, _)| *part).collect(),
+            None => Vec::new(),
+        };
+        for part in deliver {
+            // What is complete in memory may be so only since this batch left; then the next one delivers it.
+            let told = view.parts.iter().any(|(p, _, held)| *p == part && *held == report::Part::Complete);
+            let inline = self.inbox.get(&id).is_some_and(|m| m.parts.get(&part).is_some_and(|p| p.geometry.is_none()));
+            if told || inline {
+                self.offer(id, part);
+            }
+        }
+        if self.inbox.get(&id).is_some_and(super::incoming::Incoming::all_delivered) {
+            self.offer(id, 0);
+        }
+        if let Some(reporting) = self.reports.get_mut(&id) {
+            reporting.view = Some(view);
+            reporting.version += 1;
+        }
+    }
+
+    /// Hands a part, or with 0 the whole, to the application, once per start.
+    fn offer(&mut self, message: MessageId, part: u8) {
+        let Some(incoming) = self.inbox.get(&message) else { return };
+        if self.offered.insert((message, part)) {
+            let from = incoming.from;
+            self.out.push_back(Output::Deliver(super::io::Delivery { message, from, part }));
+        }
+    }
+
+    /// The application has it, durably.
+    pub(super) fn on_delivered(&mut self, message: MessageId, part: u8) {
+        let Some(incoming) = self.inbox.get_mut(&message) else { return };
+        if part == 0 {
+            if incoming.all_delivered()
+                && let Some(done) = self.inbox.remove(&message)
+            {
+                self.close(&done, false);
+            }
+            return;
+        }
+        if let Some(state) = incoming.parts.get_mut(&part).filter(|state| state.complete) {
+            state.delivered = true;
+            state.touch();
+        }
+        let all = incoming.all_delivered();
+        self.dirty.insert(message);
+        self.want_sync(super::SYNC_INTERVAL);
+        if all {
+            self.offer(message, 0);
+        }
+    }
+}
+
+impl Reporting {
+    fn encode(&mut self, message: MessageId, room: usize, now: Time) -> Vec<u8> {
+        self.number += 1;
+        let mut id = [0; 16];
+        id.copy_from_slice(&message.0[..16]);
+        let view = self.view.clone().unwrap_or_default();
+        let header = Header {
+            complete: view.complete,
+            manifest: true,
+            partial: false,
+            unwanted: view.unwanted,
+            message: id,
+            number: self.number,
+            delay_ms: u16::try_from(now.since(view.at).as_millis()).unwrap_or(u16::MAX),
+        };
+        let mut writer = report::Writer::new(&header, room);
+        for (part, full, held) in &view.parts {
+            writer.part(*part, held, *full);
+        }
+        writer.finish()
+    }
+}

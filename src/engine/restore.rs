@@ -1,0 +1,90 @@
+//! A restart: from rows and notes back to where everything was.
+
+use super::incoming::{Incoming, Notes};
+use super::io::{Restored, Table, Time, Token};
+use super::outgoing::Outgoing;
+use super::reporting::Reporting;
+use super::{Damaged, Engine, HOLD, MessageId, Route};
+use crate::wire::read::{Malformed, Reader};
+
+impl Engine {
+    pub(super) fn restore(&mut self, restored: Restored) -> Result<(), Damaged> {
+        for (table, key, value) in &restored.rows {
+            self.restore_row(*table, key, value)
+                .map_err(|why| Damaged(format!("a row of table {table:?}: {why}")))?;
+        }
+        for note in &restored.journal {
+            let inbox = &mut self.inbox;
+            let read = Notes::read(note, |id, part, block, symbol, mask| {
+                if let Some(state) = inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part)) {
+                    state.restore_slices(block, symbol, mask);
+                }
+            });
+            read.map_err(|why| Damaged(format!("a note of progress: {why}")))?;
+        }
+        self.resume();
+        Ok(())
+    }
+
+    fn restore_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        match table {
+            Table::Session => self.sessions.restore(key, value),
+            Table::Ledger => {
+                let (id, labels) = self.ledger.restore(key, value)?;
+                self.routes.extend(labels.into_iter().map(|label| (label, Route::Done(id))));
+                Ok(())
+            }
+            Table::Outbox => {
+                let mut message = Outgoing::restore(key, value, self.now)?;
+                message.hold_until = Some(self.now.after(HOLD));
+                self.enlist(message);
+                Ok(())
+            }
+            Table::Inbox => self.restore_inbox(key, value),
+        }
+    }
+
+    /// Rows come in the order of their keys: a message, then its parts, each followed by its blocks.
+    fn restore_inbox(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        let mut r = Reader::new(key);
+        let id = MessageId(r.array()?);
+        if r.is_empty() {
+            self.inbox.insert(id, Incoming::restore(id, value, self.now)?);
+            return Ok(());
+        }
+        let part = r.u8()?;
+        let message = self.inbox.get_mut(&id).ok_or(Malformed::Value("inbox key"))?;
+        let state = message.parts.get_mut(&part).ok_or(Malformed::Value("inbox key"))?;
+        if r.is_empty() {
+            return state.restore(value);
+        }
+        let block = r.u16()?;
+        for (symbol, &mask) in value.iter().enumerate().filter(|(_, mask)| **mask != 0) {
+            state.restore_slices(block, symbol as u16, mask);
+        }
+        r.finish()
+    }
+
+    /// What follows from the rows: solved blocks, routes, digests to take, deliveries to repeat, reports to give.
+    fn resume(&mut self) {
+        for (id, message) in &mut self.inbox {
+            self.routes.extend(message.keys.iter().map(|k| (k.label(), Route::Incoming(*id))));
+            for state in message.parts.values_mut() {
+                let ready: Vec<u16> = state
+                    .geometry
+                    .iter()
+                    .flat_map(|g| state.blocks.iter().map(move |(b, block)| (g, b, block)))
+                    .filter(|(g, b, block)| block.has_source(g.source_symbols(**b), g.coding.full_mask()))
+                    .map(|(_, b, _)| *b)
+                    .collect();
+                ready.into_iter().for_each(|block| state.solve(block, Token(0)));
+            }
+            self.reports.insert(*id, Reporting::new(message.from, Time::default()));
+            self.reading.insert(*id);
+            self.dirty.insert(*id);
+        }
+        if !self.inbox.is_empty() {
+            self.want_sync(std::time::Duration::ZERO);
+        }
+    }
+}

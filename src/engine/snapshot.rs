@@ -1,0 +1,87 @@
+//! What the engine tells people of itself.
+
+use super::incoming::Incoming;
+use super::io::Time;
+use super::outgoing::Outgoing;
+use super::status::{InPart, Inbound, OutPart, Outbound, Status};
+use super::{Engine, MessageId, PartInfo};
+use crate::wire::manifest::Body;
+
+impl Engine {
+    /// A snapshot for people.
+    pub fn status(&self, now: Time) -> Status {
+        let rate: u64 = self.links.values().filter(|l| l.profile.is_some()).filter_map(|l| l.rate.rate()).sum();
+        let links = self.links.values().map(|link| {
+            let mut stats = link.stats.clone();
+            stats.loss_ppm = link.rate.loss_ppm();
+            stats.rate_bps = link.rate.rate_measured().unwrap_or(0).saturating_mul(8);
+            stats.rtt_ms = link.rate.srtt().map(|rtt| rtt.as_millis() as u64);
+            stats
+        });
+        Status {
+            outbound: self.outbox.values().map(|message| outbound(message, rate)).collect(),
+            inbound: self.inbox.values().map(inbound).collect(),
+            links: links.collect(),
+            dropped: self.dropped.clone(),
+            store_failing: self.writer.retry_at().is_some_and(|at| at.since(now) > std::time::Duration::ZERO),
+        }
+    }
+
+    /// A part of a message that is in the inbox of the engine: at the time of its delivery.
+    pub fn part_info(&self, message: MessageId, part: u8) -> Option<PartInfo> {
+        let incoming = self.inbox.get(&message)?;
+        let entry = incoming.entry(part)?;
+        Some(PartInfo {
+            from: incoming.from,
+            created: incoming.manifest.created,
+            media_type: entry.media_type.clone(),
+            name: entry.name.clone(),
+            bytes: entry.body.len(),
+            inline: match &entry.body {
+                Body::Inline(bytes) => Some(bytes.clone()),
+                Body::Coded { .. } => None,
+            },
+        })
+    }
+}
+
+fn outbound(message: &Outgoing, rate: u64) -> Outbound {
+    let parts: Vec<OutPart> = message
+        .manifest
+        .parts
+        .iter()
+        .map(|entry| {
+            let state = message.parts.get(&entry.id);
+            let complete = state.map_or(message.manifest_there, |s| s.complete);
+            let held = state.map_or(0, |s| s.pool.held_bytes());
+            let bytes = entry.body.len();
+            let confirmed_bytes = if complete { bytes } else { held };
+            OutPart { part: entry.id, name: entry.name.clone(), bytes, confirmed_bytes, complete }
+        })
+        .collect();
+    let left: u64 = parts.iter().map(|p| p.bytes - p.confirmed_bytes.min(p.bytes)).sum();
+    Outbound {
+        message: message.id,
+        to: message.to,
+        complete: false,
+        eta_s: (rate > 0).then(|| left / rate),
+        parts,
+        sent_fragments: message.sent_fragments,
+    }
+}
+
+fn inbound(message: &Incoming) -> Inbound {
+    let parts = message.manifest.parts.iter().filter_map(|entry| {
+        let state = message.parts.get(&entry.id)?;
+        Some(InPart {
+            part: entry.id,
+            name: entry.name.clone(),
+            media_type: entry.media_type.clone(),
+            bytes: entry.body.len(),
+            held_bytes: state.held_bytes(entry),
+            complete: state.delivered,
+            first_seen_bytes: state.first_seen.iter().map(|(link, bytes)| (link.0, *bytes)).collect(),
+        })
+    });
+    Inbound { message: message.id, from: message.from, parts: parts.collect(), surplus_bytes: message.surplus_bytes }
+}

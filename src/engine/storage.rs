@@ -1,0 +1,298 @@
+//! The store and the workers: what is written down when, and what follows when they answer.
+
+use super::incoming::Incoming;
+use super::io::{Done, Event, FileKind, Job, Output, Record, StoreError, Token};
+use super::{Effect, Engine, MessageId, Request, SYNC_INTERVAL, coding};
+use crate::wire::manifest::Body;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Blocks that are read back and solved at once.
+const SOLVING_MAX: usize = 4;
+
+impl Engine {
+    /// Gives out what waits to be written: all of it if something durable is due, else cheap progress whose window
+    /// has closed.
+    pub(super) fn write_down(&mut self) {
+        if self.writer.refuses() && self.writer.retry_at().is_some() {
+            return;
+        }
+        if self.sync_at.is_some_and(|at| at <= self.now) && !self.writer.syncing() {
+            return self.sync();
+        }
+        if self.writer.window_closed(self.now) {
+            let notes = self.notes.drain();
+            notes.into_iter().for_each(|note| self.writer.cheap(self.now, note));
+            self.out.extend(self.writer.flush(false).map(|(_, output)| output));
+        }
+    }
+
+    fn sync(&mut self) {
+        self.sync_at = None;
+        let effects = self.take_views();
+        // The rows say all that the notes would.
+        let _ = self.notes.drain();
+        match self.writer.flush(true) {
+            Some((token, output)) => {
+                self.effects.insert(token, effects);
+                self.out.push_back(output);
+            }
+            None => effects.into_iter().for_each(|effect| self.take_effect(effect)),
+        }
+    }
+
+    pub(super) fn on_persisted(&mut self, token: Token) {
+        for token in self.writer.persisted(token) {
+            for effect in self.effects.remove(&token).unwrap_or_default() {
+                self.take_effect(effect);
+            }
+        }
+        if self.writer.recovered() {
+            self.event(Event::StoreRecovered);
+        }
+    }
+
+    pub(super) fn on_persist_failed(&mut self, _token: Token, error: StoreError) {
+        if self.writer.failed(self.now, &error) {
+            self.event(Event::StoreFailed(error));
+        }
+    }
+
+    fn take_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Accepted { seq, request } => {
+                if let Some(message) = self.outbox.get_mut(&seq) {
+                    message.durable = true;
+                    let message = message.id;
+                    self.work += 1;
+                    self.event(Event::Accepted { message, request });
+                }
+            }
+            Effect::View(id, view) => self.on_view(id, *view),
+            Effect::Release { link, upto } => {
+                if self.links.get(&link).is_some_and(|l| l.profile.is_some() && l.custody.1 == upto) {
+                    self.out.push_back(Output::Release { link, upto });
+                }
+            }
+            Effect::SessionKnown(id) => self.sessions.known(id),
+        }
+    }
+
+    pub(super) fn on_fetched(&mut self, token: Token, result: Result<Bytes, StoreError>) {
+        let Some(request) = self.requests.remove(&token) else { return };
+        let bytes = result.map_err(|error| self.event(Event::StoreFailed(error))).ok();
+        match request {
+            Request::LoadBlock { seq, part, block } => self.on_loaded(seq, part, block, bytes),
+            Request::SolveSource { message, part, block } => self.on_read_back(message, part, block, bytes, false),
+            Request::SolveRepair { message, part, block } => self.on_read_back(message, part, block, bytes, true),
+            Request::ReadDigest { message, part } => self.on_digest_read(message, part, bytes),
+            Request::CodeBlock { .. } | Request::Solve { .. } | Request::Digest { .. } => {}
+        }
+    }
+
+    fn on_loaded(&mut self, seq: u64, part: u8, block: u16, bytes: Option<Bytes>) {
+        let Some(state) = self.outbox.get_mut(&seq).and_then(|m| m.parts.get_mut(&part)) else { return };
+        if state.pool.is_solved(block) {
+            return;
+        }
+        let geometry = *state.pool.geometry();
+        let data = state.pool.data(block);
+        data.fetching = false;
+        data.source = bytes.filter(|b| b.len() == geometry.block_len(block));
+        self.work += 1;
+        if !data.wants_repair || data.coding {
+            return;
+        }
+        let Some(source) = data.source.clone() else { return };
+        (data.wants_repair, data.coding) = (false, true);
+        let k = geometry.source_symbols(block);
+        let token = self.request(Request::CodeBlock { seq, part, block });
+        let job = Job::Code(coding::Job::Encode { coding: geometry.coding, k, source });
+        self.out.push_back(Output::Compute { token, job });
+    }
+
+    pub(super) fn on_computed(&mut self, token: Token, done: Done) {
+        match (self.requests.remove(&token), done) {
+            (Some(Request::CodeBlock { seq, part, block }), Done::Code(done)) => {
+                let Some(state) = self.outbox.get_mut(&seq).and_then(|m| m.parts.get_mut(&part)) else { return };
+                if state.pool.is_solved(block) {
+                    return;
+                }
+                let data = state.pool.data(block);
+                data.coding = false;
+                if let coding::Done::Encoded(repair) = done {
+                    data.repair = Some(repair);
+                }
+                self.work += 1;
+            }
+            (Some(Request::Solve { message, part, block }), Done::Code(done)) => {
+                self.on_solved(message, part, block, done);
+            }
+            (Some(Request::Digest { message, part }), Done::Digest { hasher }) => {
+                self.on_digested(message, part, hasher);
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads back what was received: blocks that can be solved, and solved blocks that have to be digested.
+    pub(super) fn read_back(&mut self) {
+        let ids: Vec<MessageId> = self.reading.iter().copied().collect();
+        for id in ids {
+            let parts: Vec<u8> = self.inbox.get(&id).map(|m| m.parts.keys().copied().collect()).unwrap_or_default();
+            let mut busy = false;
+            for part in parts {
+                busy |= self.read_back_solve(id, part);
+                busy |= self.read_back_digest(id, part);
+            }
+            if !busy {
+                self.reading.remove(&id);
+            }
+        }
+    }
+
+    /// Tells whether any block of the part is still to be solved.
+    fn read_back_solve(&mut self, id: MessageId, part: u8) -> bool {
+        let Some(message) = self.inbox.get_mut(&id) else { return false };
+        let files = (message.file(FileKind::Incoming, part), message.file(FileKind::Repair, part));
+        let Some(state) = message.parts.get_mut(&part) else { return false };
+        let Some(geometry) = state.geometry else { return false };
+        let mut left = false;
+        let mut fetches = Vec::new();
+        for (&block, open) in &mut state.blocks {
+            let Some(at) = open.full_at else { continue };
+            left = true;
+            if open.busy || !self.writer.counts(at) || self.solving >= SOLVING_MAX {
+                continue;
+            }
+            open.busy = true;
+            self.solving += 1;
+            let repair = usize::from(open.repair_end(geometry.source_symbols(block))) * geometry.coding.symbol_len();
+            let source = (files.0, geometry.block_offset(block), geometry.block_len(block));
+            let first = geometry.repair_offset(block, geometry.source_symbols(block));
+            fetches.push((block, source, (files.1, first, repair)));
+        }
+        for (block, source, repair) in fetches {
+            let token = self.request(Request::SolveSource { message: id, part, block });
+            self.out.push_back(Output::Fetch { token, file: source.0, offset: source.1, len: source.2 });
+            let token = self.request(Request::SolveRepair { message: id, part, block });
+            self.out.push_back(Output::Fetch { token, file: repair.0, offset: repair.1, len: repair.2 });
+        }
+        left
+    }
+
+    fn on_read_back(&mut self, id: MessageId, part: u8, block: u16, bytes: Option<Bytes>, repair: bool) {
+        let state = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part));
+        let Some((state, geometry)) = state.and_then(|s| s.geometry.map(|g| (s, g))) else {
+            self.solving = self.solving.saturating_sub(usize::from(repair));
+            return;
+        };
+        let Some(open) = state.blocks.get_mut(&block) else { return };
+        let Some(bytes) = bytes else {
+            // The store said why; the block is read again with the next batch.
+            (open.busy, open.source, open.repair) = (false, None, None);
+            self.solving = self.solving.saturating_sub(usize::from(repair));
+            return;
+        };
+        if repair {
+            open.repair = Some(bytes);
+        } else {
+            open.source = Some(bytes);
+        }
+        let (Some(source), Some(repair)) = (open.source.clone(), open.repair.clone()) else { return };
+        (open.source, open.repair) = (None, None);
+        let k = geometry.source_symbols(block);
+        let held = open.masks.clone();
+        let job = Job::Code(coding::Job::Decode { coding: geometry.coding, k, source, repair, held });
+        let token = self.request(Request::Solve { message: id, part, block });
+        self.out.push_back(Output::Compute { token, job });
+    }
+
+    fn on_solved(&mut self, id: MessageId, part: u8, block: u16, done: coding::Done) {
+        self.solving = self.solving.saturating_sub(1);
+        let Some(message) = self.inbox.get_mut(&id) else { return };
+        let file = message.file(FileKind::Incoming, part);
+        let Some(state) = message.parts.get_mut(&part) else { return };
+        let (Some(geometry), Some(open)) = (state.geometry, state.blocks.get_mut(&block)) else { return };
+        let coding::Done::Decoded(bytes) = done else {
+            // Cannot be: enough verified symbols always suffice. What is here counts as not here.
+            state.blocks.remove(&block);
+            return self.count("block that could not be solved");
+        };
+        let (symbol_len, len) = (geometry.coding.symbol_len(), geometry.block_len(block));
+        let (k, full) = (usize::from(geometry.source_symbols(block)), geometry.coding.full_mask());
+        let missing = open.masks.iter().take(k).enumerate().filter(|(_, mask)| **mask != full);
+        for (symbol, _) in missing {
+            let (from, to) = ((symbol * symbol_len).min(len), ((symbol + 1) * symbol_len).min(len));
+            let offset = geometry.block_offset(block) + from as u64;
+            self.writer.cheap(self.now, Record::Write { file, offset, bytes: bytes.slice(from..to) });
+        }
+        state.solve(block, self.writer.next_token());
+        self.dirty.insert(id);
+        self.reading.insert(id);
+        self.want_sync(SYNC_INTERVAL);
+    }
+
+    /// Tells whether the part is still to be digested.
+    fn read_back_digest(&mut self, id: MessageId, part: u8) -> bool {
+        let Some(message) = self.inbox.get_mut(&id) else { return false };
+        let file = message.file(FileKind::Incoming, part);
+        let Some(state) = message.parts.get_mut(&part) else { return false };
+        let Some(geometry) = state.geometry.filter(|_| !state.complete) else { return false };
+        if state.hashing {
+            return true;
+        }
+        let block = state.hashed as u16;
+        let Some(&at) = state.solved_at.get(&block).filter(|_| state.hashed < geometry.blocks()) else { return false };
+        if !self.writer.counts(at) {
+            return true;
+        }
+        state.hashing = true;
+        let (offset, len) = (geometry.block_offset(block), geometry.block_len(block));
+        let token = self.request(Request::ReadDigest { message: id, part });
+        self.out.push_back(Output::Fetch { token, file, offset, len });
+        true
+    }
+
+    fn on_digest_read(&mut self, id: MessageId, part: u8, bytes: Option<Bytes>) {
+        let Some(state) = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part)) else { return };
+        let (Some(bytes), Some(hasher)) = (bytes, state.hasher.take()) else {
+            state.hashing = false;
+            return;
+        };
+        let token = self.request(Request::Digest { message: id, part });
+        self.out.push_back(Output::Compute { token, job: Job::Digest { hasher, bytes } });
+    }
+
+    fn on_digested(&mut self, id: MessageId, part: u8, hasher: Box<blake3::Hasher>) {
+        let Some(message) = self.inbox.get_mut(&id) else { return };
+        let expected = message.digest(part);
+        let repair = message.file(FileKind::Repair, part);
+        let Some(state) = message.parts.get_mut(&part) else { return };
+        state.hashing = false;
+        state.solved_at.remove(&(state.hashed as u16));
+        state.hashed += 1;
+        self.reading.insert(id);
+        if state.geometry.is_none_or(|g| state.hashed < g.blocks()) {
+            state.hasher = Some(hasher);
+            return;
+        }
+        if expected.is_none_or(|digest| *hasher.finalize().as_bytes() != digest) {
+            return self.refuse(id, Event::DigestMismatch { message: id, part });
+        }
+        state.complete = true;
+        state.touch();
+        self.writer.durable(Record::Remove { file: repair });
+        self.dirty.insert(id);
+        self.want_sync(Duration::ZERO);
+    }
+}
+
+impl Incoming {
+    fn digest(&self, part: u8) -> Option<[u8; 32]> {
+        match &self.entry(part)?.body {
+            Body::Coded { digest, .. } => Some(*digest),
+            Body::Inline(_) => None,
+        }
+    }
+}

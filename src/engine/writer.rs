@@ -1,0 +1,191 @@
+//! Batches for the store: what waits to be written, what is being written, and what may happen afterwards.
+//!
+//! Batches are given out in order and count in order: a later one that succeeded counts only once every earlier
+//! one has. After a failure all that did not count is given out again, in order, since every batch may be applied
+//! twice.
+
+use super::io::{Batch, Output, Record, StoreError, Time, Token};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Cheap progress reaches the kernel after this many bytes …
+const WINDOW_BYTES: usize = 256 << 10;
+/// … or after this long.
+const WINDOW: Duration = Duration::from_millis(50);
+/// Bytes given to the store but not yet written; beyond this, arriving fragments are dropped.
+const UNDER_WAY_MAX: usize = 16 << 20;
+/// How long after a failure the store is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Pending {
+    batch: Batch,
+    bytes: usize,
+    done: bool,
+}
+
+/// The writer.
+#[derive(Debug, Default)]
+pub struct Writer {
+    last: u64,
+    counted: u64,
+    cheap: Vec<Record>,
+    cheap_bytes: usize,
+    cheap_since: Option<Time>,
+    durable: Vec<Record>,
+    under_way: VecDeque<Pending>,
+    under_way_bytes: usize,
+    failing: Option<Time>,
+}
+
+impl Writer {
+    /// Adds a write in place or a note: cheap progress.
+    pub fn cheap(&mut self, now: Time, record: Record) {
+        self.cheap_bytes += record_bytes(&record);
+        self.cheap_since.get_or_insert(now);
+        self.cheap.push(record);
+    }
+
+    /// Adds a change that leaves with the next durable batch.
+    pub fn durable(&mut self, record: Record) {
+        self.durable.push(record);
+    }
+
+    /// The token of the batch that whatever is added now will leave in.
+    pub fn next_token(&self) -> Token {
+        Token(self.last + 1)
+    }
+
+    /// Whether this batch and all before it count.
+    pub fn counts(&self, token: Token) -> bool {
+        token.0 <= self.counted
+    }
+
+    /// When cheap progress has to leave.
+    pub fn window_end(&self) -> Option<Time> {
+        self.cheap_since.map(|since| since.after(WINDOW))
+    }
+
+    /// Whether the window of cheap progress is full or over.
+    pub fn window_closed(&self, now: Time) -> bool {
+        self.cheap_bytes >= WINDOW_BYTES || self.window_end().is_some_and(|end| end <= now)
+    }
+
+    /// Whether a durable batch is being written.
+    pub fn syncing(&self) -> bool {
+        self.under_way.iter().any(|p| p.batch.durable)
+    }
+
+    /// Whether the store cannot keep up or fails, so that nothing new should be taken in.
+    pub fn refuses(&self) -> bool {
+        self.failing.is_some() || self.under_way_bytes + self.cheap_bytes > UNDER_WAY_MAX
+    }
+
+    /// When the store is tried again after a failure.
+    pub fn retry_at(&self) -> Option<Time> {
+        self.failing
+    }
+
+    /// Gives out what waits; a durable batch takes everything.
+    pub fn flush(&mut self, durable: bool) -> Option<(Token, Output)> {
+        if self.failing.is_some() || (self.cheap.is_empty() && (!durable || self.durable.is_empty())) {
+            return None;
+        }
+        let mut records = std::mem::take(&mut self.cheap);
+        if durable {
+            // Files are made before they are written.
+            let (create, rest): (Vec<_>, Vec<_>) =
+                self.durable.drain(..).partition(|r| matches!(r, Record::Create { .. }));
+            records.splice(0..0, create);
+            records.extend(rest);
+        }
+        self.last += 1;
+        let batch = Batch { token: Token(self.last), records, durable };
+        let bytes = std::mem::take(&mut self.cheap_bytes);
+        self.cheap_since = None;
+        self.under_way_bytes += bytes;
+        self.under_way.push_back(Pending { batch: batch.clone(), bytes, done: false });
+        Some((batch.token, Output::Persist(batch)))
+    }
+
+    /// A batch is done. Gives the tokens that count now, in order.
+    pub fn persisted(&mut self, token: Token) -> Vec<Token> {
+        if let Some(pending) = self.under_way.iter_mut().find(|p| p.batch.token == token) {
+            pending.done = true;
+        }
+        let mut counted = Vec::new();
+        while let Some(front) = self.under_way.front().filter(|p| p.done) {
+            self.counted = front.batch.token.0;
+            self.under_way_bytes -= front.bytes;
+            counted.push(front.batch.token);
+            self.under_way.pop_front();
+        }
+        counted
+    }
+
+    /// A batch failed. Tells whether this begins a time of failing.
+    pub fn failed(&mut self, now: Time, _why: &StoreError) -> bool {
+        let first = self.failing.is_none();
+        self.failing = Some(now.after(RETRY));
+        first
+    }
+
+    /// Gives out again all that does not count yet. Whether that ends the failing shows in the answers.
+    pub fn retry(&mut self, now: Time) -> Vec<Output> {
+        if self.failing.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        self.failing = Some(now.after(RETRY * 30));
+        self.under_way.iter_mut().for_each(|p| p.done = false);
+        self.under_way.iter().map(|p| Output::Persist(p.batch.clone())).collect()
+    }
+
+    /// Tells whether the store has recovered: it was failing, and everything counts now.
+    pub fn recovered(&mut self) -> bool {
+        let recovered = self.failing.is_some() && self.under_way.is_empty();
+        if recovered {
+            self.failing = None;
+        }
+        recovered
+    }
+}
+
+fn record_bytes(record: &Record) -> usize {
+    match record {
+        Record::Write { bytes, .. } => bytes.len(),
+        Record::Journal(note) => note.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(writer: &mut Writer, n: u8) {
+        writer.cheap(Time(0), Record::Journal(vec![n]));
+    }
+
+    #[test]
+    fn nothing_counts_before_everything_before_it_and_failures_are_given_out_again() {
+        let mut writer = Writer::default();
+        for n in 0..3 {
+            note(&mut writer, n);
+            writer.flush(false).unwrap();
+        }
+        assert!(writer.persisted(Token(2)).is_empty());
+        assert!(writer.failed(Time(0), &StoreError::Full(String::new())));
+        assert!(writer.persisted(Token(3)).is_empty());
+        note(&mut writer, 9);
+        assert!(writer.flush(false).is_none(), "nothing new while the store fails");
+        assert!(writer.refuses());
+        assert_eq!(writer.retry(Time(0)).len(), 0, "not at once");
+        assert_eq!(writer.retry(writer.retry_at().unwrap()).len(), 3);
+        assert_eq!(writer.persisted(Token(1)), [Token(1)]);
+        assert_eq!(writer.persisted(Token(2)), [Token(2)]);
+        assert!(!writer.recovered());
+        assert_eq!(writer.persisted(Token(3)), [Token(3)]);
+        assert!(writer.recovered());
+        assert!(writer.flush(false).is_some());
+    }
+}

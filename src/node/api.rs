@@ -1,0 +1,372 @@
+//! What the command line asks of a node: the same questions whether a node is running, then over its control
+//! socket, or not, then on the home itself. JSON, one object a line, in both directions.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A question or an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// Queue a message. Answered with [`Response::Queued`] once it is durable.
+    Send(SendRequest),
+    /// Give up a message of ours.
+    Cancel {
+        /// Its id or the beginning of it.
+        message: String,
+    },
+    /// List the inbox. Answered with [`Response::Inbox`].
+    Inbox,
+    /// The text of a message. Answered with [`Response::Text`].
+    Read {
+        /// Its id or the beginning of it.
+        message: String,
+    },
+    /// Write the parts of a message into a folder, under safe names. Answered with [`Response::Saved`].
+    Save {
+        /// Its id or the beginning of it.
+        message: String,
+        /// An existing or new folder, absolute.
+        dir: PathBuf,
+    },
+    /// What is under way. Answered with [`Response::Status`].
+    Status,
+    /// Import a contact card as text. Answered with [`Response::Person`].
+    PersonAdd {
+        /// The text form.
+        card: String,
+    },
+    /// Everybody known. Answered with [`Response::Persons`].
+    PersonList,
+    /// One person. Answered with [`Response::Person`].
+    PersonShow {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+    },
+    /// One's own card. Answered with [`Response::Card`].
+    Card,
+    /// Configure a link. Answered with [`Response::Done`]; a running node starts it at once.
+    LinkAdd(LinkConfig),
+    /// All configured links. Answered with [`Response::Links`].
+    LinkList,
+    /// Forget a link. Answered with [`Response::Done`].
+    LinkRemove {
+        /// Its name.
+        name: String,
+    },
+    /// Write all that waits for others into a folder of batches. Answered with [`Response::Exported`].
+    SpoolExport {
+        /// The folder, absolute.
+        dir: PathBuf,
+    },
+    /// Take in the batches of a folder. Answered with [`Response::Imported`].
+    SpoolImport {
+        /// The folder, absolute.
+        dir: PathBuf,
+    },
+}
+
+/// A message to queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendRequest {
+    /// Name, person URI or the beginning of its key.
+    pub person: String,
+    /// A text; becomes part 1, urgent unless `priority` says otherwise.
+    pub text: Option<String>,
+    /// Files, absolute paths; each becomes a part.
+    pub files: Vec<PathBuf>,
+    /// `urgent`, `high`, `normal` or `bulk`, for all parts.
+    pub priority: Option<String>,
+    /// Seconds.
+    pub lifetime_s: Option<u64>,
+    /// Names of the links that may carry it; all if empty.
+    pub via: Vec<String>,
+    /// Links above this cost do not carry it.
+    pub max_cost: Option<u32>,
+}
+
+/// A configured link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkConfig {
+    /// Its name: letters, digits, `-` and `_`.
+    pub name: String,
+    /// `quic://host:port`, `relay://host:port?key=…`, `serial:/dev/…?baud=…`, `spool:/path`.
+    pub uri: String,
+    /// Whom a direct link reaches; needed for `quic` if more than one person is known.
+    pub person: Option<String>,
+    /// Bits per second, if known.
+    pub rate_bps: Option<u64>,
+    /// Round-trip time in milliseconds, if known.
+    pub rtt_ms: Option<u64>,
+    /// Largest frame, where the medium asks for one.
+    pub mtu: Option<usize>,
+    /// Cost of a megabyte in the user's own unit.
+    pub cost: u32,
+    /// Nothing comes back by this link: `send` or `receive`.
+    pub oneway: Option<OneWay>,
+    /// Loss to expect in percent, for planning where nobody reports.
+    pub loss_percent: Option<u8>,
+}
+
+/// The direction of a one-way link, seen from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OneWay {
+    /// Only sends.
+    Send,
+    /// Only receives.
+    Receive,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Response {
+    /// It was done.
+    Done,
+    /// A message is queued, durably.
+    Queued {
+        /// Its URI.
+        message: String,
+    },
+    /// The inbox.
+    Inbox {
+        /// Newest last.
+        messages: Vec<InboxEntry>,
+    },
+    /// A text.
+    Text {
+        /// The message.
+        message: String,
+        /// Its text parts, in order.
+        texts: Vec<String>,
+    },
+    /// Files written.
+    Saved {
+        /// Where.
+        files: Vec<PathBuf>,
+    },
+    /// What is under way.
+    Status(StatusReport),
+    /// A person.
+    Person(PersonEntry),
+    /// Persons.
+    Persons {
+        /// By name.
+        persons: Vec<PersonEntry>,
+    },
+    /// A card.
+    Card {
+        /// The text form.
+        text: String,
+        /// Whom it describes.
+        person: String,
+        /// The name in it.
+        name: String,
+    },
+    /// Links.
+    Links {
+        /// By name.
+        links: Vec<LinkConfig>,
+    },
+    /// A folder was filled.
+    Exported {
+        /// Frames written.
+        frames: u64,
+        /// Batches written.
+        batches: u64,
+    },
+    /// A folder was read.
+    Imported {
+        /// Frames taken in.
+        frames: u64,
+        /// Batches read.
+        batches: u64,
+        /// Records or files that were damaged.
+        damaged: u64,
+        /// Files that are none of ours.
+        foreign: u64,
+    },
+    /// It could not be done.
+    Error {
+        /// For exit codes, see [`ErrorKind`].
+        kind: ErrorKind,
+        /// For people, ending with what to do next.
+        text: String,
+    },
+}
+
+/// Classes of errors. Each has an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The order makes no sense: exit 2.
+    Usage,
+    /// Nothing of that name: exit 3.
+    NotFound,
+    /// The home is missing, of another version, or in use: exit 4.
+    Home,
+    /// The disk is full or failed: exit 5.
+    Store,
+    /// A bound was reached: exit 6.
+    Limit,
+    /// Input that is damaged or forged: exit 7.
+    BadInput,
+    /// The node does not answer: exit 8.
+    Node,
+}
+
+/// A message in the inbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InboxEntry {
+    /// Its URI.
+    pub message: String,
+    /// The sender's name as we know it.
+    pub from: String,
+    /// When the first part was delivered here, seconds since 1970.
+    pub received: u64,
+    /// When the sender's clock says it was made.
+    pub created: Option<u64>,
+    /// All parts were delivered.
+    pub complete: bool,
+    /// How often the whole message was delivered; more than once would be a defect.
+    pub deliveries: u64,
+    /// Parts delivered so far.
+    pub parts: Vec<InboxPart>,
+}
+
+/// A delivered part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InboxPart {
+    /// Its number.
+    pub part: u8,
+    /// Its name, made safe for use as a file name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was delivered, milliseconds since 1970.
+    pub delivered_at_ms: u64,
+}
+
+/// What is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Whether a node is running, and its process id.
+    pub node: Option<u32>,
+    /// Messages to others: those under way and those done lately.
+    pub outbound: Vec<OutboundEntry>,
+    /// Messages arriving.
+    pub inbound: Vec<InboundEntry>,
+    /// Links.
+    pub links: Vec<LinkEntry>,
+    /// What was dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Why the store is failing, if it is.
+    pub store_failing: Option<String>,
+}
+
+/// A message to somebody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboundEntry {
+    /// Its URI.
+    pub message: String,
+    /// The recipient's name.
+    pub to: String,
+    /// The receipt came: all parts are delivered there.
+    pub complete: bool,
+    /// It was given up: lifetime over, or cancelled.
+    pub expired: bool,
+    /// Seconds to go.
+    pub eta_s: Option<u64>,
+    /// Its parts.
+    pub parts: Vec<PartProgress>,
+    /// Notes for people, such as what a one-way link has planned and how likely that suffices.
+    pub notes: Vec<String>,
+}
+
+/// A message from somebody.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InboundEntry {
+    /// Its URI.
+    pub message: String,
+    /// The sender's name.
+    pub from: String,
+    /// Its parts.
+    pub parts: Vec<PartProgress>,
+    /// Bytes that came although they were held or no longer needed.
+    pub surplus_bytes: u64,
+}
+
+/// How far a part is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartProgress {
+    /// Its number.
+    pub part: u8,
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Bytes that are durably there (outbound) or here (inbound).
+    pub held_bytes: u64,
+    /// All of it, verified.
+    pub complete: bool,
+    /// Inbound only: by link name, the bytes that this link was first to bring.
+    pub first_seen_bytes: BTreeMap<String, u64>,
+}
+
+/// A link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkEntry {
+    /// Its name; links that others opened to us are named `kind:person`.
+    pub name: String,
+    /// `quic`, `relay`, `serial` or `spool`.
+    pub kind: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// Why it is down.
+    pub down_reason: Option<String>,
+    /// Cost of a megabyte.
+    pub cost: u32,
+    /// Its frame size now.
+    pub mtu: usize,
+    /// Measured loss in percent.
+    pub loss_percent: f64,
+    /// Measured rate in bits per second.
+    pub rate_bps: u64,
+    /// Round-trip time in milliseconds, reports included.
+    pub rtt_ms: Option<u64>,
+    /// Frames sent.
+    pub sent_frames: u64,
+    /// Fragments among them.
+    pub sent_fragments: u64,
+    /// Bytes of frames sent.
+    pub sent_bytes: u64,
+    /// Frames received.
+    pub received_frames: u64,
+    /// Authentic fragments received.
+    pub received_fragments: u64,
+    /// Bytes of frames received.
+    pub received_bytes: u64,
+    /// Authentic fragments that were here already.
+    pub duplicates: u64,
+    /// Bytes of parts that this link was first to bring.
+    pub first_seen_bytes: u64,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonEntry {
+    /// Our name for them.
+    pub name: String,
+    /// Their URI.
+    pub person: String,
+    /// The number of their card.
+    pub card_sequence: u64,
+    /// 60 digits to compare aloud.
+    pub safety_number: String,
+    /// Where they fetch their frames.
+    pub relays: Vec<String>,
+}

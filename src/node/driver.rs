@@ -1,0 +1,466 @@
+//! The task that drives the engine: takes exactly one input, then carries out all outputs, then waits.
+
+use super::api::{OutboundEntry, Response, StatusReport};
+use super::cards::Contacts;
+use super::courier::{self, Export, Import, Step};
+use super::error::{NodeError, stopped};
+use super::history::History;
+use super::inbox::{Row, now_ms};
+use super::lanes::{Chore, Done, Lanes};
+use super::linkbook::Record;
+use super::links::Links;
+use super::status;
+use crate::engine::Engine;
+use crate::engine::id::{MessageId, PersonId, to_base32};
+use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, Time, Why};
+use crate::engine::message::Draft;
+use crate::security::card::Card;
+use data_encoding::BASE64;
+use ostrakon_transports as transport;
+use ostrakon_transports::LinkEvent;
+use ostrakon_transports::quic::Incoming;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// How often the calendar is told.
+const CALENDAR: Duration = Duration::from_secs(3600);
+/// How often folders done by hand are looked after.
+const COURIER_LOOK: Duration = Duration::from_millis(50);
+/// What the engine sends within this time, a folder done by hand waits for.
+const SOON: Duration = Duration::from_secs(3);
+/// How long stopping waits for the disk.
+const STOP: Duration = Duration::from_secs(15);
+/// Messages that wait for the engine's word at once.
+const SENDS: usize = 256;
+
+/// An order to the driver.
+pub(super) enum Command {
+    /// Take a message; the answer comes once it is durable.
+    Send(Box<Draft>, oneshot::Sender<Result<(), SendError>>),
+    /// Give up the messages of ours whose id begins so.
+    Cancel(String, oneshot::Sender<Result<(), NodeError>>),
+    /// Give up this message.
+    Forget(MessageId),
+    /// What is under way.
+    Status(oneshot::Sender<StatusReport>),
+    /// A card is new.
+    Card(Box<Card>),
+    /// A link is new.
+    LinkStart(Box<Record>),
+    /// A link is no more.
+    LinkStop(u32),
+    /// Fill a folder.
+    Export(PathBuf, courier::Reply),
+    /// Read a folder.
+    Import(PathBuf, courier::Reply),
+}
+
+/// Where inputs come from.
+pub(super) struct Sources {
+    /// Orders.
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// Links.
+    pub(super) events: mpsc::Receiver<(transport::LinkId, LinkEvent)>,
+    /// Connections of others.
+    pub(super) incoming: mpsc::Receiver<Incoming>,
+    /// Ends of work.
+    pub(super) done: mpsc::Receiver<Done>,
+}
+
+/// Somebody who waits for a message to be durable.
+pub(super) struct Waiting {
+    reply: oneshot::Sender<Result<(), SendError>>,
+    entry: OutboundEntry,
+}
+
+/// The engine and all that its outputs go to.
+pub(super) struct Driver {
+    pub(super) engine: Engine,
+    pub(super) start: Instant,
+    pub(super) links: Links,
+    pub(super) lanes: Lanes,
+    pub(super) history: History,
+    pub(super) contacts: Arc<Contacts>,
+    pub(super) spool_origin: [u8; 8],
+    /// Whether this is a node that runs, rather than a home that is asked something.
+    pub(super) running: bool,
+    pub(super) sends: BTreeMap<u64, Waiting>,
+    pub(super) next_request: u64,
+    pub(super) wake: (Option<Time>, Why),
+    pub(super) store_failing: Option<String>,
+    pub(super) export: Option<Export>,
+    pub(super) import: Option<Import>,
+    pub(super) next_courier: u32,
+}
+
+impl Driver {
+    /// Runs until `stop` says so or everybody who could give orders is gone, then writes everything down.
+    pub(super) async fn run(mut self, mut from: Sources, mut stop: watch::Receiver<bool>) {
+        let mut calendar = Instant::now();
+        loop {
+            let calm = !self.lanes.behind();
+            let open = self.sends.len() < SENDS;
+            let couriers = self.export.is_some() || self.import.is_some();
+            let wake = self.wake.0.map(|at| self.moment(at));
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                Some(done) = from.done.recv() => self.ended(done),
+                command = from.commands.recv(), if open => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                Some((slot, event)) = from.events.recv(), if calm => {
+                    if let Some(input) = self.links.event(slot.0, event) {
+                        self.feed(input);
+                    }
+                }
+                Some(incoming) = from.incoming.recv() => {
+                    if let Some(input) = self.links.accept(incoming) {
+                        self.feed(input);
+                    }
+                }
+                input = next_of(&mut self.import), if calm => self.feed(input),
+                () = until(wake) => self.feed(Input::Timeout),
+                () = sleep_until(calendar) => {
+                    calendar = Instant::now() + CALENDAR;
+                    self.feed(Input::Calendar(now_ms() / 1000));
+                }
+                () = tokio::time::sleep(COURIER_LOOK), if couriers => {}
+            }
+            self.look_after_couriers();
+        }
+        self.stop(from).await;
+    }
+
+    /// Writes everything down: nothing more is taken in but the ends of work.
+    async fn stop(mut self, mut from: Sources) {
+        from.commands.close();
+        self.feed(Input::Flush);
+        let until = Instant::now() + STOP;
+        while !self.lanes.idle() {
+            tokio::select! {
+                Some(done) = from.done.recv() => self.ended(done),
+                () = sleep_until(until) => {
+                    tracing::warn!("the disk takes too long; what was not written is sent again next time");
+                    break;
+                }
+            }
+        }
+        let Self { links, lanes, .. } = self;
+        drop(links);
+        // Results that nobody takes any more must not hold the store's thread back.
+        drop(from);
+        let _ = tokio::task::spawn_blocking(move || lanes.close()).await;
+    }
+
+    fn now(&self) -> Time {
+        Time(0).after(self.start.elapsed())
+    }
+
+    fn moment(&self, at: Time) -> Instant {
+        self.start + at.since(Time(0))
+    }
+
+    /// One input, then all outputs.
+    pub(super) fn feed(&mut self, input: Input) {
+        self.engine.handle_input(self.now(), input);
+        loop {
+            match self.engine.poll_output() {
+                Output::Transmit { link, frame, tag } => match &mut self.export {
+                    Some(export) if link == export.link => export.take(frame, tag),
+                    _ => self.links.transmit(link, frame, tag),
+                },
+                Output::Release { link, upto } => self.links.release(link, upto),
+                Output::Purge { tag } => {
+                    if let Some(export) = &mut self.export {
+                        export.purge(tag);
+                    }
+                    self.links.purge(tag);
+                }
+                Output::Persist(batch) => self.lanes.persist(batch),
+                Output::Fetch {
+                    token,
+                    file,
+                    offset,
+                    len,
+                } => {
+                    self.lanes.fetch(token, file, offset, len);
+                }
+                Output::Compute { token, job } => self.lanes.compute(token, job),
+                Output::Deliver(delivery) => self.deliver(delivery),
+                Output::Event(event) => self.event(event),
+                Output::Timeout(at, why) => {
+                    self.wake = (at, why);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, mut done: Done) {
+        self.lanes.ended(&mut done);
+        match done {
+            Done::Persisted(token, Ok(())) => self.feed(Input::Persisted(token)),
+            Done::Persisted(token, Err(error)) => self.feed(Input::PersistFailed(token, error)),
+            Done::Fetched(token, bytes) => self.feed(Input::Fetched(token, bytes)),
+            Done::Computed(token, done) => self.feed(Input::Computed(token, done)),
+            Done::Chore(_, Some((message, part))) => {
+                self.feed(Input::DeliverAck { message, part });
+            }
+            Done::Chore(_, None) => {}
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let Delivery {
+            message,
+            from,
+            part,
+        } = delivery;
+        let mut row = Row {
+            from: from.to_string(),
+            media_type: String::new(),
+            name: String::new(),
+            bytes: 0,
+            created: None,
+            delivered_at_ms: now_ms(),
+            inline: None,
+        };
+        let mut file = false;
+        if part != 0 {
+            let Some(info) = self.engine.part_info(message, part) else {
+                tracing::error!(
+                    ?message,
+                    part,
+                    "a delivery without a part; please report it"
+                );
+                return;
+            };
+            file = info.inline.is_none();
+            row.media_type = info.media_type;
+            row.name = info.name;
+            row.bytes = info.bytes;
+            row.created = info.created;
+            row.inline = info.inline.map(|bytes| BASE64.encode(&bytes));
+        }
+        match serde_json::to_vec(&row) {
+            Ok(row) => self.lanes.chore(Chore::Deliver {
+                message,
+                part,
+                file,
+                row,
+            }),
+            Err(error) => tracing::error!(?message, %error, "a delivery cannot be written down"),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Accepted { message, request } => {
+                if let Some(waiting) = self.sends.remove(&request) {
+                    self.history.begin(message, waiting.entry);
+                    // Whoever asked may have given up.
+                    let _ = waiting.reply.send(Ok(()));
+                }
+            }
+            Event::Refused { request, why } => {
+                if let Some(waiting) = self.sends.remove(&request) {
+                    let _ = waiting.reply.send(Err(why));
+                }
+            }
+            Event::Confirmed { message, part: 0 } => self.finish(message, false),
+            Event::Confirmed { message, part } => self.history.confirmed(message, part),
+            Event::Expired { message } => self.finish(message, true),
+            Event::Arriving { message, from } => tracing::debug!(?message, ?from, "arriving"),
+            Event::DigestMismatch { message, part } => {
+                tracing::warn!(
+                    ?message,
+                    part,
+                    "a part does not match its digest; it is asked for again"
+                );
+            }
+            Event::StoreFailed(error) => {
+                tracing::error!(%error, "the store fails");
+                self.store_failing = Some(error.to_string());
+            }
+            Event::StoreRecovered => {
+                tracing::info!("the store works again");
+                self.store_failing = None;
+            }
+            Event::OneWayDone {
+                message,
+                link,
+                success_ppm,
+            } => {
+                let percent = f64::from(success_ppm) / 10_000.0;
+                let name = self.links.name(link);
+                let note = format!(
+                    "{name} has sent all it planned; at the loss assumed that suffices with {percent:.2} %"
+                );
+                self.history.note(message, note);
+            }
+        }
+    }
+
+    /// A message of ours is over.
+    fn finish(&mut self, message: MessageId, expired: bool) {
+        for chore in self.history.finish(message, expired) {
+            self.lanes.chore(chore);
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Send(mut draft, reply) => {
+                let request = self.next_request;
+                self.next_request += 1;
+                let entry = status::queued(&draft, &self.contacts);
+                self.sends.insert(request, Waiting { reply, entry });
+                draft.request = request;
+                self.feed(Input::Send(draft));
+            }
+            Command::Cancel(head, reply) => {
+                let _ = reply.send(self.cancel(&head));
+            }
+            Command::Forget(message) => self.feed(Input::Cancel(message)),
+            Command::Status(reply) => {
+                let _ = reply.send(self.status());
+            }
+            Command::Card(card) => {
+                let person = card.person();
+                self.feed(Input::Card(card));
+                self.restart_links(person);
+            }
+            Command::LinkStart(record) => {
+                if let Some(input) = self.links.start(*record) {
+                    self.feed(input);
+                }
+            }
+            Command::LinkStop(id) => {
+                if let Some(input) = self.links.remove(LinkId(id)) {
+                    self.feed(input);
+                }
+            }
+            Command::Export(dir, reply) => self.begin_export(dir, reply),
+            Command::Import(dir, reply) => self.begin_import(dir, reply),
+        }
+    }
+
+    fn restart_links(&mut self, person: PersonId) {
+        for input in self.links.card_changed(person) {
+            self.feed(input);
+        }
+    }
+
+    fn cancel(&mut self, head: &str) -> Result<(), NodeError> {
+        let status = self.engine.status(self.now());
+        let sent = status.outbound.iter().map(|o| o.message);
+        let found: Vec<MessageId> = sent
+            .filter(|id| to_base32(&id.0).starts_with(head))
+            .collect();
+        match found.as_slice() {
+            [one] => {
+                self.feed(Input::Cancel(*one));
+                Ok(())
+            }
+            [] => Err(NodeError::NotFound(
+                "no such message on its way; see `ostrakon status`".into(),
+            )),
+            _ => Err(super::inbox::several(head)),
+        }
+    }
+
+    fn status(&self) -> StatusReport {
+        let status = self.engine.status(self.now());
+        let mut report = status::report(&status, &self.links, &self.contacts, &self.history);
+        report.node = self.running.then(std::process::id);
+        report.store_failing = match (&self.store_failing, status.store_failing) {
+            (Some(why), _) => Some(why.clone()),
+            (None, true) => Some("the store does not take anything; see the log".into()),
+            (None, false) => None,
+        };
+        report
+    }
+
+    fn begin_export(&mut self, dir: PathBuf, reply: courier::Reply) {
+        if self.export.is_some() {
+            let _ = reply.send(busy());
+            return;
+        }
+        let link = self.courier_link();
+        self.export = Some(Export::new(link, dir, self.spool_origin, reply));
+        let profile = courier::profile(true);
+        self.feed(Input::LinkUp { link, profile });
+    }
+
+    fn begin_import(&mut self, dir: PathBuf, reply: courier::Reply) {
+        if self.import.is_some() {
+            let _ = reply.send(busy());
+            return;
+        }
+        let link = self.courier_link();
+        self.import = Some(Import::start(link, dir, self.spool_origin, reply));
+        let profile = courier::profile(false);
+        self.feed(Input::LinkUp { link, profile });
+    }
+
+    fn courier_link(&mut self) -> LinkId {
+        let link = LinkId(self.next_courier);
+        self.next_courier = self
+            .next_courier
+            .checked_add(1)
+            .unwrap_or(courier::FIRST_COURIER);
+        link
+    }
+
+    /// The engine means to send something before long, such as what it holds back after a restart.
+    fn sends_soon(&self) -> bool {
+        let soon = self.now().after(SOON);
+        matches!(self.wake, (Some(at), Why::Pace | Why::Probe) if at <= soon)
+    }
+
+    fn look_after_couriers(&mut self) {
+        let idle = self.lanes.idle() && !self.sends_soon();
+        if let Some(export) = &mut self.export {
+            match export.step(idle) {
+                Step::Feed(input) => self.feed(input),
+                Step::Wait => {}
+                Step::Done => {
+                    if let Some(export) = self.export.take() {
+                        self.feed(Input::LinkDown { link: export.link });
+                        export.finish();
+                    }
+                }
+            }
+        }
+        if self.import.as_ref().is_some_and(|i| i.is_over(idle))
+            && let Some(import) = self.import.take()
+        {
+            self.feed(Input::LinkDown { link: import.link });
+            import.finish();
+        }
+    }
+}
+
+fn busy() -> Response {
+    NodeError::Usage("another folder is being done by hand; wait until that is over".into())
+        .response()
+}
+
+async fn next_of(import: &mut Option<Import>) -> Input {
+    match import {
+        Some(import) => import.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,134 @@
+//! What a node can refuse, and into which class it falls.
+
+use super::api::{ErrorKind, Response};
+use super::home::HomeError;
+use crate::engine::Damaged;
+use crate::engine::io::{SendError, StoreError};
+use crate::security::card::CardError;
+use crate::store::OpenError;
+use ostrakon_transports::quic::EndpointError;
+use ostrakon_transports::spool::SpoolError;
+use std::io;
+use std::path::PathBuf;
+
+/// Why something could not be done. The text ends with what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The order makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// Nothing of that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The store of the home.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine's stored state.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// The engine did not take a message.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A contact card was not taken.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// The UDP socket.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// A spool folder.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A file of the user's.
+    #[error("cannot {what} {}: {source}; check the path, the rights and the free space", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The operating system has no more of something.
+    #[error(
+        "the system refuses {what}: {source}; close other programs or raise the limit, then try again"
+    )]
+    System {
+        /// What was asked of it.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The node went away.
+    #[error("the node stopped before it answered; ask again")]
+    Stopped,
+    /// The node does not answer as it should.
+    #[error("the node in {} does not answer ({reason}); restart it", home.display())]
+    Silent {
+        /// Its home.
+        home: PathBuf,
+        /// How it failed.
+        reason: String,
+    },
+}
+
+impl NodeError {
+    /// The class of this error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Usage(_) => ErrorKind::Usage,
+            Self::NotFound(_) | Self::Send(SendError::UnknownPerson) => ErrorKind::NotFound,
+            Self::Home(HomeError::Name) => ErrorKind::Usage,
+            Self::Home(_) | Self::Open(_) | Self::Damaged(_) => ErrorKind::Home,
+            Self::Store(_) | Self::Spool(_) => ErrorKind::Store,
+            Self::Send(SendError::UnusableCard) => ErrorKind::BadInput,
+            Self::Send(SendError::Limit(_)) => ErrorKind::Limit,
+            Self::Send(_) => ErrorKind::Usage,
+            Self::Card(_) => ErrorKind::BadInput,
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Store,
+                _ => ErrorKind::Usage,
+            },
+            Self::System { .. } => ErrorKind::Limit,
+            Self::Endpoint(_) | Self::Stopped | Self::Silent { .. } => ErrorKind::Node,
+        }
+    }
+
+    /// As the answer to a request.
+    pub fn response(&self) -> Response {
+        Response::Error {
+            kind: self.kind(),
+            text: self.to_string(),
+        }
+    }
+
+    /// For `map_err`: a failure to do `what` with a file of the user's.
+    pub(super) fn file(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { what, path, source }
+    }
+}
+
+/// Ready once a stop was ordered, or nobody is left to order it.
+pub(super) async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Runs work that blocks on a thread made for it.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+) -> Result<T, NodeError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(NodeError::Stopped),
+    }
+}

@@ -1,0 +1,217 @@
+//! The configured links: names, addresses and numbers, kept in the store.
+
+use super::address::Address;
+use super::api::{LinkConfig, OneWay};
+use super::cards::Contacts;
+use super::error::NodeError;
+use crate::engine::id::PersonId;
+use crate::store::meta::Meta;
+use crate::wire::MIN_MTU;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const PREFIX: &str = "link/";
+const NEXT: &str = "link-next";
+/// The first number of links that are not configured: those that others open, and folders done by hand.
+pub(super) const FIRST_UNCONFIGURED: u32 = 1 << 16;
+/// The most links.
+const MAX_LINKS: usize = 64;
+/// The most relays that a card names.
+const MAX_RELAYS: usize = 8;
+
+/// A configured link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Its number, below [`FIRST_UNCONFIGURED`], never used for another link.
+    pub(super) id: u32,
+    /// Whom it reaches, as a URI, if it reaches one person only.
+    pub(super) person: Option<String>,
+    /// As the user wrote it.
+    pub(super) config: LinkConfig,
+}
+
+impl Record {
+    /// Where it leads.
+    pub(super) fn address(&self) -> Result<Address, NodeError> {
+        Address::parse(&self.config.uri)
+    }
+
+    /// Whom it reaches, if it reaches one person only.
+    pub(super) fn person(&self) -> Option<PersonId> {
+        self.person.as_deref().and_then(|uri| uri.parse().ok())
+    }
+}
+
+/// All configured links. Changes are durable before they are seen.
+pub(super) struct Linkbook {
+    meta: Meta,
+    records: Mutex<BTreeMap<String, Record>>,
+}
+
+impl Linkbook {
+    /// Reads the stored links; one that does not read any more is left out and logged.
+    pub(super) fn load(meta: Meta) -> Result<Self, NodeError> {
+        let mut records = BTreeMap::new();
+        for (key, bytes) in meta.list(PREFIX)? {
+            match serde_json::from_slice::<Record>(&bytes) {
+                Ok(record) => {
+                    records.insert(record.config.name.clone(), record);
+                }
+                Err(error) => tracing::warn!(%key, %error, "a stored link does not read"),
+            }
+        }
+        let records = Mutex::new(records);
+        Ok(Self { meta, records })
+    }
+
+    fn records(&self) -> MutexGuard<'_, BTreeMap<String, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All links, by name.
+    pub(super) fn list(&self) -> Vec<Record> {
+        self.records().values().cloned().collect()
+    }
+
+    /// The link of this name.
+    pub(super) fn find(&self, name: &str) -> Result<Record, NodeError> {
+        self.records().get(name).cloned().ok_or_else(|| {
+            NodeError::NotFound(format!(
+                "no link is called `{name}`; see `ostrakon link list`"
+            ))
+        })
+    }
+
+    /// Adds a link. Blocks on the disk; callers take turns.
+    pub(super) fn add(&self, config: LinkConfig, who: &Contacts) -> Result<Record, NodeError> {
+        check(&config)?;
+        let address = Address::parse(&config.uri)?;
+        let person = person(&config, &address, who)?;
+        self.admit(&config, &address)?;
+        let id = self.next_id()?;
+        let record = Record {
+            id,
+            person: person.map(|p| p.to_string()),
+            config,
+        };
+        let value = serde_json::to_vec(&record).map_err(|e| NodeError::Usage(e.to_string()))?;
+        self.meta.put(NEXT, &id.saturating_add(1).to_be_bytes())?;
+        let name = record.config.name.clone();
+        self.meta.put(&format!("{PREFIX}{name}"), &value)?;
+        self.records().insert(name, record.clone());
+        Ok(record)
+    }
+
+    /// Whether there is room for this link and its name is free.
+    fn admit(&self, config: &LinkConfig, address: &Address) -> Result<(), NodeError> {
+        let records = self.records();
+        if records.contains_key(&config.name) {
+            return Err(NodeError::Usage(format!(
+                "a link is called `{}` already; remove it with `ostrakon link remove {}`, or choose another name",
+                config.name, config.name
+            )));
+        }
+        let relays = relays_of(records.values()).len();
+        let relay = matches!(address, Address::Relay { .. });
+        if records.len() >= MAX_LINKS || (relay && relays >= MAX_RELAYS) {
+            return Err(NodeError::Usage(format!(
+                "there are at most {MAX_LINKS} links, {MAX_RELAYS} of them to relays; remove one first"
+            )));
+        }
+        Ok(())
+    }
+
+    fn next_id(&self) -> Result<u32, NodeError> {
+        let stored = self.meta.get(NEXT)?;
+        let stored = stored.and_then(|b| Some(u32::from_be_bytes(b.try_into().ok()?)));
+        let used = self.records().values().map(|r| r.id).max();
+        let id = stored.unwrap_or(1).max(used.map_or(1, |id| id + 1));
+        if id >= FIRST_UNCONFIGURED {
+            return Err(NodeError::Usage(
+                "the numbers of links are used up; make a new home".into(),
+            ));
+        }
+        Ok(id)
+    }
+
+    /// Forgets a link and returns it. Blocks on the disk; callers take turns.
+    pub(super) fn remove(&self, name: &str) -> Result<Record, NodeError> {
+        let record = self.find(name)?;
+        self.meta.delete(&format!("{PREFIX}{name}"))?;
+        self.records().remove(name);
+        Ok(record)
+    }
+
+    /// The relays from which we fetch, for our contact card.
+    pub(super) fn relays(&self) -> Vec<String> {
+        relays_of(self.records().values())
+    }
+}
+
+fn relays_of<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
+    let fetched = |record: &&Record| {
+        record.config.oneway != Some(OneWay::Send)
+            && matches!(record.address(), Ok(Address::Relay { .. }))
+    };
+    let mut relays: Vec<String> = records
+        .filter(fetched)
+        .map(|r| r.config.uri.clone())
+        .collect();
+    relays.sort();
+    relays.dedup();
+    relays
+}
+
+fn check(config: &LinkConfig) -> Result<(), NodeError> {
+    let letters = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if config.name.is_empty() || config.name.len() > 32 || !config.name.chars().all(letters) {
+        return Err(NodeError::Usage(
+            "the name of a link has 1 to 32 letters, digits, `-` and `_`; choose another".into(),
+        ));
+    }
+    if config.uri.len() > 255 {
+        return Err(NodeError::Usage(
+            "a link address has at most 255 bytes; shorten it".into(),
+        ));
+    }
+    if config.loss_percent.is_some_and(|p| p > 95) {
+        return Err(NodeError::Usage(
+            "a loss of more than 95 percent cannot be planned for; give at most 95".into(),
+        ));
+    }
+    if config.mtu.is_some_and(|mtu| mtu < 64) {
+        return Err(NodeError::Usage(format!(
+            "a frame has at least 64 bytes on a serial line, {MIN_MTU} elsewhere; give more"
+        )));
+    }
+    if config.rate_bps == Some(0) {
+        return Err(NodeError::Usage(
+            "a rate of 0 carries nothing; leave it out if it is unknown".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn person(
+    config: &LinkConfig,
+    address: &Address,
+    who: &Contacts,
+) -> Result<Option<PersonId>, NodeError> {
+    if let Some(text) = &config.person {
+        return Ok(Some(who.find(text)?.person()));
+    }
+    if !matches!(address, Address::Quic { .. }) {
+        return Ok(None);
+    }
+    match who.list().as_slice() {
+        [] => Err(NodeError::NotFound(
+            "a quic link leads to a person, and nobody is known; import the contact card first"
+                .into(),
+        )),
+        [one] => Ok(Some(one.person())),
+        _ => Err(NodeError::Usage(
+            "a quic link leads to one person; say to whom with --person".into(),
+        )),
+    }
+}

@@ -1,0 +1,413 @@
+//! The links of a running node: configured ones, and those that others open to us.
+//!
+//! The engine knows a link by one number for the life of the process. A transport task may end and be followed
+//! by another for the same link, so each task has a number of its own, its *slot*; events of a slot that was
+//! given up are ignored.
+
+use super::address::Address;
+use super::api::{LinkConfig, OneWay};
+use super::cards::Contacts;
+use super::courier::FIRST_COURIER;
+use super::linkbook::{FIRST_UNCONFIGURED, Record};
+use crate::engine::id::PersonId;
+use crate::engine::io::{self, Input, LinkId, Pacing, Reach};
+use crate::security::identity::Identity;
+use crate::wire::MIN_MTU;
+use bytes::Bytes;
+use ostrakon_transports as transport;
+use ostrakon_transports::keys::LinkKey;
+use ostrakon_transports::quic::{Incoming, PeerSpec, QuicEndpoint, QuicSettings};
+use ostrakon_transports::relay::{MailboxOwner, RelayClient, RelaySpec};
+use ostrakon_transports::serial::{SerialLink, SerialSpec};
+use ostrakon_transports::spool::{SpoolLink, SpoolSpec};
+use ostrakon_transports::{Direction, LinkEvent, LinkHandle, LinkOrder};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Purges that wait for room in the orders of one link.
+const MAX_PURGES: usize = 4096;
+/// Loss to assume of a one-way line that nobody said anything about, in parts per million.
+const ONEWAY_LOSS: u32 = 100_000;
+/// Loss to assume of any other link.
+const USUAL_LOSS: u32 = 10_000;
+
+/// One link.
+pub(super) struct Link {
+    /// As users know it.
+    pub(super) name: String,
+    /// `quic`, `relay`, `serial` or `spool`.
+    pub(super) kind: &'static str,
+    /// As configured, if it is.
+    pub(super) config: Option<LinkConfig>,
+    /// Carries frames now.
+    pub(super) up: bool,
+    /// Why it does not.
+    pub(super) reason: Option<String>,
+    /// Its frame size when last up.
+    pub(super) mtu: usize,
+    person: Option<PersonId>,
+    record: Option<Record>,
+    handle: Option<LinkHandle>,
+    slot: u32,
+    release: Option<u64>,
+    purges: VecDeque<u64>,
+}
+
+impl Link {
+    fn profile(&self, p: &transport::LinkProfile) -> io::LinkProfile {
+        let config = self.config.as_ref();
+        let oneway = config.and_then(|c| c.oneway);
+        let can_send = p.direction != Direction::ReceiveOnly && oneway != Some(OneWay::Receive);
+        let can_receive = p.direction != Direction::SendOnly && oneway != Some(OneWay::Send);
+        let usual = match can_receive || p.store_and_forward {
+            true => USUAL_LOSS,
+            false => ONEWAY_LOSS,
+        };
+        let loss = config.and_then(|c| c.loss_percent);
+        let limit = config.and_then(|c| c.mtu).unwrap_or(p.mtu).max(MIN_MTU);
+        let direct = self.kind != "relay";
+        io::LinkProfile {
+            mtu: p.mtu.min(limit),
+            rate_bps: config.and_then(|c| c.rate_bps).or(p.rate_bps),
+            rtt: p.rtt.or(configured_rtt(config)),
+            can_send,
+            can_receive,
+            enveloped: p.store_and_forward,
+            courier: self.kind == "spool",
+            reach: match self.person {
+                Some(person) if direct => Reach::Person(person),
+                _ => Reach::Anyone,
+            },
+            cost: config.map_or(0, |c| c.cost),
+            pacing: Pacing::Transport,
+            loss_ppm: loss.map_or(usual, |percent| u32::from(percent) * 10_000),
+        }
+    }
+
+    /// Hands over what waits for room in the link's orders.
+    fn pump(&mut self) {
+        let Some(handle) = &self.handle else { return };
+        if let Some(upto) = self.release
+            && handle.orders.try_send(LinkOrder::Release(upto)).is_ok()
+        {
+            self.release = None;
+        }
+        while let Some(tag) = self.purges.front() {
+            // Frames come first: the last places are theirs.
+            if handle.orders.capacity() * 2 <= handle.orders.max_capacity()
+                || handle.orders.try_send(LinkOrder::Purge(*tag)).is_err()
+            {
+                break;
+            }
+            self.purges.pop_front();
+        }
+    }
+}
+
+fn configured_rtt(config: Option<&LinkConfig>) -> Option<Duration> {
+    Some(Duration::from_millis(config?.rtt_ms?))
+}
+
+/// All links.
+pub(super) struct Links {
+    identity: Arc<Identity>,
+    contacts: Arc<Contacts>,
+    spool_origin: [u8; 8],
+    /// Dials; missing where links are not wanted.
+    dialer: Option<QuicEndpoint>,
+    events: transport::EventSender,
+    links: BTreeMap<LinkId, Link>,
+    slots: BTreeMap<u32, LinkId>,
+    next_slot: u32,
+    guests: BTreeMap<[u8; 32], LinkId>,
+    next_guest: u32,
+    /// Frames that a link did not take.
+    lost_frames: u64,
+}
+
+impl Links {
+    /// No links yet. Without `dialer` none is ever started.
+    pub(super) fn new(
+        identity: Arc<Identity>,
+        contacts: Arc<Contacts>,
+        spool_origin: [u8; 8],
+        dialer: Option<QuicEndpoint>,
+        events: transport::EventSender,
+    ) -> Self {
+        Self {
+            identity,
+            contacts,
+            spool_origin,
+            dialer,
+            events,
+            links: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            next_slot: 0,
+            guests: BTreeMap::new(),
+            next_guest: FIRST_UNCONFIGURED,
+            lost_frames: 0,
+        }
+    }
+
+    /// All links by number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&LinkId, &Link)> {
+        self.links.iter()
+    }
+
+    /// What the transports dropped, by reason.
+    pub(super) fn dropped(&self) -> [(&'static str, u64); 4] {
+        let mut sums = [
+            ("link: not carried", self.lost_frames),
+            ("link: dropped by the transport", 0),
+            ("link: refused by the relay", 0),
+            ("link: no frame", 0),
+        ];
+        for handle in self.links.values().filter_map(|l| l.handle.as_ref()) {
+            let counters = *handle.counters.borrow();
+            sums[1].1 += counters.dropped_frames;
+            sums[2].1 += counters.refused_frames;
+            sums[3].1 += counters.garbage;
+        }
+        sums
+    }
+
+    /// The name of a link.
+    pub(super) fn name(&self, link: LinkId) -> String {
+        match self.links.get(&link) {
+            Some(link) => link.name.clone(),
+            None if link.0 >= FIRST_COURIER => "spool by hand".into(),
+            None => format!("link {}", link.0),
+        }
+    }
+
+    /// Starts a configured link, or says in its entry why it cannot be.
+    pub(super) fn start(&mut self, record: Record) -> Option<Input> {
+        let id = LinkId(record.id);
+        let down = self.remove(id);
+        let kind = record.address().map_or("unknown", |a| a.kind());
+        let slot = self.new_slot();
+        let started = self.spawn(slot, &record);
+        let (handle, reason) = match started {
+            Ok(handle) => (handle, Some("not up yet".to_owned())),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.slots.insert(slot, id);
+        let link = Link {
+            name: record.config.name.clone(),
+            kind,
+            config: Some(record.config.clone()),
+            up: false,
+            reason,
+            mtu: 0,
+            person: record.person(),
+            record: Some(record),
+            handle,
+            slot,
+            release: None,
+            purges: VecDeque::new(),
+        };
+        self.links.insert(id, link);
+        down
+    }
+
+    /// Starts again what waited for this person's card.
+    pub(super) fn card_changed(&mut self, person: PersonId) -> Vec<Input> {
+        let concerns = |link: &&Link| link.person == Some(person) && link.kind == "quic";
+        let records: Vec<Record> = self
+            .links
+            .values()
+            .filter(concerns)
+            .filter(|link| !link.up)
+            .filter_map(|link| link.record.clone())
+            .collect();
+        records.into_iter().filter_map(|r| self.start(r)).collect()
+    }
+
+    /// Ends a link; the input tells the engine if it was up.
+    pub(super) fn remove(&mut self, id: LinkId) -> Option<Input> {
+        let link = self.links.remove(&id)?;
+        self.slots.remove(&link.slot);
+        link.up.then_some(Input::LinkDown { link: id })
+    }
+
+    /// Takes a connection that a known endpoint opened to us. A former one of the same endpoint ends.
+    pub(super) fn accept(&mut self, incoming: Incoming) -> Option<Input> {
+        let key = incoming.peer.0;
+        // The card may have been replaced since the key was judged.
+        let person = self.contacts.by_link_key(&key)?;
+        let id = match self.guests.get(&key) {
+            Some(id) => *id,
+            None => {
+                let id = LinkId(self.next_guest);
+                self.next_guest = self.next_guest.checked_add(1)?;
+                self.guests.insert(key, id);
+                id
+            }
+        };
+        let down = self.remove(id);
+        let slot = self.new_slot();
+        tracing::info!(remote = %incoming.remote, ?person, "a node connected");
+        let handle = incoming.into_link(transport::LinkId(slot), self.events.clone());
+        self.slots.insert(slot, id);
+        let link = Link {
+            name: format!("quic:{}", self.contacts.name(person)),
+            kind: "quic",
+            config: None,
+            up: false,
+            reason: None,
+            mtu: 0,
+            person: Some(person),
+            record: None,
+            handle: Some(handle),
+            slot,
+            release: None,
+            purges: VecDeque::new(),
+        };
+        self.links.insert(id, link);
+        down
+    }
+
+    /// What an event of a transport means for the engine.
+    pub(super) fn event(&mut self, slot: u32, event: LinkEvent) -> Option<Input> {
+        let id = *self.slots.get(&slot)?;
+        let link = self.links.get_mut(&id)?;
+        link.pump();
+        match event {
+            LinkEvent::Up(profile) | LinkEvent::Changed(profile) => {
+                if !link.up {
+                    tracing::info!(link = %link.name, mtu = profile.mtu, "up");
+                }
+                (link.up, link.reason) = (true, None);
+                let profile = link.profile(&profile);
+                link.mtu = profile.mtu;
+                Some(Input::LinkUp { link: id, profile })
+            }
+            LinkEvent::Down(reason) => {
+                tracing::info!(link = %link.name, %reason, "down");
+                link.reason = Some(reason);
+                std::mem::replace(&mut link.up, false).then_some(Input::LinkDown { link: id })
+            }
+            LinkEvent::Ready(frames) => link.up.then_some(Input::LinkReady { link: id, frames }),
+            LinkEvent::Received { frame, custody } => Some(Input::Received {
+                link: id,
+                frame,
+                custody,
+            }),
+        }
+    }
+
+    /// Has a frame carried.
+    pub(super) fn transmit(&mut self, id: LinkId, frame: Bytes, tag: u64) {
+        let taken = self.links.get(&id).and_then(|link| {
+            let order = LinkOrder::Transmit { frame, tag };
+            link.handle.as_ref()?.orders.try_send(order).ok()
+        });
+        if taken.is_none() {
+            self.lost_frames += 1;
+        }
+    }
+
+    /// Lets go of frames that the far side holds.
+    pub(super) fn release(&mut self, id: LinkId, upto: u64) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.release = link.release.max(Some(upto));
+            link.pump();
+        }
+    }
+
+    /// Has frames of a group dropped wherever they wait on our side.
+    pub(super) fn purge(&mut self, tag: u64) {
+        for link in self.links.values_mut().filter(|l| l.kind == "spool") {
+            // A purge forgotten wastes room in a folder, no more.
+            if link.purges.len() < MAX_PURGES {
+                link.purges.push_back(tag);
+            }
+            link.pump();
+        }
+    }
+
+    fn new_slot(&mut self) -> u32 {
+        self.next_slot = self.next_slot.wrapping_add(1);
+        self.next_slot
+    }
+
+    /// Starts the transport. `Ok(None)` where links are not wanted.
+    fn spawn(&self, slot: u32, record: &Record) -> Result<Option<LinkHandle>, String> {
+        let Some(dialer) = &self.dialer else {
+            return Ok(None);
+        };
+        let slot = transport::LinkId(slot);
+        let events = self.events.clone();
+        let config = &record.config;
+        let address = record.address().map_err(|e| e.to_string())?;
+        Ok(Some(match address {
+            Address::Quic { at } => {
+                let peer = PeerSpec {
+                    address: at,
+                    key: self.expected_key(record)?,
+                    settings: quic_settings(config),
+                };
+                dialer.connect(slot, peer, events)
+            }
+            Address::Relay { at, key } => {
+                let spec = RelaySpec {
+                    address: at,
+                    key: LinkKey(key),
+                    settings: quic_settings(config),
+                    mailbox: (config.oneway != Some(OneWay::Send)).then(|| self.mailbox()),
+                };
+                RelayClient::spawn(slot, spec, dialer, events)
+            }
+            Address::Serial { path, baud, mtu } => {
+                let mut spec = SerialSpec::new(path, baud);
+                spec.mtu = mtu.or(config.mtu).unwrap_or(spec.mtu);
+                spec.rate_bps = config.rate_bps;
+                spec.direction = direction(config);
+                SerialLink::spawn(slot, spec, events)
+            }
+            Address::Spool { dir } => {
+                let mut spec = SpoolSpec::new(dir, self.spool_origin);
+                spec.direction = direction(config);
+                SpoolLink::spawn(slot, spec, events)
+            }
+        }))
+    }
+
+    fn mailbox(&self) -> MailboxOwner {
+        MailboxOwner::from_seed(zeroize::Zeroizing::new(
+            *self.identity.mailbox_seed().bytes(),
+        ))
+    }
+
+    fn expected_key(&self, record: &Record) -> Result<LinkKey, String> {
+        record
+            .person()
+            .and_then(|person| self.contacts.get(person))
+            .and_then(|card| Some(LinkKey(card.body().endpoints.first()?.link)))
+            .ok_or_else(|| {
+                "no contact card of the person at the far side is known; import it".to_owned()
+            })
+    }
+}
+
+fn direction(config: &LinkConfig) -> Direction {
+    match config.oneway {
+        None => Direction::Both,
+        Some(OneWay::Send) => Direction::SendOnly,
+        Some(OneWay::Receive) => Direction::ReceiveOnly,
+    }
+}
+
+fn quic_settings(config: &LinkConfig) -> QuicSettings {
+    let mut settings = QuicSettings {
+        rate_bps: config.rate_bps,
+        ..QuicSettings::default()
+    };
+    if let Some(rtt) = configured_rtt(Some(config)) {
+        settings.initial_rtt = rtt;
+        // A handshake takes several round trips, and one may be lost.
+        settings.connect_timeout = settings.connect_timeout.max(rtt.saturating_mul(8));
+    }
+    settings
+}

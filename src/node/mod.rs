@@ -1,0 +1,44 @@
+//! The runtime around the engine: a home on the disk, links, the control socket, the relay.
+//!
+//! ```text
+//!   control socket, command line         links (transports)        UDP socket
+//!            |  Request                      |  LinkEvent             | connections
+//!        [service] --- Command ---------> [driver: the engine] <------+
+//!            |                               |        ^
+//!            +--> inbox, settings     Persist, Fetch, | Persisted, Fetched,
+//!                     (store)         Compute, Deliver| Computed, DeliverAck
+//!                                            v        |
+//!                                     [store thread, worker threads]
+//! ```
+//!
+//! One task drives the engine: one input, then all its outputs. Whatever blocks happens elsewhere and comes
+//! back as an input. Every queue is bounded; when the disk or the workers fall behind, links are not read.
+//!
+//! [`Client`] asks a node: a running one over its control socket, or else it opens the home itself, without
+//! links, so that whatever needs no link works in the same way with no node running.
+
+mod address;
+pub mod api;
+mod cards;
+mod client;
+mod control;
+mod courier;
+mod driver;
+mod error;
+mod history;
+pub mod home;
+mod inbox;
+mod lanes;
+mod lines;
+mod linkbook;
+mod links;
+pub mod relay;
+mod runtime;
+mod send;
+mod service;
+mod status;
+
+pub use client::Client;
+pub use error::NodeError;
+pub use home::{Home, HomeError};
+pub use runtime::{DEFAULT_PORT, Listen, Node, Options};

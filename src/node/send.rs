@@ -1,0 +1,320 @@
+//! Taking a message from its sender: snapshots first, so that what was promised can be kept whatever happens
+//! to the files afterwards.
+
+use super::api::SendRequest;
+use super::error::NodeError;
+use super::home::random32;
+use super::inbox::now_ms;
+use crate::engine::id::{MessageId, PersonId};
+use crate::engine::io::{FileId, FileKind, LinkId};
+use crate::engine::limits::{LimitError, Limits};
+use crate::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
+use crate::store::Handle;
+use crate::wire::manifest::Lifetime;
+use bytes::Bytes;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Parts up to this length stand in the manifest, in bytes.
+const INLINE: u64 = 256;
+/// The most that stands in one manifest, in bytes.
+const INLINE_SUM: u64 = 16 << 10;
+/// Read at once, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// A message whose parts are safe in the store.
+pub(super) struct Prepared {
+    /// For the engine.
+    pub(super) draft: Draft,
+    /// Its id.
+    pub(super) message: MessageId,
+    handle: Handle,
+    imported: Vec<FileId>,
+    temporary: Vec<(u8, PathBuf)>,
+}
+
+impl Prepared {
+    /// Removes the snapshots of a message that the engine did not take. Blocks.
+    pub(super) fn discard(mut self) {
+        self.remove_temporary();
+        for file in &self.imported {
+            if let Err(error) = self.handle.discard_outgoing(*file) {
+                tracing::warn!(?file, %error, "cannot remove a snapshot");
+            }
+        }
+    }
+
+    fn remove_temporary(&mut self) {
+        for (_, path) in self.temporary.drain(..) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn import(&mut self) -> Result<(), NodeError> {
+        while let Some((part, path)) = self.temporary.last() {
+            let file = FileId {
+                kind: FileKind::Outgoing,
+                message: self.message,
+                part: *part,
+            };
+            self.handle.import_outgoing(file, path)?;
+            self.imported.push(file);
+            self.temporary.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Who sends what to whom by which links.
+pub(super) struct Order {
+    /// What was asked for.
+    pub(super) request: SendRequest,
+    /// Sender.
+    pub(super) from: PersonId,
+    /// Recipient.
+    pub(super) to: PersonId,
+    /// The links that `via` names.
+    pub(super) links: Option<Vec<LinkId>>,
+}
+
+/// Copies what is to be sent into the store. Blocks on the disk, for long if files are large.
+pub(super) fn prepare(
+    handle: Handle,
+    order: &Order,
+    limits: &Limits,
+) -> Result<Prepared, NodeError> {
+    let mut salt = [0; 8];
+    let random = random32().map_err(|source| NodeError::System {
+        what: "random numbers",
+        source,
+    })?;
+    salt.copy_from_slice(&random[..8]);
+    let mut prepared = Prepared {
+        draft: Draft {
+            request: 0,
+            to: order.to,
+            salt,
+            created: u32::try_from(now_ms() / 1000).ok(),
+            parts: Vec::new(),
+        },
+        message: MessageId([0; 32]),
+        handle,
+        imported: Vec::new(),
+        temporary: Vec::new(),
+    };
+    match fill(&mut prepared, order, limits) {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            prepared.discard();
+            Err(error)
+        }
+    }
+}
+
+fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), NodeError> {
+    let request = &order.request;
+    let count = request.files.len() + usize::from(request.text.is_some());
+    if count == 0 {
+        return Err(NodeError::Usage(
+            "there is nothing to send; give a text or a file".into(),
+        ));
+    }
+    if count > 255 {
+        return Err(crate::engine::io::SendError::from(LimitError::Parts(count)).into());
+    }
+    let lifetime = lifetime(request.lifetime_s)?;
+    let policy = LinkPolicy {
+        links: order.links.clone(),
+        max_cost: request.max_cost,
+    };
+    let mut inline = 0;
+    let part = |id, media_type: &str, name, priority, content| {
+        Ok::<_, NodeError>(DraftPart {
+            id,
+            media_type: media_type.to_owned(),
+            name,
+            priority: self::priority(request.priority.as_deref(), priority)?,
+            lifetime,
+            policy: policy.clone(),
+            content,
+        })
+    };
+    if let Some(text) = &request.text {
+        let content = snapshot(prepared, 1, text.as_bytes(), None, &mut inline)
+            .map_err(NodeError::file("copy", "the text"))?;
+        let made = part(1, "text/plain", String::new(), Priority::Urgent, content)?;
+        prepared.draft.parts.push(made);
+    }
+    for path in &request.files {
+        let id = (prepared.draft.parts.len() + 1) as u8;
+        let file = open(path)?;
+        let content = snapshot(prepared, id, &file, Some(&file), &mut inline)
+            .map_err(NodeError::file("copy", path))?;
+        let made = part(id, media_type(path), name(path), Priority::Normal, content)?;
+        prepared.draft.parts.push(made);
+    }
+    prepared.message = prepared.draft.message_id(order.from, limits)?;
+    prepared.import()
+}
+
+fn lifetime(seconds: Option<u64>) -> Result<Lifetime, NodeError> {
+    match seconds {
+        Some(0) => Err(NodeError::Usage(
+            "a lifetime of 0 is over before it begins; give at least a second, or none".into(),
+        )),
+        Some(s) => Ok(Lifetime::at_least(Some(Duration::from_secs(s)))),
+        None => Ok(Lifetime::at_least(None)),
+    }
+}
+
+fn priority(text: Option<&str>, usual: Priority) -> Result<Priority, NodeError> {
+    match text.map(str::to_ascii_lowercase).as_deref() {
+        None => Ok(usual),
+        Some("urgent") => Ok(Priority::Urgent),
+        Some("high") => Ok(Priority::High),
+        Some("normal") => Ok(Priority::Normal),
+        Some("bulk") => Ok(Priority::Bulk),
+        Some(_) => Err(NodeError::Usage(
+            "a priority is `urgent`, `high`, `normal` or `bulk`; give one of these".into(),
+        )),
+    }
+}
+
+fn open(path: &Path) -> Result<File, NodeError> {
+    let refuse = |what: &str| {
+        NodeError::Usage(format!(
+            "{} {what}; give the absolute path of a file",
+            path.display()
+        ))
+    };
+    if !path.is_absolute() {
+        return Err(refuse("is a relative path"));
+    }
+    // Without waiting for a writer, should it be a pipe.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+        .open(path)
+        .map_err(NodeError::file("read", path))?;
+    let meta = file.metadata().map_err(NodeError::file("read", path))?;
+    match meta.is_file() {
+        true => Ok(file),
+        false => Err(refuse("is no ordinary file")),
+    }
+}
+
+/// Takes content in: small into the manifest, else into a file of ours, read once and hashed on the way. Where
+/// `file` can be cloned without a copy, that is done instead, and the clone is read.
+fn snapshot(
+    prepared: &mut Prepared,
+    part: u8,
+    mut from: impl Read,
+    file: Option<&File>,
+    inline: &mut u64,
+) -> io::Result<Content> {
+    let mut chunk = vec![0; CHUNK];
+    let mut filled = read_full(&mut from, &mut chunk)?;
+    if filled as u64 <= INLINE && *inline + filled as u64 <= INLINE_SUM {
+        *inline += filled as u64;
+        return Ok(Content::Inline(Bytes::copy_from_slice(&chunk[..filled])));
+    }
+    let name = format!(
+        "send-{}-{part}",
+        crate::engine::id::to_base32(&prepared.draft.salt)
+    );
+    let path = prepared.handle.tmp_dir().join(name);
+    let mut to = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    prepared.temporary.insert(0, (part, path));
+    let mut hasher = blake3::Hasher::new();
+    let len = if file.is_some_and(|file| clone_file(file, &to)) {
+        io::copy(&mut to, &mut hasher)?
+    } else {
+        let mut len = 0;
+        while filled > 0 {
+            hasher.update(&chunk[..filled]);
+            to.write_all(&chunk[..filled])?;
+            len += filled as u64;
+            filled = read_full(&mut from, &mut chunk)?;
+        }
+        len
+    };
+    to.sync_all()?;
+    let digest = *hasher.finalize().as_bytes();
+    Ok(Content::Snapshot { len, digest })
+}
+
+/// Gives `to` the content of `file` without copying it; false where the file system cannot do that.
+fn clone_file(file: &File, to: &File) -> bool {
+    #[cfg(target_os = "linux")]
+    let cloned = rustix::fs::ioctl_ficlone(to, file).is_ok();
+    #[cfg(not(target_os = "linux"))]
+    let cloned = {
+        let _ = (file, to);
+        false
+    };
+    cloned
+}
+
+fn read_full(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < chunk.len() {
+        match from.read(&mut chunk[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+fn name(path: &Path) -> String {
+    let mut name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    while name.len() > 255 {
+        name.pop();
+    }
+    name
+}
+
+/// The media type that an extension suggests.
+fn media_type(path: &Path) -> &'static str {
+    let extension = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_ascii_lowercase();
+    match extension.as_str() {
+        "txt" | "log" | "md" => "text/plain",
+        "csv" => "text/csv",
+        "htm" | "html" => "text/html",
+        "json" | "geojson" => "application/json",
+        "xml" | "gpx" | "kml" => "application/xml",
+        "pdf" => "application/pdf",
+        "zip" => "application/zip",
+        "gz" | "tgz" => "application/gzip",
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "gif" => "image/gif",
+        "webp" => "image/webp",
+        "svg" => "image/svg+xml",
+        "tif" | "tiff" => "image/tiff",
+        "mp3" => "audio/mpeg",
+        "ogg" | "opus" => "audio/ogg",
+        "wav" => "audio/wav",
+        "mp4" => "video/mp4",
+        "webm" => "video/webm",
+        _ => "application/octet-stream",
+    }
+}

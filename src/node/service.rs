@@ -1,0 +1,232 @@
+//! Answers requests: the same whether they come over the control socket or from within the process.
+
+use super::api::{Request, Response, SendRequest};
+use super::cards::{self, Contacts, id_head};
+use super::driver::Command;
+use super::error::{NodeError, blocking};
+use super::inbox;
+use super::linkbook::Linkbook;
+use super::send::{Order, prepare};
+use crate::engine::id::PersonId;
+use crate::engine::io::{LinkId, StoreError};
+use crate::engine::limits::Limits;
+use crate::security::identity::Identity;
+use crate::store::Handle;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// How long the engine may take until a message is durable.
+const ACCEPT: Duration = Duration::from_secs(60);
+
+/// What answers need. Clones are the same service.
+#[derive(Clone)]
+pub(super) struct Service(pub(super) Arc<Inner>);
+
+/// See [`Service`].
+pub(super) struct Inner {
+    pub(super) handle: Handle,
+    pub(super) identity: Arc<Identity>,
+    pub(super) name: String,
+    pub(super) limits: Limits,
+    pub(super) contacts: Arc<Contacts>,
+    pub(super) links: Arc<Linkbook>,
+    pub(super) commands: mpsc::Sender<Command>,
+    /// Held by whoever changes settings.
+    pub(super) settings: Mutex<()>,
+}
+
+impl Service {
+    /// Answers. An error is an answer, too.
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        self.try_answer(request)
+            .await
+            .unwrap_or_else(|error| error.response())
+    }
+
+    async fn try_answer(&self, request: Request) -> Result<Response, NodeError> {
+        match request {
+            Request::Send(request) => self.send(request).await,
+            Request::Cancel { message } => self.cancel(&message).await,
+            Request::Status => {
+                let report = self.ask(Command::Status).await?;
+                Ok(Response::Status(report))
+            }
+            Request::Inbox => {
+                self.with_store(|s| {
+                    let messages = inbox::list(&s.handle, &s.contacts)?;
+                    Ok(Response::Inbox { messages })
+                })
+                .await
+            }
+            Request::Read { message } => {
+                self.with_store(move |s| {
+                    let (message, texts) = inbox::texts(&s.handle, &message)?;
+                    Ok(Response::Text { message, texts })
+                })
+                .await
+            }
+            Request::Save { message, dir } => {
+                self.with_store(move |s| {
+                    let files = inbox::save(&s.handle, &message, &dir)?;
+                    Ok(Response::Saved { files })
+                })
+                .await
+            }
+            Request::PersonAdd { card } => self.person_add(card).await,
+            Request::PersonList => {
+                self.with_store(|s| {
+                    let cards = s.contacts.list();
+                    let persons = cards.iter().map(|card| s.contacts.entry(card)).collect();
+                    Ok(Response::Persons { persons })
+                })
+                .await
+            }
+            Request::PersonShow { person } => {
+                let contacts = &self.0.contacts;
+                Ok(Response::Person(contacts.entry(&contacts.find(&person)?)))
+            }
+            Request::Card => self.own_card().await,
+            Request::LinkAdd(config) => {
+                let _turn = self.0.settings.lock().await;
+                let record = self
+                    .with_store(move |s| s.links.add(config, &s.contacts))
+                    .await?;
+                self.order(Command::LinkStart(Box::new(record))).await?;
+                Ok(Response::Done)
+            }
+            Request::LinkList => Ok(Response::Links {
+                links: self.0.links.list().into_iter().map(|r| r.config).collect(),
+            }),
+            Request::LinkRemove { name } => {
+                let _turn = self.0.settings.lock().await;
+                let record = self.with_store(move |s| s.links.remove(&name)).await?;
+                self.order(Command::LinkStop(record.id)).await?;
+                Ok(Response::Done)
+            }
+            Request::SpoolExport { dir } => self.courier(dir, Command::Export).await,
+            Request::SpoolImport { dir } => self.courier(dir, Command::Import).await,
+        }
+    }
+
+    async fn send(&self, request: SendRequest) -> Result<Response, NodeError> {
+        let to = self.0.contacts.find(&request.person)?.person();
+        let links = self.via(&request.via)?;
+        let from: PersonId = self.0.identity.person();
+        let order = Order {
+            request,
+            from,
+            to,
+            links,
+        };
+        let prepared = self
+            .with_store(move |s| prepare(s.handle.clone(), &order, &s.limits))
+            .await?;
+        let draft = Box::new(prepared.draft.clone());
+        let message = prepared.message;
+        let (reply, answer) = oneshot::channel();
+        let accepted = match self.order(Command::Send(draft, reply)).await {
+            Err(stopped) => Err(stopped),
+            Ok(()) => match tokio::time::timeout(ACCEPT, answer).await {
+                Ok(Ok(Ok(()))) => Ok(()),
+                Ok(Ok(Err(refused))) => Err(refused.into()),
+                Ok(Err(_)) => return Err(NodeError::Stopped),
+                Err(_) => {
+                    self.order(Command::Forget(message)).await?;
+                    let text = "the message could not be made durable in time; see `ostrakon status`, and send it again";
+                    return Err(StoreError::Io(text.into()).into());
+                }
+            },
+        };
+        match accepted {
+            Ok(()) => Ok(Response::Queued {
+                message: message.to_string(),
+            }),
+            Err(error) => {
+                self.with_store(move |_| {
+                    prepared.discard();
+                    Ok(())
+                })
+                .await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn via(&self, names: &[String]) -> Result<Option<Vec<LinkId>>, NodeError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let find = |name: &String| Ok(LinkId(self.0.links.find(name)?.id));
+        names.iter().map(find).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn cancel(&self, message: &str) -> Result<Response, NodeError> {
+        let head = id_head(message).ok_or_else(|| inbox::no_id(message))?;
+        self.ask(|reply| Command::Cancel(head, reply)).await??;
+        Ok(Response::Done)
+    }
+
+    async fn person_add(&self, text: String) -> Result<Response, NodeError> {
+        let _turn = self.0.settings.lock().await;
+        let (card, entry) = self
+            .with_store(move |s| {
+                let card = s.contacts.add(&text)?;
+                let entry = s.contacts.entry(&card);
+                Ok((card, entry))
+            })
+            .await?;
+        self.order(Command::Card(Box::new(card))).await?;
+        Ok(Response::Person(entry))
+    }
+
+    async fn own_card(&self) -> Result<Response, NodeError> {
+        let _turn = self.0.settings.lock().await;
+        self.with_store(|s| {
+            let relays = s.links.relays();
+            let card = cards::own(&s.handle.meta(), &s.identity, &s.name, &relays)?;
+            Ok(Response::Card {
+                text: card.to_text(),
+                person: card.person().to_string(),
+                name: s.name.clone(),
+            })
+        })
+        .await
+    }
+
+    async fn courier(
+        &self,
+        dir: PathBuf,
+        command: impl FnOnce(PathBuf, oneshot::Sender<Response>) -> Command,
+    ) -> Result<Response, NodeError> {
+        if !dir.is_absolute() {
+            return Err(NodeError::Usage(
+                "the folder has to be an absolute path; give one".into(),
+            ));
+        }
+        self.ask(|reply| command(dir, reply)).await
+    }
+
+    async fn with_store<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let inner = self.0.clone();
+        blocking(move || work(&inner)).await
+    }
+
+    async fn order(&self, command: Command) -> Result<(), NodeError> {
+        let sent = self.0.commands.send(command).await;
+        sent.map_err(|_| NodeError::Stopped)
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, NodeError> {
+        let (reply, answer) = oneshot::channel();
+        self.order(command(reply)).await?;
+        answer.await.map_err(|_| NodeError::Stopped)
+    }
+}

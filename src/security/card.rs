@@ -1,0 +1,268 @@
+//! The contact card: what one publishes about oneself, signed by the person's root key.
+//!
+//! ```text
+//! 0..2   "OC"
+//! 2      version = 1
+//! 3..    canonical CBOR (RFC 8949, section 4.2.1) of the body, an array
+//! last 64 bytes: Ed25519 signature over everything before it
+//! ```
+//!
+//! There is one encoding of each card: what does not encode again to the same bytes is refused, so duplicate
+//! or unknown fields, long integers and trailing bytes never get through. As text a card is
+//! `ostrakon-card:` and base32, safe to paste; white space in it is ignored.
+
+use crate::engine::id::{PersonId, from_base32, to_base32};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use minicbor::{Decode, Encode};
+
+const HEAD: [u8; 3] = *b"OC\x01";
+const PREFIX: &str = "ostrakon-card:";
+/// Largest card in bytes.
+pub const MAX: usize = 4096;
+
+/// A one-time public key of an inbox, replaced from time to time.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Prekey {
+    /// Counts up.
+    #[n(0)]
+    pub id: u32,
+    /// X25519.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub key: [u8; 32],
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Endpoint {
+    /// Ed25519, names the endpoint.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub id: [u8; 32],
+    /// X25519, static.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub key: [u8; 32],
+    /// Ed25519, proves the endpoint on QUIC links.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub link: [u8; 32],
+}
+
+/// What a card says.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Body {
+    /// A card replaces those with a lower number.
+    #[n(0)]
+    pub sequence: u64,
+    /// What the person wants to be called. Not unique, not verified.
+    #[n(1)]
+    pub name: String,
+    /// Ed25519 root key; names the person.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub root: [u8; 32],
+    /// X25519, static.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub inbox: [u8; 32],
+    /// The newest last.
+    #[n(4)]
+    pub prekeys: Vec<Prekey>,
+    /// The person's devices.
+    #[n(5)]
+    pub endpoints: Vec<Endpoint>,
+    /// Ed25519, opens the person's mailboxes.
+    #[cbor(n(6), with = "minicbor::bytes")]
+    pub mailbox: [u8; 32],
+    /// Relays that hold frames for the person, as link addresses.
+    #[n(7)]
+    pub relays: Vec<String>,
+    /// What the person's program can do: bit 0 is this wire format.
+    #[n(8)]
+    pub capabilities: u64,
+}
+
+/// A card whose signature was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    body: Body,
+    bytes: Vec<u8>,
+}
+
+/// Why a card was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CardError {
+    /// Something else, or cut short.
+    #[error("this is no contact card; it starts with {PREFIX} and has to be copied whole")]
+    Form,
+    /// A version that this program does not know.
+    #[error("this contact card is of version {0}, which this program does not know; update it")]
+    Version(u8),
+    /// Not in its one encoding.
+    #[error("this contact card is damaged or not in canonical form; ask for it again")]
+    Encoding,
+    /// The signature does not match.
+    #[error("the signature of this contact card is wrong: it was changed or forged; ask for it again")]
+    Signature,
+    /// A field makes no sense.
+    #[error("this contact card has no usable {0}; ask for a new one")]
+    Field(&'static str),
+    /// Older than the one that is known.
+    #[error("this contact card (number {got}) is older than the known one (number {known}); ask for the newest")]
+    Stale {
+        /// The number of the known card.
+        known: u64,
+        /// The number of this one.
+        got: u64,
+    },
+}
+
+impl Card {
+    pub(crate) fn sign(body: Body, root: &SigningKey) -> Self {
+        let mut bytes = HEAD.to_vec();
+        // Encoding into memory cannot fail.
+        let _ = minicbor::encode(&body, &mut bytes);
+        let signature = root.sign(&bytes);
+        bytes.extend_from_slice(&signature.to_bytes());
+        Self { body, bytes }
+    }
+
+    /// Reads and verifies.
+    ///
+    /// # Errors
+    /// [`CardError`] says what is wrong and what to do.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CardError> {
+        if bytes.len() > MAX || !bytes.starts_with(&HEAD[..2]) {
+            return Err(CardError::Form);
+        }
+        match bytes.get(2) {
+            Some(version) if *version == HEAD[2] => {}
+            Some(version) => return Err(CardError::Version(*version)),
+            None => return Err(CardError::Form),
+        }
+        let (signed, signature) = bytes.split_last_chunk::<64>().ok_or(CardError::Form)?;
+        let cbor = signed.get(3..).ok_or(CardError::Form)?;
+        let body: Body = minicbor::decode(cbor).map_err(|_| CardError::Encoding)?;
+        if minicbor::to_vec(&body).ok().as_deref() != Some(cbor) {
+            return Err(CardError::Encoding);
+        }
+        let root = VerifyingKey::from_bytes(&body.root).map_err(|_| CardError::Signature)?;
+        root.verify_strict(signed, &Signature::from_bytes(signature)).map_err(|_| CardError::Signature)?;
+        check(&body)?;
+        Ok(Self { body, bytes: bytes.to_vec() })
+    }
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// As [`Card::decode`].
+    pub fn from_text(text: &str) -> Result<Self, CardError> {
+        let compact: String = text.chars().filter(|c| !c.is_whitespace()).take(2 * MAX).collect();
+        let head = compact.get(..PREFIX.len()).ok_or(CardError::Form)?;
+        if !head.eq_ignore_ascii_case(PREFIX) {
+            return Err(CardError::Form);
+        }
+        let body = compact.get(PREFIX.len()..).ok_or(CardError::Form)?;
+        Self::decode(&from_base32(body).map_err(|_| CardError::Encoding)?)
+    }
+
+    /// The text form, one line.
+    pub fn to_text(&self) -> String {
+        format!("{PREFIX}{}", to_base32(&self.bytes))
+    }
+
+    /// The binary form.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What it says.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Whom it describes.
+    pub fn person(&self) -> PersonId {
+        PersonId(self.body.root)
+    }
+
+    /// Checks that this card may replace `known`, a card of the same person.
+    ///
+    /// # Errors
+    /// [`CardError::Stale`] if it is older, or of the same number with other contents.
+    pub fn replaces(&self, known: &Self) -> Result<(), CardError> {
+        let (got, old) = (self.body.sequence, known.body.sequence);
+        if got > old || self.bytes == known.bytes { Ok(()) } else { Err(CardError::Stale { known: old, got }) }
+    }
+}
+
+fn check(body: &Body) -> Result<(), CardError> {
+    if body.name.is_empty() || body.name.len() > 64 || body.name.chars().any(char::is_control) {
+        return Err(CardError::Field("name"));
+    }
+    if body.prekeys.is_empty() || body.prekeys.len() > 16 {
+        return Err(CardError::Field("prekey"));
+    }
+    if body.endpoints.is_empty() || body.endpoints.len() > 16 {
+        return Err(CardError::Field("endpoint"));
+    }
+    if body.relays.len() > 8 || body.relays.iter().any(|r| r.len() > 255 || r.chars().any(char::is_control)) {
+        return Err(CardError::Field("relay address"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::identity::Identity;
+    use rand_core::SeedableRng;
+
+    fn identity() -> Identity {
+        Identity::generate(&mut rand_chacha::ChaCha20Rng::seed_from_u64(5))
+    }
+
+    #[test]
+    fn a_card_survives_paste_and_fits_one_qr_code() {
+        let card = identity().card("Amina", 3, vec![]);
+        assert!(card.bytes().len() <= 370, "{} bytes", card.bytes().len());
+        let text = card.to_text();
+        let wrapped: String = text.as_bytes().chunks(60).map(|l| format!(" {}\n", std::str::from_utf8(l).unwrap())).collect();
+        assert_eq!(Card::from_text(&wrapped).unwrap(), card);
+        assert_eq!(Card::from_text(&text.to_uppercase()).unwrap(), card);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let bytes = identity().card("Amina", 3, vec!["relay://r:1?key=x".into()]).bytes().to_vec();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1 << bit;
+                assert!(Card::decode(&bad).is_err(), "bit {bit} of byte {at}");
+            }
+            assert!(Card::decode(&bytes[..at]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_older_card_never_replaces_a_newer_one() {
+        let me = identity();
+        let (old, new) = (me.card("Amina", 3, vec![]), me.card("Amina", 4, vec![]));
+        assert_eq!(new.replaces(&old), Ok(()));
+        assert_eq!(old.replaces(&new), Err(CardError::Stale { known: 4, got: 3 }));
+        assert_eq!(me.card("Other", 4, vec![]).replaces(&new), Err(CardError::Stale { known: 4, got: 4 }));
+    }
+
+    #[test]
+    fn a_second_encoding_of_the_same_card_is_refused_although_its_signature_holds() {
+        let root = SigningKey::from_bytes(&[3; 32]);
+        let body = Body { root: root.verifying_key().to_bytes(), ..identity().card("A", 1, vec![]).body().clone() };
+        let mut long = HEAD.to_vec();
+        minicbor::encode(&body, &mut long).unwrap();
+        // The sequence number 1 as a two-byte integer: valid CBOR, not canonical.
+        assert_eq!(long[4], 1);
+        long.splice(4..5, [0x18, 1]);
+        let signature = root.sign(&long);
+        long.extend_from_slice(&signature.to_bytes());
+        assert_eq!(Card::decode(&long), Err(CardError::Encoding));
+    }
+}

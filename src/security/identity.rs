@@ -1,0 +1,206 @@
+//! The secret keys of a person on one endpoint.
+//!
+//! ```text
+//! 0..4     "OSTK"
+//! 4        version = 1
+//! 5..37    root seed (Ed25519)          37..69   inbox key (X25519)
+//! 69..101  inbox prekey (X25519)        101..105 its id
+//! 105..137 endpoint seed (Ed25519)      137..169 endpoint key (X25519)
+//! 169..201 link seed (Ed25519, QUIC)    201..233 mailbox seed (Ed25519)
+//! ```
+
+use super::card::{Card, Endpoint, Prekey};
+use super::kdf::{Key, hash};
+use crate::engine::id::{EndpointId, PersonId};
+use crate::wire::read::{Malformed, Reader};
+use ed25519_dalek::SigningKey;
+use rand_core::CryptoRng;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+const MAGIC: [u8; 4] = *b"OSTK";
+const VERSION: u8 = 1;
+
+/// All secrets of one person on one endpoint. Wiped when dropped, never printed.
+pub struct Identity {
+    root: SigningKey,
+    pub(crate) inbox: StaticSecret,
+    pub(crate) prekey: StaticSecret,
+    pub(crate) prekey_id: u32,
+    endpoint: SigningKey,
+    pub(crate) endpoint_static: StaticSecret,
+    link: Key,
+    mailbox: Key,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity({:?})", self.person())
+    }
+}
+
+impl Identity {
+    /// Makes new keys.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = || {
+            let mut bytes = Zeroizing::new([0; 32]);
+            rng.fill_bytes(&mut bytes[..]);
+            bytes
+        };
+        Self {
+            root: SigningKey::from_bytes(&seed()),
+            inbox: StaticSecret::from(*seed()),
+            prekey: StaticSecret::from(*seed()),
+            prekey_id: 0,
+            endpoint: SigningKey::from_bytes(&seed()),
+            endpoint_static: StaticSecret::from(*seed()),
+            link: Key::new(*seed()),
+            mailbox: Key::new(*seed()),
+        }
+    }
+
+    /// The bytes to keep in a file that nobody else may read.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(233));
+        out.extend_from_slice(&MAGIC);
+        out.push(VERSION);
+        out.extend_from_slice(self.root.as_bytes());
+        out.extend_from_slice(self.inbox.as_bytes());
+        out.extend_from_slice(self.prekey.as_bytes());
+        out.extend_from_slice(&self.prekey_id.to_be_bytes());
+        out.extend_from_slice(self.endpoint.as_bytes());
+        out.extend_from_slice(self.endpoint_static.as_bytes());
+        out.extend_from_slice(self.link.bytes());
+        out.extend_from_slice(self.mailbox.bytes());
+        out
+    }
+
+    /// Reads what [`Identity::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else or of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        if r.array()? != MAGIC {
+            return Err(Malformed::Value("key file"));
+        }
+        match r.u8()? {
+            VERSION => {}
+            other => return Err(Malformed::Version(other)),
+        }
+        let identity = Self {
+            root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
+            inbox: StaticSecret::from(r.array()?),
+            prekey: StaticSecret::from(r.array()?),
+            prekey_id: r.u32()?,
+            endpoint: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
+            endpoint_static: StaticSecret::from(r.array()?),
+            link: Key::new(r.array()?),
+            mailbox: Key::new(r.array()?),
+        };
+        r.finish()?;
+        Ok(identity)
+    }
+
+    /// Who this is.
+    pub fn person(&self) -> PersonId {
+        PersonId(self.root.verifying_key().to_bytes())
+    }
+
+    /// Which endpoint this is.
+    pub fn endpoint(&self) -> EndpointId {
+        EndpointId(self.endpoint.verifying_key().to_bytes())
+    }
+
+    /// The seed of the Ed25519 key that names this endpoint to the far side of a QUIC link.
+    pub fn link_seed(&self) -> &Key {
+        &self.link
+    }
+
+    /// The seed of the Ed25519 key that opens this person's mailboxes.
+    pub fn mailbox_seed(&self) -> &Key {
+        &self.mailbox
+    }
+
+    /// The public half of the mailbox key.
+    pub fn mailbox_key(&self) -> [u8; 32] {
+        SigningKey::from_bytes(self.mailbox.bytes()).verifying_key().to_bytes()
+    }
+
+    /// The public half of the link key.
+    pub fn link_key(&self) -> [u8; 32] {
+        SigningKey::from_bytes(self.link.bytes()).verifying_key().to_bytes()
+    }
+
+    /// Signs a contact card of this person.
+    pub fn card(&self, name: &str, sequence: u64, relays: Vec<String>) -> Card {
+        let body = super::card::Body {
+            sequence,
+            name: name.to_owned(),
+            root: self.person().0,
+            inbox: PublicKey::from(&self.inbox).to_bytes(),
+            prekeys: vec![Prekey { id: self.prekey_id, key: PublicKey::from(&self.prekey).to_bytes() }],
+            endpoints: vec![Endpoint {
+                id: self.endpoint().0,
+                key: PublicKey::from(&self.endpoint_static).to_bytes(),
+                link: self.link_key(),
+            }],
+            mailbox: self.mailbox_key(),
+            relays,
+            capabilities: 1,
+        };
+        Card::sign(body, &self.root)
+    }
+}
+
+/// The number that two persons compare aloud: 60 digits in twelve groups of five, the same on both sides.
+///
+/// Each half is made of one person's root key, by 5200 rounds of BLAKE3, so that searching for a key with a
+/// similar number costs accordingly. The lower half stands first.
+pub fn safety_number(a: PersonId, b: PersonId) -> String {
+    let mut halves = [digits(a), digits(b)];
+    halves.sort();
+    let text = halves.concat();
+    let groups: Vec<&str> = (0..12).filter_map(|i| text.get(i * 5..i * 5 + 5)).collect();
+    groups.join(" ")
+}
+
+fn digits(person: PersonId) -> String {
+    let mut state = hash("safety number", &[&person.0]);
+    for _ in 0..5200 {
+        state = hash("safety number", &[&state, &person.0]);
+    }
+    let number = |chunk: &[u8]| chunk.iter().fold(0u64, |n, &b| n << 8 | u64::from(b)) % 100_000;
+    state.chunks_exact(5).map(number).map(|n| format!("{n:05}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_core::SeedableRng;
+
+    fn identity(seed: u64) -> Identity {
+        Identity::generate(&mut rand_chacha::ChaCha20Rng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn a_key_file_reads_back_and_another_version_is_refused_by_name() {
+        let me = identity(1);
+        let bytes = me.encode();
+        let read = Identity::decode(&bytes).unwrap();
+        assert_eq!(*read.encode(), *bytes);
+        let mut other = bytes.to_vec();
+        other[4] = 9;
+        assert_eq!(Identity::decode(&other).unwrap_err(), Malformed::Version(9));
+        assert!(Identity::decode(&bytes[..232]).is_err());
+    }
+
+    #[test]
+    fn both_sides_read_the_same_sixty_digits_aloud() {
+        let (a, b, c) = (identity(1).person(), identity(2).person(), identity(3).person());
+        let number = safety_number(a, b);
+        assert_eq!(number, safety_number(b, a));
+        assert_ne!(number, safety_number(a, c));
+        assert_eq!(number.split(' ').filter(|g| g.len() == 5 && g.bytes().all(|d| d.is_ascii_digit())).count(), 12);
+    }
+}

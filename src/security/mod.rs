@@ -1,0 +1,11 @@
+//! Keys, contact cards, sessions and sealing. `docs/security.md` says what they promise.
+//!
+//! Nothing here reads a clock or a global random source: secrets that are made come from the generator that
+//! the caller passes in.
+
+pub mod card;
+pub mod identity;
+pub mod kdf;
+pub mod mailbox;
+pub mod seal;
+pub mod session;

@@ -1,0 +1,575 @@
+//! Sessions: from a sender's endpoint to a recipient person.
+//!
+//! ```text
+//! ikm  = DH(a_s, B_p) ‖ DH(e, B_s) ‖ DH(e, B_p)      a_s static key of the sending endpoint, e ephemeral,
+//!                                                     B_s inbox key, B_p inbox prekey of the recipient
+//! RK   = HKDF-Extract(H(suite ‖ root keys ‖ static keys ‖ prekey id ‖ e), ikm)
+//! CK_0 = Expand(RK, "chain", generation)
+//! EK_n = Expand(CK_n, "epoch", n);  CK_n+1 = Expand(CK_n, "next", n)
+//! label  = PRF(EK, "label", message id)[..6]
+//! hint   = PRF(EK, "hint", label)[..2]
+//! secret = PRF(EK, "frag", label)                     of one message; the key of each kind is PRF(secret, "kind", kind)
+//! ```
+//!
+//! RK binds keys, never whole cards: a new mailbox address must not break what is under way. Either side's keys
+//! alone do not let a thief speak as the other (key-compromise impersonation): the ephemeral and the prekey of
+//! the recipient are both in it. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can
+//! look [`AHEAD`] newer ones up, and moves only after a tag has verified.
+
+use super::card::Card;
+use super::identity::Identity;
+use super::kdf::{Key, expand, extract, hash, prf};
+use super::seal::{Context, MessageKeys};
+use crate::engine::id::{MessageId, PersonId};
+use crate::wire::fragment::Label;
+use crate::wire::preamble;
+use crate::wire::read::{Malformed, Reader};
+use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
+use rand_core::CryptoRng;
+use std::collections::BTreeMap;
+use subtle::ConstantTimeEq;
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+const SUITE: &[u8] = b"ostrakon v1 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305";
+/// Epochs behind the current one whose keys are kept.
+pub const BEHIND: u32 = 13;
+/// Epochs ahead of the current one that a fragment may use.
+pub const AHEAD: u32 = 18;
+
+/// Names a session to both of its ends.
+pub type SessionId = [u8; 16];
+
+/// Why no session came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// A key agreement gave zero: the key is of low order, so made to give nothing away but a known result.
+    #[error("a public key is of low order")]
+    LowOrder,
+    /// The card has no usable prekey.
+    #[error("the contact card has no prekey")]
+    NoPrekey,
+    /// The preamble does not open.
+    #[error("a preamble does not open")]
+    NotAuthentic,
+    /// The preamble names somebody whose card is not known.
+    #[error("a preamble of a stranger")]
+    Stranger,
+    /// The preamble uses a prekey that is gone.
+    #[error("a preamble for a prekey that is gone")]
+    Prekey,
+    /// The preamble does not read.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+fn agree(secret: &StaticSecret, public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SessionError> {
+    let shared = secret.diffie_hellman(&PublicKey::from(*public));
+    if shared.was_contributory() { Ok(Zeroizing::new(shared.to_bytes())) } else { Err(SessionError::LowOrder) }
+}
+
+/// The public values that a session binds.
+struct Binding {
+    sender_root: [u8; 32],
+    recipient_root: [u8; 32],
+    sender_static: [u8; 32],
+    inbox: [u8; 32],
+    prekey: u32,
+    ephemeral: [u8; 32],
+}
+
+impl Binding {
+    fn salt(&self) -> [u8; 32] {
+        let prekey = self.prekey.to_be_bytes();
+        let fields: [&[u8]; 7] = [
+            SUITE,
+            &self.sender_root,
+            &self.recipient_root,
+            &self.sender_static,
+            &self.inbox,
+            &prekey,
+            &self.ephemeral,
+        ];
+        hash("session", &fields)
+    }
+
+    fn id(&self) -> SessionId {
+        let whole = hash("session id", &[&self.salt()]);
+        let mut id = [0; 16];
+        id.copy_from_slice(&whole[..16]);
+        id
+    }
+}
+
+/// The key of one epoch, and what its fragments are bound to.
+#[derive(Clone, Debug)]
+pub struct Epoch {
+    key: Key,
+    context: Context,
+    number: u32,
+}
+
+impl Epoch {
+    /// The label of a message in this epoch.
+    pub fn label(&self, message: MessageId) -> Label {
+        first(&prf(&self.key, "label", &[&message.0]))
+    }
+
+    /// The hint beside a label.
+    pub fn hint(&self, label: Label) -> [u8; 2] {
+        first(&prf(&self.key, "hint", &[&label]))
+    }
+
+    /// The keys of the message with this label.
+    pub fn message(&self, label: Label) -> MessageKeys {
+        let secret = prf(&self.key, "frag", &[&label]);
+        MessageKeys::new(secret, self.context, (self.number & 31) as u8, self.hint(label), label)
+    }
+}
+
+fn first<const N: usize>(key: &Key) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&key.bytes()[..N]);
+    out
+}
+
+/// The chain from which epochs come.
+#[derive(Clone, Debug)]
+struct Chain {
+    key: Key,
+    epoch: u32,
+    salt: [u8; 32],
+    generation: u32,
+}
+
+impl Chain {
+    fn start(root: &Key, generation: u32, salt: [u8; 32]) -> Self {
+        Self { key: expand(root, "chain", generation), epoch: 0, salt, generation }
+    }
+
+    fn current(&self) -> Epoch {
+        let context =
+            hash("context", &[&self.salt, &self.generation.to_be_bytes(), &self.epoch.to_be_bytes()]);
+        Epoch { key: expand(&self.key, "epoch", self.epoch), context, number: self.epoch }
+    }
+
+    fn advance(&mut self) {
+        self.key = expand(&self.key, "next", self.epoch);
+        self.epoch = self.epoch.saturating_add(1);
+    }
+
+    fn store(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.key.bytes());
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        out.extend_from_slice(&self.salt);
+        out.extend_from_slice(&self.generation.to_be_bytes());
+    }
+
+    fn restore(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { key: Key::new(r.array()?), epoch: r.u32()?, salt: r.array()?, generation: r.u32()? })
+    }
+}
+
+/// The sending side.
+#[derive(Clone, Debug)]
+pub struct SendSession {
+    id: SessionId,
+    chain: Chain,
+    ephemeral: [u8; 32],
+    prekey: u32,
+    outer: Key,
+    confirm: Key,
+}
+
+impl SendSession {
+    /// Opens a session with the person that a card describes.
+    ///
+    /// # Errors
+    /// [`SessionError::NoPrekey`] and [`SessionError::LowOrder`].
+    pub fn open(me: &Identity, card: &Card, rng: &mut impl CryptoRng) -> Result<Self, SessionError> {
+        let to = card.body();
+        let prekey = to.prekeys.last().ok_or(SessionError::NoPrekey)?;
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut seed[..]);
+        let ephemeral = StaticSecret::from(*seed);
+        let binding = Binding {
+            sender_root: me.person().0,
+            recipient_root: to.root,
+            sender_static: PublicKey::from(&me.endpoint_static).to_bytes(),
+            inbox: to.inbox,
+            prekey: prekey.id,
+            ephemeral: PublicKey::from(&ephemeral).to_bytes(),
+        };
+        let inbox = agree(&ephemeral, &to.inbox)?;
+        let long_term = agree(&me.endpoint_static, &prekey.key)?;
+        let fresh = agree(&ephemeral, &prekey.key)?;
+        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh]);
+        Ok(Self {
+            id: binding.id(),
+            chain: Chain::start(&root, 0, binding.salt()),
+            ephemeral: binding.ephemeral,
+            prekey: prekey.id,
+            outer: outer_key(&inbox, &binding.ephemeral, &to.inbox),
+            confirm: expand(&root, "confirm", 0),
+        })
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The number of the current epoch.
+    pub fn epoch_number(&self) -> u32 {
+        self.chain.epoch
+    }
+
+    /// The current epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.chain.current()
+    }
+
+    /// Goes on to the next epoch; the key of this one is gone then.
+    pub fn advance(&mut self) {
+        self.chain.advance();
+    }
+
+    /// The frame that announces this session and its current epoch.
+    pub fn preamble(&self, me: &Identity) -> Vec<u8> {
+        let body = preamble::Body {
+            sender_static: PublicKey::from(&me.endpoint_static).to_bytes(),
+            sender_root: me.person().0,
+            prekey: self.prekey,
+            generation: self.chain.generation,
+            epoch: self.chain.epoch,
+        };
+        let mut sealed = body.encode();
+        let confirm: [u8; preamble::CONFIRM] = first(&prf(&self.confirm, "preamble", &[&sealed]));
+        let cipher = ChaCha20Poly1305::new(self.outer.bytes().into());
+        // ChaCha20-Poly1305 refuses only more than 256 GiB.
+        let tag = cipher.encrypt_inout_detached(&confirm.into(), &self.ephemeral, sealed.as_mut_slice().into());
+        let mut out = preamble::MARK.to_vec();
+        out.extend_from_slice(&self.ephemeral);
+        out.extend_from_slice(&confirm);
+        out.extend_from_slice(&sealed);
+        out.extend_from_slice(&tag.unwrap_or_default());
+        out
+    }
+
+    /// The bytes to keep. Secret.
+    pub fn store(&self) -> Vec<u8> {
+        let mut out = self.id.to_vec();
+        self.chain.store(&mut out);
+        out.extend_from_slice(&self.ephemeral);
+        out.extend_from_slice(&self.prekey.to_be_bytes());
+        out.extend_from_slice(self.outer.bytes());
+        out.extend_from_slice(self.confirm.bytes());
+        out
+    }
+
+    /// Reads what [`SendSession::store`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else.
+    pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        let session = Self {
+            id: r.array()?,
+            chain: Chain::restore(&mut r)?,
+            ephemeral: r.array()?,
+            prekey: r.u32()?,
+            outer: Key::new(r.array()?),
+            confirm: Key::new(r.array()?),
+        };
+        r.finish()?;
+        Ok(session)
+    }
+}
+
+fn outer_key(inbox: &[u8; 32], ephemeral: &[u8; 32], recipient: &[u8; 32]) -> Key {
+    expand(&extract(&hash("preamble", &[ephemeral, recipient]), &[inbox]), "preamble", 0)
+}
+
+/// The receiving side.
+#[derive(Clone, Debug)]
+pub struct RecvSession {
+    id: SessionId,
+    peer: PersonId,
+    endpoint: [u8; 32],
+    /// One epoch ahead of the newest verified one.
+    chain: Chain,
+    /// Keys of the newest verified epoch and of those behind it.
+    kept: BTreeMap<u32, Key>,
+}
+
+impl RecvSession {
+    /// Opens a preamble.
+    ///
+    /// `card_of` gives the card of a person if it is known. Costs one key agreement for a forgery, three more
+    /// for what opens.
+    ///
+    /// # Errors
+    /// [`SessionError`] says why not.
+    pub fn accept<'c>(
+        me: &Identity,
+        frame: &[u8],
+        card_of: impl FnOnce(PersonId) -> Option<&'c Card>,
+    ) -> Result<Self, SessionError> {
+        let view = preamble::View::parse(frame)?;
+        let recipient = PublicKey::from(&me.inbox).to_bytes();
+        let inbox = agree(&me.inbox, &view.ephemeral)?;
+        let body = open_preamble(&view, &outer_key(&inbox, &view.ephemeral, &recipient))?;
+        let peer = PersonId(body.sender_root);
+        let card = card_of(peer).ok_or(SessionError::Stranger)?;
+        if !card.body().endpoints.iter().any(|e| e.key == body.sender_static) {
+            return Err(SessionError::Stranger);
+        }
+        if body.prekey != me.prekey_id {
+            return Err(SessionError::Prekey);
+        }
+        let binding = Binding {
+            sender_root: body.sender_root,
+            recipient_root: me.person().0,
+            sender_static: body.sender_static,
+            inbox: recipient,
+            prekey: body.prekey,
+            ephemeral: view.ephemeral,
+        };
+        let long_term = agree(&me.prekey, &body.sender_static)?;
+        let fresh = agree(&me.prekey, &view.ephemeral)?;
+        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh]);
+        let confirm: [u8; preamble::CONFIRM] =
+            first(&prf(&expand(&root, "confirm", 0), "preamble", &[&body.encode()]));
+        if !bool::from(confirm.ct_eq(&view.confirm)) {
+            return Err(SessionError::NotAuthentic);
+        }
+        let chain = Chain::start(&root, body.generation, binding.salt());
+        let mut session =
+            Self { id: binding.id(), peer, endpoint: body.sender_static, chain, kept: BTreeMap::new() };
+        session.jump(body.epoch);
+        Ok(session)
+    }
+
+    /// Goes to an epoch that a confirmed preamble named; never back.
+    pub fn jump(&mut self, epoch: u32) {
+        while self.chain.epoch <= epoch && self.chain.epoch < u32::MAX {
+            let current = self.chain.current();
+            self.kept.insert(current.number, current.key);
+            self.chain.advance();
+            let oldest = self.chain.epoch.saturating_sub(BEHIND + 1);
+            self.kept = self.kept.split_off(&oldest);
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Who sends in it.
+    pub fn peer(&self) -> PersonId {
+        self.peer
+    }
+
+    /// The static key of the sending endpoint.
+    pub fn endpoint(&self) -> [u8; 32] {
+        self.endpoint
+    }
+
+    /// The newest verified epoch.
+    pub fn epoch_number(&self) -> u32 {
+        self.chain.epoch.saturating_sub(1)
+    }
+
+    /// The one epoch of the window whose number ends in these five bits, if its key is not gone.
+    pub fn epoch(&self, bits: u8) -> Option<Epoch> {
+        let newest = self.epoch_number();
+        let ahead = u32::from(bits).wrapping_sub(newest) & 31;
+        if ahead == 0 || ahead > AHEAD {
+            let behind = (32 - ahead) & 31;
+            let number = newest.checked_sub(behind)?;
+            let key = self.kept.get(&number)?.clone();
+            return Some(self.epoch_with(number, key));
+        }
+        let mut chain = self.chain.clone();
+        (1..ahead).for_each(|_| chain.advance());
+        Some(chain.current())
+    }
+
+    fn epoch_with(&self, number: u32, key: Key) -> Epoch {
+        let fields: [&[u8]; 3] = [&self.chain.salt, &self.chain.generation.to_be_bytes(), &number.to_be_bytes()];
+        Epoch { key, context: hash("context", &fields), number }
+    }
+
+    /// A tag verified in this epoch: the window moves there if it is newer. Tells whether it moved.
+    pub fn verified(&mut self, epoch: &Epoch) -> bool {
+        let moved = epoch.number >= self.chain.epoch;
+        self.jump(epoch.number);
+        moved
+    }
+
+    /// The bytes to keep. Secret.
+    pub fn store(&self) -> Vec<u8> {
+        let mut out = self.id.to_vec();
+        out.extend_from_slice(&self.peer.0);
+        out.extend_from_slice(&self.endpoint);
+        self.chain.store(&mut out);
+        for (number, key) in &self.kept {
+            out.extend_from_slice(&number.to_be_bytes());
+            out.extend_from_slice(key.bytes());
+        }
+        out
+    }
+
+    /// Reads what [`RecvSession::store`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else.
+    pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        let mut session = Self {
+            id: r.array()?,
+            peer: PersonId(r.array()?),
+            endpoint: r.array()?,
+            chain: Chain::restore(&mut r)?,
+            kept: BTreeMap::new(),
+        };
+        while !r.is_empty() {
+            session.kept.insert(r.u32()?, Key::new(r.array()?));
+        }
+        Ok(session)
+    }
+}
+
+fn open_preamble(view: &preamble::View<'_>, key: &Key) -> Result<preamble::Body, SessionError> {
+    let (cipher, tag) = view.sealed.split_last_chunk::<16>().ok_or(SessionError::NotAuthentic)?;
+    let mut plain = Zeroizing::new(cipher.to_vec());
+    ChaCha20Poly1305::new(key.bytes().into())
+        .decrypt_inout_detached(
+            &view.confirm.into(),
+            &view.ephemeral,
+            plain.as_mut_slice().into(),
+            &(*tag).into(),
+        )
+        .map_err(|_| SessionError::NotAuthentic)?;
+    Ok(preamble::Body::decode(&plain)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    struct Pair {
+        rng: ChaCha20Rng,
+        a: Identity,
+        b: Identity,
+    }
+
+    fn pair() -> Pair {
+        let mut rng = ChaCha20Rng::seed_from_u64(11);
+        let (a, b) = (Identity::generate(&mut rng), Identity::generate(&mut rng));
+        Pair { rng, a, b }
+    }
+
+    fn open(pair: &mut Pair) -> (SendSession, RecvSession) {
+        let send = SendSession::open(&pair.a, &pair.b.card("B", 1, vec![]), &mut pair.rng).unwrap();
+        let card = pair.a.card("A", 1, vec![]);
+        let recv = RecvSession::accept(&pair.b, &send.preamble(&pair.a), |_| Some(&card)).unwrap();
+        (send, recv)
+    }
+
+    #[test]
+    fn both_ends_derive_the_same_labels_hints_and_keys_also_from_store() {
+        let mut pair = pair();
+        let (send, recv) = open(&mut pair);
+        let (send, recv) =
+            (SendSession::restore(&send.store()).unwrap(), RecvSession::restore(&recv.store()).unwrap());
+        assert_eq!(send.id(), recv.id());
+        assert_eq!(recv.peer(), pair.a.person());
+        let label = send.epoch().label(MessageId([4; 32]));
+        assert_eq!(recv.epoch(0).unwrap().label(MessageId([4; 32])), label);
+        assert_eq!(recv.epoch(0).unwrap().message(label).store(), send.epoch().message(label).store());
+    }
+
+    #[test]
+    fn the_window_reaches_eighteen_ahead_thirteen_behind_and_moves_only_when_told() {
+        let mut pair = pair();
+        let (mut send, mut recv) = open(&mut pair);
+        let label = [1; 6];
+        let old = send.epoch().message(label).store();
+        for _ in 0..AHEAD {
+            send.advance();
+        }
+        let newest = recv.epoch(AHEAD as u8).unwrap();
+        assert_eq!(newest.message(label).store(), send.epoch().message(label).store());
+        assert_eq!(recv.epoch_number(), 0, "looking is not moving");
+        assert_eq!(recv.epoch(0).unwrap().message(label).store(), old);
+        assert!(recv.verified(&newest));
+        assert_eq!(recv.epoch_number(), AHEAD);
+        let looked_up = recv.epoch(0).unwrap().message(label).store();
+        assert_ne!(looked_up, old, "the bits of an epoch that is gone name one that is to come");
+        let behind = AHEAD - BEHIND;
+        assert!(recv.epoch((behind & 31) as u8).is_some());
+        assert!(!recv.verified(&recv.epoch((behind & 31) as u8).unwrap()));
+        assert_eq!(recv.epoch_number(), AHEAD);
+    }
+
+    #[test]
+    fn a_changed_preamble_is_refused_at_every_bit_and_a_stranger_by_name() {
+        let mut pair = pair();
+        let card = pair.a.card("A", 1, vec![]);
+        let send = SendSession::open(&pair.a, &pair.b.card("B", 1, vec![]), &mut pair.rng).unwrap();
+        let frame = send.preamble(&pair.a);
+        assert_eq!(frame.len(), preamble::LEN);
+        for bit in 0..frame.len() * 8 {
+            let mut bad = frame.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(RecvSession::accept(&pair.b, &bad, |_| Some(&card)).is_err(), "bit {bit}");
+        }
+        assert_eq!(RecvSession::accept(&pair.b, &frame, |_| None).unwrap_err(), SessionError::Stranger);
+        let other = Identity::generate(&mut pair.rng);
+        assert!(RecvSession::accept(&other, &frame, |_| Some(&card)).is_err());
+    }
+
+    #[test]
+    fn a_forger_who_knows_all_cards_cannot_announce_a_session_in_anothers_name() {
+        let mut pair = pair();
+        let forger = Identity::generate(&mut pair.rng);
+        let (card_a, card_b) = (pair.a.card("A", 1, vec![]), pair.b.card("B", 1, vec![]));
+        let send = SendSession::open(&forger, &card_b, &mut pair.rng).unwrap();
+        // The forger claims A's static and root key inside a correctly sealed preamble.
+        let frame = send.preamble_claiming(&card_a);
+        let refused = RecvSession::accept(&pair.b, &frame, |_| Some(&card_a)).unwrap_err();
+        assert_eq!(refused, SessionError::NotAuthentic);
+    }
+
+    #[test]
+    fn keys_of_low_order_are_refused() {
+        let mut pair = pair();
+        let send = SendSession::open(&pair.a, &pair.b.card("B", 1, vec![]), &mut pair.rng).unwrap();
+        let mut frame = send.preamble(&pair.a);
+        frame[2..34].fill(0);
+        let refused = RecvSession::accept(&pair.b, &frame, |_| None).unwrap_err();
+        assert_eq!(refused, SessionError::LowOrder);
+    }
+
+    impl SendSession {
+        fn preamble_claiming(&self, card: &Card) -> Vec<u8> {
+            let body = preamble::Body {
+                sender_static: card.body().endpoints[0].key,
+                sender_root: card.body().root,
+                prekey: self.prekey,
+                generation: 0,
+                epoch: 0,
+            };
+            let mut sealed = body.encode();
+            let confirm: [u8; preamble::CONFIRM] = first(&prf(&self.confirm, "preamble", &[&sealed]));
+            let cipher = ChaCha20Poly1305::new(self.outer.bytes().into());
+            let tag =
+                cipher.encrypt_inout_detached(&confirm.into(), &self.ephemeral, sealed.as_mut_slice().into()).unwrap();
+            [&preamble::MARK[..], &self.ephemeral, &confirm, &sealed, &tag].concat()
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Applying batches.
+
+use super::db::next;
+use super::{GENERATION, Home, KeyTable, REMOVALS, Store, TABLES, counter, files, removals};
+use crate::engine::io::{Batch, FileId, Record, StoreError, Table};
+use redb::WriteTransaction;
+use std::collections::BTreeSet;
+
+impl Store {
+    /// Applies a batch: see [`Batch`] for what has happened once this returns `Ok`. Notes in a durable batch are
+    /// dropped, since that batch itself makes them needless. If a file is removed in a batch, nothing else in
+    /// that batch is done to it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the batch counts then, and the same batch may be applied again. A batch that
+    /// breaks the rules of [`Record`] is [`StoreError::Io`] with the rule in it.
+    pub fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if let Some(why) = &self.lost {
+            return Err(why.clone());
+        }
+        check(batch)?;
+        if self.unsure {
+            self.settle_commit()?;
+        }
+        if batch.durable {
+            self.durable(batch)
+        } else {
+            self.cheap(batch)
+        }
+    }
+
+    fn cheap(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let mut notes = Vec::new();
+        for record in &batch.records {
+            match record {
+                Record::Write {
+                    file,
+                    offset,
+                    bytes,
+                } => {
+                    self.dirty.insert(*file);
+                    self.home.files.write(*file, *offset, bytes)?;
+                }
+                Record::Journal(note) => notes.push(note.as_slice()),
+                _ => {}
+            }
+        }
+        self.journal.append(self.generation, &notes)
+    }
+
+    fn durable(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let removed: BTreeSet<FileId> = batch.records.iter().filter_map(removes).collect();
+        let finished = self.home.unlink_pending()?;
+        let mut created = Vec::new();
+        let placed = self
+            .place(batch, &removed, &mut created)
+            .and_then(|()| self.sync(&removed));
+        if let Err(e) = placed {
+            // Room that a batch without effect has reserved is given back.
+            for file in created {
+                let _ = self.home.files.remove(file);
+                self.dirty.remove(&file);
+            }
+            return Err(e);
+        }
+        let generation = self.home.db.write(|txn| {
+            put_keys(txn, batch)?;
+            let mut table = txn.open_table(REMOVALS)?;
+            for file in &finished {
+                table.remove(&files::key(*file))?;
+            }
+            for file in &removed {
+                table.insert(&files::key(*file), ())?;
+            }
+            drop(table);
+            next(txn, GENERATION)
+        });
+        self.generation = generation.inspect_err(|_| self.unsure = true)?;
+        self.journal.clear();
+        let mut pending = self.home.removals();
+        pending.retain(|file| !finished.contains(file));
+        for file in removed {
+            self.dirty.remove(&file);
+            pending.insert(file);
+            // What fails here is tried again with the next durable batch.
+            let _ = self.home.files.remove(file);
+        }
+        Ok(())
+    }
+
+    /// Creates files and writes to them.
+    fn place(
+        &mut self,
+        batch: &Batch,
+        removed: &BTreeSet<FileId>,
+        created: &mut Vec<FileId>,
+    ) -> Result<(), StoreError> {
+        for record in &batch.records {
+            match record {
+                Record::Create { file, len } if !removed.contains(file) => {
+                    // Also if it exists: a batch that was cut off may have made it.
+                    self.names_dirty = true;
+                    self.dirty.insert(*file);
+                    if self.home.files.create(*file, *len)? {
+                        created.push(*file);
+                    }
+                }
+                Record::Write {
+                    file,
+                    offset,
+                    bytes,
+                } if !removed.contains(file) => {
+                    self.dirty.insert(*file);
+                    self.home.files.write(*file, *offset, bytes)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs every file written since the last time, but those about to go.
+    fn sync(&mut self, removed: &BTreeSet<FileId>) -> Result<(), StoreError> {
+        let dirty: Vec<FileId> = self.dirty.difference(removed).copied().collect();
+        for file in dirty {
+            // A file that cannot be opened, for want of descriptors or the like, has lost nothing yet.
+            self.home.files.file(file)?;
+            let synced = self.home.files.sync(file);
+            self.sync_done(synced)?;
+            self.dirty.remove(&file);
+        }
+        if self.names_dirty {
+            let synced = self.home.files.sync_names();
+            self.sync_done(synced)?;
+            self.names_dirty = false;
+        }
+        Ok(())
+    }
+
+    /// A failed sync is final: see the head of [`crate::store`].
+    fn sync_done(&mut self, synced: Result<(), StoreError>) -> Result<(), StoreError> {
+        synced.map_err(|error| {
+            let text = match error {
+                StoreError::Full(text) | StoreError::Io(text) | StoreError::Corrupt(text) => text,
+            };
+            // Its notes may speak of bytes that are gone.
+            self.journal.clear();
+            let lost = StoreError::Io(format!("{text}; then restart ostrakon"));
+            self.lost = Some(lost.clone());
+            lost
+        })
+    }
+
+    /// Finds out whether a commit that failed took place all the same.
+    fn settle_commit(&mut self) -> Result<(), StoreError> {
+        let mut pending = self.home.removals();
+        let (generation, found) = self
+            .home
+            .db
+            .read(|txn| Ok((counter(txn, GENERATION)?, removals(txn)?)))?;
+        *pending = found;
+        if generation != self.generation {
+            self.generation = generation;
+            self.journal.clear();
+        }
+        self.unsure = false;
+        Ok(())
+    }
+}
+
+impl Home {
+    /// Removes the files whose removal is written down, durably, and returns them: their rows may go now.
+    fn unlink_pending(&self) -> Result<BTreeSet<FileId>, StoreError> {
+        let pending = self.removals();
+        let gone: BTreeSet<FileId> = pending
+            .iter()
+            .copied()
+            .filter(|file| self.files.remove(*file).is_ok())
+            .collect();
+        if !gone.is_empty() {
+            self.files.sync_names()?;
+        }
+        Ok(gone)
+    }
+
+    /// Removes the files whose removal is written down, and strikes them off.
+    pub(super) fn finish_removals(&self) -> Result<(), StoreError> {
+        let gone = self.unlink_pending()?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.db.write(|txn| {
+            let mut table = txn.open_table(REMOVALS)?;
+            for file in &gone {
+                table.remove(&files::key(*file))?;
+            }
+            Ok(())
+        })?;
+        self.removals().retain(|file| !gone.contains(file));
+        Ok(())
+    }
+}
+
+fn removes(record: &Record) -> Option<FileId> {
+    match record {
+        Record::Remove { file } => Some(*file),
+        _ => None,
+    }
+}
+
+/// Refuses what a batch must not hold, before anything is done.
+fn check(batch: &Batch) -> Result<(), StoreError> {
+    let bug = |rule: &str| Err(StoreError::Io(format!("{rule}: report this as a bug")));
+    let mut removed = BTreeSet::new();
+    for record in &batch.records {
+        match record {
+            Record::Write { .. } | Record::Journal(_) => {}
+            _ if !batch.durable => return bug("a cheap batch holds more than writes and notes"),
+            Record::Remove { file } => {
+                removed.insert(*file);
+            }
+            Record::Create { file, .. } if removed.contains(file) => {
+                return bug("a batch creates a file anew that it removes");
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn put_keys(txn: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
+    for record in &batch.records {
+        match record {
+            Record::Put { table, key, value } => {
+                let mut table = txn.open_table(definition(*table))?;
+                table.insert(key.as_slice(), value.as_slice())?;
+            }
+            Record::Delete { table, key } => {
+                txn.open_table(definition(*table))?.remove(key.as_slice())?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn definition(table: Table) -> KeyTable {
+    let at = match table {
+        Table::Outbox => 0,
+        Table::Inbox => 1,
+        Table::Session => 2,
+        Table::Ledger => 3,
+    };
+    TABLES[at].1
+}

@@ -1,0 +1,180 @@
+//! The database file: opening with a format check, and one transaction at a time.
+//!
+//! redb refuses everything after its first failed write, until the file is opened anew. After a full disk that
+//! is safe, since nothing of a failed transaction counts, and is done here without the caller's notice. After
+//! any other failure it is not: the kernel may have dropped pages that it could not write and would now show
+//! them as if they were stored. The database then stays shut until the process starts again.
+
+use super::error::{OpenError, database, is_full};
+use crate::engine::io::StoreError;
+use redb::backends::FileBackend;
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Counters of the store itself: its format, the generation of the journal, the next delivery number.
+pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("store");
+/// The key of the format number.
+const FORMAT: &str = "format";
+/// Memory that redb may use to keep pages, in bytes.
+const CACHE: usize = 32 << 20;
+
+enum State {
+    Open(Database),
+    /// To be opened at the next use.
+    Closed,
+    /// Not to be opened any more, and why.
+    Lost(StoreError),
+}
+
+/// A database file.
+pub(super) struct Db {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+impl Db {
+    /// Opens the file, or makes it if there is none. Every page is checked: a damaged file is refused here and
+    /// does no harm later. The check ends in a synced commit, so that what a killed process had written but not
+    /// synced is durable too once this returns.
+    pub(super) fn open(path: &Path, format: u64) -> Result<Self, OpenError> {
+        if !path.try_exists().map_err(OpenError::io(path))? {
+            create(path, format)?;
+        }
+        let fail = |e: redb::Error| OpenError::database(path, e);
+        let db = builder()
+            .set_check_integrity_on_open(true)
+            .open(path)
+            .map_err(|e| fail(e.into()))?;
+        let txn = db.begin_read().map_err(|e| fail(e.into()))?;
+        let found = counter(&txn, FORMAT).map_err(fail)?;
+        if found != format {
+            return Err(OpenError::Version {
+                path: path.to_owned(),
+                found,
+                known: format,
+            });
+        }
+        drop(txn);
+        Ok(Self {
+            path: path.to_owned(),
+            state: Mutex::new(State::Open(db)),
+        })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs a transaction that is durable once this returns `Ok`, and of which nothing counts otherwise, save
+    /// that a failure of the commit itself leaves open whether it took place.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        self.run(|db| {
+            let txn = db.begin_write()?;
+            let value = work(&txn)?;
+            txn.commit()?;
+            Ok(value)
+        })
+    }
+
+    /// Runs a transaction that only reads.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        self.run(|db| work(&db.begin_read()?))
+    }
+
+    fn run<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Closed = *state {
+            let db = builder()
+                .open(&self.path)
+                .map_err(|e| database(&self.path, e.into()))?;
+            *state = State::Open(db);
+        }
+        let result = match &*state {
+            State::Open(db) => work(db),
+            State::Lost(why) => return Err(why.clone()),
+            State::Closed => Err(redb::Error::DatabaseClosed),
+        };
+        result.map_err(|error| {
+            let full = matches!(&error, redb::Error::Io(e) if is_full(e));
+            let usable = matches!(error, redb::Error::ValueTooLarge(_));
+            let error = database(&self.path, error);
+            if full {
+                *state = State::Closed;
+            } else if !usable {
+                *state = State::Lost(error.clone());
+            }
+            error
+        })
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
+}
+
+/// Makes the file beside its place and moves it there when whole, so that a half-made one is never found.
+fn create(path: &Path, format: u64) -> Result<(), OpenError> {
+    let half = path.with_extension("new");
+    match fs::remove_file(&half) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(OpenError::io(&half)(e)),
+        _ => {}
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&half)
+        .map_err(OpenError::io(&half))?;
+    let make = || -> Result<(), redb::Error> {
+        let db = builder().create_with_backend(FileBackend::new(file)?)?;
+        let txn = db.begin_write()?;
+        txn.open_table(COUNTERS)?.insert(FORMAT, format)?;
+        txn.commit()?;
+        Ok(db.close()?)
+    };
+    make().map_err(|e| OpenError::database(&half, e))?;
+    fs::rename(&half, path).map_err(OpenError::io(path))?;
+    let parent = path.parent().unwrap_or(Path::new("."));
+    sync_dir(parent).map_err(OpenError::io(parent))
+}
+
+/// Reads a counter; one never written is 0.
+pub(super) fn counter(txn: &ReadTransaction, key: &str) -> Result<u64, redb::Error> {
+    let table = txn.open_table(COUNTERS)?;
+    Ok(table.get(key)?.map_or(0, |v| v.value()))
+}
+
+/// Adds one to a counter and returns the value it has then: from 1, never twice the same.
+pub(super) fn next(txn: &WriteTransaction, key: &str) -> Result<u64, redb::Error> {
+    let mut table = txn.open_table(COUNTERS)?;
+    let last = table.get(key)?.map_or(0, |v| v.value());
+    let next = last
+        .checked_add(1)
+        .ok_or_else(|| redb::Error::Corrupted(format!("the counter {key} is at its end")))?;
+    table.insert(key, next)?;
+    Ok(next)
+}
+
+/// Makes names in a directory survive a power cut.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,244 @@
+//! Payload files: bulk bytes outside the database, written in place.
+
+use super::db::sync_dir;
+use super::error::disk;
+use crate::engine::id::MessageId;
+use crate::engine::io::{FileId, FileKind, StoreError};
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How many payload files are held open.
+const OPEN_FILES: usize = 32;
+
+/// A directory of payload files, one per [`FileId`], with the last used ones held open.
+pub(super) struct Files {
+    dir: PathBuf,
+    /// The last used at the end. Opening and removing happen under this lock, so that no file is found here
+    /// after its name is gone.
+    open: Mutex<Vec<(FileId, Arc<File>)>>,
+}
+
+impl Files {
+    /// The files in `dir`, which exists.
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            open: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Where a file is. The whole message id is in the name: the sender of a message has a say in its id, and no
+    /// two messages may ever share a file.
+    pub(super) fn path(&self, id: FileId) -> PathBuf {
+        self.dir.join(name(id))
+    }
+
+    /// Makes a file of this length, or grows a shorter one, of a batch that was cut off, to it. True if it is
+    /// new; after a failure no new file is left.
+    pub(super) fn create(&self, id: FileId, len: u64) -> Result<bool, StoreError> {
+        let path = self.path(id);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let new = options.clone().create_new(true).open(&path);
+        let (file, is_new) = match new {
+            Ok(file) => (file, true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                (options.open(&path).map_err(disk("open", &path))?, false)
+            }
+            Err(e) => return Err(disk("create", &path)(e)),
+        };
+        let sized = file.metadata().and_then(|have| {
+            if have.len() < len {
+                reserve(&file, id.kind, len)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(e) = sized {
+            if is_new {
+                let _ = fs::remove_file(&path);
+            }
+            return Err(disk("reserve space for", &path)(e));
+        }
+        Ok(is_new)
+    }
+
+    /// Writes bytes in place.
+    pub(super) fn write(&self, id: FileId, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(id);
+        self.get(id)
+            .and_then(|file| file.write_all_at(bytes, offset))
+            .map_err(disk("write", &path))
+    }
+
+    /// Reads exactly `len` bytes.
+    pub(super) fn read(&self, id: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
+        let path = self.path(id);
+        let file = self.file(id)?;
+        let have = file.metadata().map_err(disk("read", &path))?.len();
+        if offset.checked_add(len as u64).is_none_or(|end| end > have) {
+            return Err(StoreError::Corrupt(format!(
+                "{} ends at {have}, and {len} bytes at {offset} were asked for; cancel this message",
+                path.display()
+            )));
+        }
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, offset)
+            .map_err(disk("read", &path))?;
+        Ok(bytes.into())
+    }
+
+    /// The open file, for what is not done here.
+    pub(super) fn file(&self, id: FileId) -> Result<Arc<File>, StoreError> {
+        self.get(id).map_err(disk("open", &self.path(id)))
+    }
+
+    /// Makes the names of files survive a power cut.
+    pub(super) fn sync_names(&self) -> Result<(), StoreError> {
+        sync_dir(&self.dir).map_err(disk("sync", &self.dir))
+    }
+
+    /// Makes the content and length of a file survive a power cut.
+    pub(super) fn sync(&self, id: FileId) -> Result<(), StoreError> {
+        let file = self.file(id)?;
+        file.sync_data().map_err(disk("sync", &self.path(id)))
+    }
+
+    /// Removes a file; there need be none.
+    pub(super) fn remove(&self, id: FileId) -> Result<(), StoreError> {
+        let path = self.path(id);
+        let mut open = self.lock();
+        open.retain(|(held, _)| *held != id);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(disk("remove", &path)(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the file at `from`, on the same file system, in place, durably.
+    pub(super) fn import(&self, id: FileId, from: &Path) -> Result<(), StoreError> {
+        let path = self.path(id);
+        File::open(from)
+            .and_then(|file| file.sync_all())
+            .map_err(disk("sync", from))?;
+        {
+            let mut open = self.lock();
+            open.retain(|(held, _)| *held != id);
+            fs::rename(from, &path).map_err(disk("move a snapshot to", &path))?;
+        }
+        self.sync_names()
+    }
+
+    /// All files, in order.
+    pub(super) fn list(&self) -> io::Result<Vec<FileId>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            found.extend(entry?.file_name().to_str().and_then(parse));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// How many files are held open.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(FileId, Arc<File>)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, id: FileId) -> io::Result<Arc<File>> {
+        let mut open = self.lock();
+        let file = match open.iter().rposition(|(held, _)| *held == id) {
+            Some(at) if at + 1 == open.len() => return Ok(open[at].1.clone()),
+            Some(at) => open.remove(at).1,
+            None => {
+                let path = self.path(id);
+                Arc::new(OpenOptions::new().read(true).write(true).open(path)?)
+            }
+        };
+        if open.len() >= OPEN_FILES {
+            open.remove(0);
+        }
+        open.push((id, file.clone()));
+        Ok(file)
+    }
+}
+
+/// Gives a file its length. Content to come gets its room now, so that a full disk is found at the start;
+/// repair symbols come in small number and leave holes.
+fn reserve(file: &File, kind: FileKind, len: u64) -> io::Result<()> {
+    if kind != FileKind::Incoming {
+        return file.set_len(len);
+    }
+    match fallocate(file, FallocateFlags::empty(), 0, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(len),
+        other => Ok(other?),
+    }
+}
+
+fn name(id: FileId) -> String {
+    let kind = match id.kind {
+        FileKind::Outgoing => "out",
+        FileKind::Incoming => "in",
+        FileKind::Repair => "repair",
+    };
+    format!(
+        "{kind}-{}-{}",
+        blake3::Hash::from_bytes(id.message.0).to_hex(),
+        id.part
+    )
+}
+
+fn parse(text: &str) -> Option<FileId> {
+    let mut fields = text.split('-');
+    let kind = match fields.next()? {
+        "out" => FileKind::Outgoing,
+        "in" => FileKind::Incoming,
+        "repair" => FileKind::Repair,
+        _ => return None,
+    };
+    let id = FileId {
+        kind,
+        message: MessageId(*blake3::Hash::from_hex(fields.next()?).ok()?.as_bytes()),
+        part: fields.next()?.parse().ok()?,
+    };
+    (name(id) == text).then_some(id)
+}
+
+/// A file id as a database key of 34 bytes.
+pub(super) fn key(id: FileId) -> [u8; 34] {
+    let mut out = [0; 34];
+    out[0] = match id.kind {
+        FileKind::Outgoing => 0,
+        FileKind::Incoming => 1,
+        FileKind::Repair => 2,
+    };
+    out[1..33].copy_from_slice(&id.message.0);
+    out[33] = id.part;
+    out
+}
+
+/// The file id of such a key.
+pub(super) fn from_key(key: &[u8; 34]) -> Option<FileId> {
+    let mut message = [0; 32];
+    message.copy_from_slice(&key[1..33]);
+    Some(FileId {
+        kind: match key[0] {
+            0 => FileKind::Outgoing,
+            1 => FileKind::Incoming,
+            2 => FileKind::Repair,
+            _ => return None,
+        },
+        message: MessageId(message),
+        part: key[33],
+    })
+}

@@ -1,0 +1,76 @@
+//! The carrier envelope: what a relay or a spool needs to know of a frame, and all it learns.
+//!
+//! ```text
+//! 0      kind 6 (upper 3 bits), version 1 (lower 5)
+//! 1..9   mailbox tag
+//! 9..13  age in seconds
+//! 13     hops left
+//! 14     priority
+//! 15     flags, zero; room for loop suppression, one-way groups and purge
+//! 16..   the frame inside: a fragment or a preamble
+//! ```
+//!
+//! It stands outside the seal: whoever carries a frame may change it, and a liar gains nothing but the loss of
+//! what he could have dropped anyway. Age counts how long the frame was carried, as in RFC 9171 section 4.4.2,
+//! so that a lifetime can be kept without clocks that agree.
+
+use super::read::{Malformed, Reader};
+
+/// Bytes of an envelope.
+pub const LEN: usize = 16;
+/// Version.
+const FIRST: u8 = 6 << 5 | 1;
+/// How many hops a frame may make from its sender.
+pub const HOPS: u8 = 16;
+
+/// Names a mailbox to those who carry frames for it.
+pub type MailboxTag = [u8; 8];
+
+/// An envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Whose mailbox.
+    pub tag: MailboxTag,
+    /// Seconds since the frame was made, as far as its carriers counted.
+    pub age: u32,
+    /// Hops left.
+    pub hops: u8,
+    /// As [`crate::engine::message::Priority::code`].
+    pub priority: u8,
+}
+
+impl Envelope {
+    /// Puts the envelope around a frame.
+    pub fn wrap(&self, frame: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(LEN + frame.len());
+        out.push(FIRST);
+        out.extend_from_slice(&self.tag);
+        out.extend_from_slice(&self.age.to_be_bytes());
+        out.extend_from_slice(&[self.hops, self.priority, 0]);
+        out.extend_from_slice(frame);
+        out
+    }
+
+    /// Takes the envelope off.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is none, of another version, or empty.
+    pub fn unwrap(frame: &[u8]) -> Result<(Self, &[u8]), Malformed> {
+        let mut r = Reader::new(frame);
+        match r.u8()? {
+            FIRST => {}
+            other if other >> 5 == 6 => return Err(Malformed::Version(other & 31)),
+            _ => return Err(Malformed::Value("kind")),
+        }
+        let tag = r.array()?;
+        let age = r.u32()?;
+        let [hops, priority, flags] = r.array()?;
+        if flags != 0 {
+            return Err(Malformed::Value("envelope flags"));
+        }
+        if r.is_empty() {
+            return Err(Malformed::Truncated);
+        }
+        Ok((Self { tag, age, hops, priority }, r.rest()))
+    }
+}

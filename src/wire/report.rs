@@ -1,0 +1,395 @@
+//! The reception report: what the recipient has durably, and so what it lacks.
+//!
+//! ```text
+//! 0      version = 1
+//! 1      flags: bit 0 whole message delivered, bit 1 manifest here, bit 2 more is held than is listed,
+//!        bit 3 no longer wanted
+//! 2..18  first half of the message id
+//! 18..22 number of this report, counting up
+//! 22..24 milliseconds since the state that it tells of
+//! then for each part that has news:
+//!   part 1, state 1: 0 nothing more, the part is complete and verified
+//!                    1 in blocks: varint n, blocks 0 to n-1 are solved; varint count of listed blocks, for each
+//!                      varint distance from the block before (the first: from n), form 1:
+//!                        0 solved
+//!                        1 bitmap of whole symbols: varint length, bytes, first symbol in the lowest bit
+//!                        2 runs: varint h, varint count, then varint gap and varint length - 1 of each run of
+//!                          missing symbols below h; all others below h are here, none from h on
+//!                      and in forms 1 and 2: varint count of symbols that are here in part, for each
+//!                        varint distance from the one before, mask of its slices 1
+//! ```
+//!
+//! Without flag bit 2 a block that is not listed holds nothing. Reports only ever add: what was held once is
+//! held. A report travels as a message of its own, sealed like any other.
+
+use super::read::{Malformed, Reader, put_varint, varint_len};
+use crate::engine::geometry::SYMBOLS_MAX;
+
+const VERSION: u8 = 1;
+/// Bytes before the parts.
+pub const HEADER: usize = 24;
+
+/// What a report says of the whole message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Everything was delivered, durably.
+    pub complete: bool,
+    /// The manifest is here.
+    pub manifest: bool,
+    /// More is held than is listed, for want of room.
+    pub partial: bool,
+    /// The recipient does not want the rest.
+    pub unwanted: bool,
+    /// First half of the message id.
+    pub message: [u8; 16],
+    /// Counts up.
+    pub number: u32,
+    /// Milliseconds since the state that it tells of.
+    pub delay_ms: u16,
+}
+
+/// What is held of one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Its number.
+    pub block: u16,
+    /// What of it.
+    pub held: Held,
+}
+
+/// Symbols of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Enough.
+    Solved,
+    /// Some: the slices of each symbol as a mask, up to the last symbol of which anything is here.
+    Some(Vec<u8>),
+}
+
+/// What is held of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, verified.
+    Complete,
+    /// Blocks.
+    Blocks {
+        /// All blocks below this one are solved.
+        solved: u32,
+        /// Others of which something is held.
+        listed: Vec<Block>,
+    },
+}
+
+/// A report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Of the message.
+    pub header: Header,
+    /// Of its parts, by number.
+    pub parts: Vec<(u8, Part)>,
+}
+
+/// The mask of a symbol that is here whole depends on the part; the caller says it.
+pub type FullMask = u8;
+
+/// Writes a report into a given number of bytes.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+    budget: usize,
+    partial: bool,
+}
+
+impl Writer {
+    /// Begins a report of at most `budget` bytes, at least [`HEADER`].
+    pub fn new(header: &Header, budget: usize) -> Self {
+        let mut out = vec![VERSION, 0];
+        out.extend_from_slice(&header.message);
+        out.extend_from_slice(&header.number.to_be_bytes());
+        out.extend_from_slice(&header.delay_ms.to_be_bytes());
+        out[1] = u8::from(header.complete)
+            | u8::from(header.manifest) << 1
+            | u8::from(header.partial) << 2
+            | u8::from(header.unwanted) << 3;
+        Self { out, budget, partial: header.partial }
+    }
+
+    /// Says what is held of a part. What does not fit is left out, and the report says so.
+    pub fn part(&mut self, part: u8, state: &Part, full: FullMask) {
+        let Part::Blocks { solved, listed } = state else {
+            return self.append(&[part, 0]);
+        };
+        let mut head = vec![part, 1];
+        put_varint(&mut head, u64::from(*solved));
+        let mut body = Vec::new();
+        let mut fitting = 0u64;
+        let mut expected = u64::from(*solved);
+        for block in listed {
+            let mut one = Vec::new();
+            put_varint(&mut one, u64::from(block.block).saturating_sub(expected));
+            put_held(&mut one, &block.held, full);
+            if self.out.len() + head.len() + varint_len(fitting + 1) + body.len() + one.len() > self.budget {
+                self.partial = true;
+                break;
+            }
+            body.extend_from_slice(&one);
+            fitting += 1;
+            expected = u64::from(block.block) + 1;
+        }
+        put_varint(&mut head, fitting);
+        head.extend_from_slice(&body);
+        self.append(&head);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if self.out.len() + bytes.len() > self.budget {
+            self.partial = true;
+        } else {
+            self.out.extend_from_slice(bytes);
+        }
+    }
+
+    /// The bytes.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.out[1] |= u8::from(self.partial) << 2;
+        self.out
+    }
+}
+
+fn put_held(out: &mut Vec<u8>, held: &Held, full: FullMask) {
+    let Held::Some(masks) = held else { return out.push(0) };
+    let whole = |i: usize| masks.get(i).is_some_and(|&m| m == full);
+    let end = (0..masks.len()).rev().find(|&i| whole(i)).map_or(0, |i| i + 1);
+    let mut bitmap = vec![0u8; end.div_ceil(8)];
+    (0..end).filter(|&i| whole(i)).for_each(|i| bitmap[i / 8] |= 1 << (i % 8));
+    let mut runs = Vec::new();
+    put_runs(&mut runs, end, whole);
+    if runs.len() < bitmap.len() + varint_len(bitmap.len() as u64) {
+        out.push(2);
+        out.extend_from_slice(&runs);
+    } else {
+        out.push(1);
+        put_varint(out, bitmap.len() as u64);
+        out.extend_from_slice(&bitmap);
+    }
+    let pieces: Vec<(usize, u8)> =
+        masks.iter().copied().enumerate().filter(|&(_, m)| m != 0 && m != full).collect();
+    put_varint(out, pieces.len() as u64);
+    let mut next = 0;
+    for (i, mask) in pieces {
+        put_varint(out, (i - next) as u64);
+        out.push(mask);
+        next = i + 1;
+    }
+}
+
+fn put_runs(out: &mut Vec<u8>, end: usize, whole: impl Fn(usize) -> bool) {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < end {
+        let start = (at..end).find(|&i| !whole(i)).unwrap_or(end);
+        let stop = (start..end).find(|&i| whole(i)).unwrap_or(end);
+        if start < end {
+            runs.push((start - at, stop - start));
+        }
+        at = stop;
+    }
+    put_varint(out, end as u64);
+    put_varint(out, runs.len() as u64);
+    for (gap, len) in runs {
+        put_varint(out, gap as u64);
+        put_varint(out, (len - 1) as u64);
+    }
+}
+
+impl Report {
+    /// Reads a report. `full` tells the mask of a whole symbol of a part; parts it does not know are refused.
+    ///
+    /// # Errors
+    /// [`Malformed`] says which field is wrong.
+    pub fn decode(bytes: &[u8], full: impl Fn(u8) -> Option<FullMask>) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        let header = Header::read(&mut r)?;
+        let mut parts = Vec::new();
+        while !r.is_empty() {
+            let part = r.u8()?;
+            if parts.last().is_some_and(|&(last, _)| last >= part) {
+                return Err(Malformed::Value("order of parts"));
+            }
+            let full = full(part).ok_or(Malformed::Value("part"))?;
+            let state = match r.u8()? {
+                0 => Part::Complete,
+                1 => read_blocks(&mut r, full)?,
+                _ => return Err(Malformed::Value("state of a part")),
+            };
+            parts.push((part, state));
+        }
+        Ok(Self { header, parts })
+    }
+}
+
+impl Header {
+    /// Reads the header alone, to find the message that it is about.
+    ///
+    /// # Errors
+    /// [`Malformed`] says which field is wrong.
+    pub fn peek(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::read(&mut Reader::new(bytes))
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match r.u8()? {
+            VERSION => {}
+            other => return Err(Malformed::Version(other)),
+        }
+        let flags = r.u8()?;
+        if flags & !15 != 0 {
+            return Err(Malformed::Value("report flags"));
+        }
+        Ok(Self {
+            complete: flags & 1 != 0,
+            manifest: flags & 2 != 0,
+            partial: flags & 4 != 0,
+            unwanted: flags & 8 != 0,
+            message: r.array()?,
+            number: r.u32()?,
+            delay_ms: r.u16()?,
+        })
+    }
+}
+
+fn read_blocks(r: &mut Reader<'_>, full: FullMask) -> Result<Part, Malformed> {
+    let solved = small(r, 1 << 16)?;
+    let count = small(r, 1 << 16)?;
+    let mut listed = Vec::new();
+    let mut next = u64::from(solved);
+    for _ in 0..count {
+        let block = next + r.varint()?;
+        let block = u16::try_from(block).map_err(|_| Malformed::Value("block"))?;
+        next = u64::from(block) + 1;
+        listed.push(Block { block, held: read_held(r, full)? });
+    }
+    Ok(Part::Blocks { solved, listed })
+}
+
+fn read_held(r: &mut Reader<'_>, full: FullMask) -> Result<Held, Malformed> {
+    let mut masks = match r.u8()? {
+        0 => return Ok(Held::Solved),
+        1 => read_bitmap(r, full)?,
+        2 => read_runs(r, full)?,
+        _ => return Err(Malformed::Value("form of a block")),
+    };
+    let mut next = 0usize;
+    for _ in 0..small(r, SYMBOLS_MAX)? {
+        let symbol = next + small(r, SYMBOLS_MAX)? as usize;
+        if symbol >= SYMBOLS_MAX as usize {
+            return Err(Malformed::Value("symbol"));
+        }
+        if symbol >= masks.len() {
+            masks.resize(symbol + 1, 0);
+        }
+        masks[symbol] |= r.u8()? & full;
+        next = symbol + 1;
+    }
+    Ok(Held::Some(masks))
+}
+
+fn read_bitmap(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
+    let len = small(r, SYMBOLS_MAX / 8)? as usize;
+    let bits = r.take(len)?;
+    Ok((0..len * 8).map(|i| if bits[i / 8] >> (i % 8) & 1 == 1 { full } else { 0 }).collect())
+}
+
+fn read_runs(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
+    let end = small(r, SYMBOLS_MAX)? as usize;
+    let mut masks = vec![full; end];
+    let mut at = 0usize;
+    for _ in 0..small(r, SYMBOLS_MAX)? {
+        let start = at + small(r, SYMBOLS_MAX)? as usize;
+        at = start + small(r, SYMBOLS_MAX)? as usize + 1;
+        masks.get_mut(start..at).ok_or(Malformed::Value("run"))?.fill(0);
+    }
+    Ok(masks)
+}
+
+fn small(r: &mut Reader<'_>, max: u32) -> Result<u32, Malformed> {
+    let value = r.varint()?;
+    u32::try_from(value).ok().filter(|&v| v <= max).ok_or(Malformed::Value("count"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FULL: u8 = 0x7f;
+
+    fn held() -> impl Strategy<Value = Held> {
+        let mask = prop_oneof![6 => Just(FULL), 2 => Just(0u8), 1 => 1u8..FULL];
+        prop_oneof![1 => Just(Held::Solved), 5 => proptest::collection::vec(mask, 0..2100).prop_map(Held::Some)]
+    }
+
+    fn blocks() -> impl Strategy<Value = Part> {
+        (0u32..50, proptest::collection::vec((1u16..9, held()), 0..5)).prop_map(|(solved, list)| {
+            let mut at = solved as u16;
+            let mut listed = Vec::new();
+            for (gap, held) in list {
+                at += gap;
+                listed.push(Block { block: at, held });
+            }
+            Part::Blocks { solved, listed }
+        })
+    }
+
+    fn trimmed(part: &Part) -> Part {
+        let Part::Blocks { solved, listed } = part else { return part.clone() };
+        let listed = listed.iter().map(|b| {
+            let held = match &b.held {
+                Held::Solved => Held::Solved,
+                Held::Some(masks) => {
+                    let end = masks.iter().rposition(|&m| m != 0).map_or(0, |i| i + 1);
+                    Held::Some(masks[..end].to_vec())
+                }
+            };
+            Block { block: b.block, held }
+        });
+        Part::Blocks { solved: *solved, listed: listed.collect() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_report_with_room_enough_says_exactly_what_is_held(parts in proptest::collection::vec(
+            prop_oneof![Just(Part::Complete), blocks()], 0..4)) {
+            let header = Header { manifest: true, message: [9; 16], number: 7, delay_ms: 12, ..Header::default() };
+            let mut writer = Writer::new(&header, usize::MAX);
+            for (i, part) in parts.iter().enumerate() {
+                writer.part(i as u8 + 1, part, FULL);
+            }
+            let read = Report::decode(&writer.finish(), |_| Some(FULL)).unwrap();
+            prop_assert_eq!(read.header, header);
+            prop_assert_eq!(read.parts.len(), parts.len());
+            for ((_, got), want) in read.parts.iter().zip(&parts) {
+                prop_assert_eq!(trimmed(got), trimmed(want));
+            }
+        }
+
+        #[test]
+        fn a_report_never_exceeds_its_budget_and_then_says_that_more_is_held(part in blocks(), budget in HEADER..300usize) {
+            let mut writer = Writer::new(&Header::default(), budget);
+            writer.part(1, &part, FULL);
+            let bytes = writer.finish();
+            prop_assert!(bytes.len() <= budget);
+            let read = Report::decode(&bytes, |_| Some(FULL)).unwrap();
+            let Part::Blocks { listed: all, .. } = &part else { unreachable!() };
+            let told = match read.parts.first() { Some((_, Part::Blocks { listed, .. })) => listed.len(), _ => 0 };
+            prop_assert_eq!(read.header.partial, told < all.len() || read.parts.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_grow(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(report) = Report::decode(&bytes, |_| Some(FULL)) {
+                prop_assert!(report.parts.len() <= bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! The command line, as people and scripts meet it: arguments, exit codes, standard output, standard error.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Somebody with a home.
+struct Person {
+    dir: tempfile::TempDir,
+}
+
+impl Person {
+    fn nobody() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn new(name: &str) -> Self {
+        let person = Self::nobody();
+        person.json(0, &["init", "--name", name]);
+        person
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ostrakon"));
+        command
+            .env_remove("OSTRAKON_LOG")
+            .env("OSTRAKON_HOME", self.file("home"))
+            .args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs with `--json`, expects this exit code, and returns the one object on standard output.
+    fn json(&self, code: i32, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--json"]].concat());
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{args:?}\n{stdout}\n{stderr}"
+        );
+        assert_eq!(stdout.lines().count(), 1, "{args:?}: {stdout}");
+        serde_json::from_str(&stdout).unwrap()
+    }
+
+    /// Runs, expects success, and returns standard output.
+    fn text(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}\n{stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs, expects this failure, and returns what it says about it.
+    fn fails(&self, code: i32, kind: &str, args: &[&str]) -> String {
+        let object = self.json(code, args);
+        assert_eq!(object["error"]["kind"], kind, "{args:?}: {object}");
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            (1..=2).contains(&stderr.lines().count()) || kind == "usage",
+            "{args:?}: {stderr}"
+        );
+        stderr
+    }
+
+    fn card(&self) -> String {
+        self.json(0, &["card"])["text"].as_str().unwrap().to_owned()
+    }
+
+    fn knows(&self, card: &str) -> Output {
+        let mut child = self
+            .command(&["person", "add", "-", "--json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(card.as_bytes())
+            .unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A home is made once. A second `init` fails and leaves the keys as they are.
+#[test]
+fn init_never_overwrites_a_home() {
+    let amina = Person::new("Amina");
+    let card = amina.card();
+    assert!(card.starts_with("ostrakon-card:"), "{card}");
+    let said = amina.fails(4, "home", &["init", "--name", "Other"]);
+    assert!(said.contains("choose another directory"), "{said}");
+    assert_eq!(amina.card(), card);
+    Person::nobody().fails(2, "usage", &["init", "--name", ""]);
+}
+
+/// Without a home, every command says how to make one.
+#[test]
+fn without_a_home_every_command_says_how_to_get_one() {
+    let nobody = Person::nobody();
+    for args in [
+        &["inbox"][..],
+        &["status"],
+        &["card"],
+        &["person", "list"],
+        &["link", "list"],
+        &["node", "--listen", "none"],
+    ] {
+        let said = nobody.fails(4, "home", args);
+        assert!(said.contains("ostrakon init"), "{args:?}: {said}");
+    }
+}
+
+/// Cards travel as files, by standard input and as QR codes; both sides then read the same safety number aloud.
+#[test]
+fn two_people_exchange_cards_and_read_the_same_safety_number() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    let file = amina.file("amina.card");
+    amina.text(&["card", "--out", path(&file)]);
+    let added = bo.json(0, &["person", "add", path(&file)]);
+    assert_eq!(added["name"], "Amina");
+    let output = amina.knows(&bo.card());
+    assert_eq!(output.status.code(), Some(0));
+
+    let number =
+        |who: &Person, of: &str| who.json(0, &["person", "show", of])["safety_number"].clone();
+    let said = number(&amina, "Bo");
+    assert_eq!(said, number(&bo, "Amina"));
+    assert_eq!(
+        said.as_str()
+            .unwrap()
+            .chars()
+            .filter(char::is_ascii_digit)
+            .count(),
+        60
+    );
+    let listed = bo.json(0, &["person", "list"]);
+    assert_eq!(listed["persons"][0]["name"], "Amina");
+    assert!(bo.text(&["person", "list"]).contains("Amina"));
+
+    let qr = amina.text(&["card", "--qr"]);
+    let lines: Vec<&str> = qr.lines().collect();
+    assert!(
+        lines.len() > 20 && qr.contains('▀') && qr.contains('▄'),
+        "{qr}"
+    );
+    let width = lines[0].chars().count();
+    assert!(
+        lines.iter().all(|line| line.chars().count() == width),
+        "{qr}"
+    );
+}
+
+/// What is no card, a changed card and a stranger's file are refused by name, and nobody is known afterwards.
+#[test]
+fn damaged_and_forged_cards_are_refused() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    let card = amina.card();
+    let (head, tail) = card.split_at(card.len() / 2);
+    let other = if tail.starts_with('a') { 'b' } else { 'a' };
+    let forged = format!("{head}{other}{}", &tail[1..]);
+    let cut = &card[..card.len() - 8];
+    for bad in [forged.as_str(), cut, "hello", ""] {
+        let output = bo.knows(bad);
+        assert_eq!(output.status.code(), Some(7), "{bad}");
+        let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["error"]["kind"], "bad_input");
+    }
+    let noise = bo.file("noise");
+    std::fs::write(&noise, [0xff; 100]).unwrap();
+    bo.fails(7, "bad_input", &["person", "add", path(&noise)]);
+    bo.fails(
+        3,
+        "not_found",
+        &["person", "add", path(&bo.file("missing"))],
+    );
+    assert_eq!(
+        bo.json(0, &["person", "list"])["persons"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+/// A card replaces an older one, never the other way round: a new relay makes a new card, the old one is refused.
+#[test]
+fn a_stale_card_is_refused() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    let old = amina.card();
+    let key = "a".repeat(52);
+    amina.json(
+        0,
+        &[
+            "link",
+            "add",
+            "relay",
+            &format!("relay://127.0.0.1:9?key={key}"),
+        ],
+    );
+    let new = amina.card();
+    assert_ne!(old, new);
+    assert_eq!(bo.knows(&new).status.code(), Some(0));
+    let output = bo.knows(&old);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("older"));
+    assert_eq!(bo.knows(&new).status.code(), Some(0));
+}
+
+/// Links are added with their numbers, listed and forgotten; addresses that cannot be used are refused with the forms that can.
+#[test]
+fn links_are_checked_when_they_are_added() {
+    let amina = Person::new("Amina");
+    let uri = "serial:/dev/ttyUSB0?baud=9600";
+    let args = [
+        "link", "add", "radio", uri, "--rate", "1200", "--rtt", "2s", "--mtu", "222", "--cost", "3",
+    ];
+    amina.json(
+        0,
+        &[&args[..], &["--oneway", "send", "--loss", "15%"]].concat(),
+    );
+    let listed = amina.json(0, &["link", "list"]);
+    let link = &listed["links"][0];
+    let numbers = [
+        &link["rate_bps"],
+        &link["rtt_ms"],
+        &link["mtu"],
+        &link["cost"],
+        &link["loss_percent"],
+    ];
+    assert_eq!(
+        numbers.map(|n| n.as_u64().unwrap()),
+        [1200, 2000, 222, 3, 15]
+    );
+    assert_eq!(
+        (link["name"].as_str(), link["oneway"].as_str()),
+        (Some("radio"), Some("send"))
+    );
+    assert!(amina.text(&["link", "list"]).contains("radio"));
+
+    for bad in [
+        "mail:a@b",
+        "quic:host:1",
+        "quic://host",
+        "relay://host:7",
+        "serial:tty",
+        "spool:stick",
+        "",
+    ] {
+        let said = amina.fails(2, "usage", &["link", "add", "x", bad]);
+        assert!(said.contains("relay://HOST:PORT?key=KEY"), "{bad}: {said}");
+    }
+    amina.fails(2, "usage", &["link", "add", "x", uri, "--rate", "fast"]);
+    amina.fails(3, "not_found", &["link", "rm", "nothing"]);
+    amina.json(0, &["link", "rm", "radio"]);
+    assert_eq!(
+        amina.json(0, &["link", "list"])["links"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+/// Sending without a node queues durably; unknown people, missing files and unknown messages are told apart by exit code.
+#[test]
+fn a_message_is_queued_without_a_node_and_found_again() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    amina.fails(3, "not_found", &["send", "Bo", "--text", "hello"]);
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    amina.fails(2, "usage", &["send", "Bo"]);
+    amina.fails(
+        3,
+        "not_found",
+        &["send", "Bo", "--file", path(&amina.file("missing"))],
+    );
+
+    let file = amina.file("map.bin");
+    std::fs::write(&file, vec![7; 200_000]).unwrap();
+    let args = [
+        "send",
+        "Bo",
+        "--text",
+        "hello",
+        "--file",
+        path(&file),
+        "--priority",
+        "high",
+        "--lifetime",
+        "2d",
+    ];
+    let queued = amina.json(0, &args);
+    let id = queued["message"].as_str().unwrap();
+    assert!(id.starts_with("ostrakon:message:"), "{queued}");
+    let status = amina.json(0, &["status"]);
+    assert_eq!(status["node"], Value::Null);
+    let entry = &status["outbound"][0];
+    assert_eq!(
+        (entry["message"].as_str(), entry["to"].as_str()),
+        (Some(id), Some("Bo"))
+    );
+    assert_eq!(entry["parts"][1]["bytes"], 200_000);
+    assert_eq!(entry["parts"][1]["held_bytes"], 0);
+
+    let said = amina.run(&["send", "Bo", "--text", "again", "--wait"]);
+    assert_eq!(said.status.code(), Some(8), "nobody carries it");
+    assert!(String::from_utf8_lossy(&said.stderr).contains("ostrakon node"));
+
+    let begin = id.rsplit(':').next().unwrap().get(..12).unwrap();
+    amina.json(0, &["cancel", begin]);
+    amina.fails(3, "not_found", &["cancel", &"z".repeat(12)]);
+    amina.fails(3, "not_found", &["read", &"z".repeat(12)]);
+    assert_eq!(
+        bo.json(0, &["inbox"])["messages"].as_array().unwrap().len(),
+        0
+    );
+}
+
+/// A message carried by hand, in a folder of batches, arrives whole without any node: once, however often it is brought.
+#[test]
+fn a_message_travels_in_a_folder_without_a_node() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    assert_eq!(bo.knows(&amina.card()).status.code(), Some(0));
+    let (file, stick, saved) = (amina.file("map.bin"), amina.file("stick"), bo.file("saved"));
+    let content: Vec<u8> = (0..150_000u32).map(|n| (n * 7 + n / 251) as u8).collect();
+    std::fs::write(&file, &content).unwrap();
+    std::fs::create_dir(&stick).unwrap();
+    let queued = amina.json(
+        0,
+        &["send", "Bo", "--text", "by hand", "--file", path(&file)],
+    );
+    let exported = amina.json(0, &["spool", "export", path(&stick)]);
+    assert!(exported["frames"].as_u64().unwrap() > 0, "{exported}");
+    for _ in 0..2 {
+        bo.json(0, &["spool", "import", path(&stick)]);
+    }
+    let inbox = bo.json(0, &["inbox"]);
+    let messages = inbox["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 1, "{inbox}");
+    assert_eq!(
+        (&messages[0]["complete"], &messages[0]["deliveries"]),
+        (&Value::Bool(true), &Value::from(1))
+    );
+    let id = queued["message"].as_str().unwrap();
+    assert_eq!(bo.text(&["read", id]).trim_end(), "by hand");
+    let files = bo.json(0, &["save", id, path(&saved)])["files"].clone();
+    let files: Vec<PathBuf> = serde_json::from_value(files).unwrap();
+    assert!(
+        files
+            .iter()
+            .any(|file| std::fs::read(file).unwrap() == content),
+        "{files:?}"
+    );
+}
+
+/// A node says where it listens, as JSON for scripts, answers while it runs, and ends in order on SIGTERM.
+#[test]
+fn a_node_runs_answers_and_ends_in_order() {
+    use std::io::{BufRead, BufReader};
+    let amina = Person::new("Amina");
+    let mut node = amina
+        .command(&["node", "--listen", "127.0.0.1:0", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(first["event"], "listening");
+    let addr: std::net::SocketAddr = first["addr"].as_str().unwrap().parse().unwrap();
+    assert_ne!(addr.port(), 0);
+    assert_eq!(amina.json(0, &["status"])["node"], node.id());
+    let said = amina.fails(4, "home", &["node", "--listen", "none"]);
+    assert!(!said.is_empty());
+    let pid = rustix::process::Pid::from_raw(i32::try_from(node.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(node.wait().unwrap().code(), Some(0));
+    assert_eq!(amina.json(0, &["status"])["node"], Value::Null);
+}
+
+/// Usage errors end with 2 and, with `--json`, are an object; help lists every exit code; a reader that goes away is no error.
+#[test]
+fn usage_help_and_a_broken_pipe() {
+    let nobody = Person::nobody();
+    nobody.fails(2, "usage", &["fly"]);
+    nobody.fails(2, "usage", &["node", "--listen", "here"]);
+    let help = nobody.text(&["--help"]);
+    for code in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "7 ", "8 ", "130 "] {
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(code)),
+            "exit code {code}\n{help}"
+        );
+    }
+    assert!(nobody.text(&["--version"]).starts_with("ostrakon "));
+
+    for args in [&["completions", "bash"][..], &["man"], &["--help"]] {
+        let mut child = nobody
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(
+            output.stderr.is_empty(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+/// What packagers install is complete: bash itself accepts the completions, and every command has its page.
+#[test]
+fn completions_and_manual_pages() {
+    let nobody = Person::nobody();
+    let script = nobody.file("ostrakon.bash");
+    std::fs::write(&script, nobody.text(&["completions", "bash"])).unwrap();
+    let check = "source \"$1\" && complete -p ostrakon";
+    let bash = Command::new("bash")
+        .args(["--norc", "-c", check, "bash", path(&script)])
+        .output()
+        .unwrap();
+    assert!(
+        bash.status.success(),
+        "{}",
+        String::from_utf8_lossy(&bash.stderr)
+    );
+
+    let page = nobody.text(&["man"]);
+    assert!(
+        page.contains(".TH ostrakon 1") && page.contains("Exit codes"),
+        "{page}"
+    );
+    let dir = nobody.file("man1");
+    nobody.text(&["man", "--out", path(&dir)]);
+    for page in ["ostrakon.1", "ostrakon-send.1", "ostrakon-link-add.1"] {
+        assert!(dir.join(page).is_file(), "{page}");
+    }
+}

@@ -1,0 +1,562 @@
+//! Nodes in one process, on the loopback interface and on real disks.
+#![cfg(feature = "node")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use ostrakon::node::api::{
+    ErrorKind, InboxEntry, LinkConfig, Request, Response, SendRequest, StatusReport,
+};
+use ostrakon::node::relay::{Limits, Relay};
+use ostrakon::node::{Client, Home, Listen, Node, Options};
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until `look` finds something.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn options(listen: Listen) -> Options {
+    Options {
+        listen,
+        ..Options::default()
+    }
+}
+
+fn anywhere() -> Listen {
+    Listen::At("127.0.0.1:0".parse().unwrap())
+}
+
+fn link(name: &str, uri: String, person: Option<&str>) -> LinkConfig {
+    LinkConfig {
+        name: name.into(),
+        uri,
+        person: person.map(str::to_owned),
+        rate_bps: None,
+        rtt_ms: None,
+        mtu: None,
+        cost: 0,
+        oneway: None,
+        loss_percent: None,
+    }
+}
+
+/// A person with a home, whose node may run.
+struct Someone {
+    _dir: TempDir,
+    home: PathBuf,
+    node: Option<Node>,
+}
+
+impl Someone {
+    fn new(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        Home::create(&home, name).unwrap();
+        let node = None;
+        Self {
+            _dir: dir,
+            home,
+            node,
+        }
+    }
+
+    async fn run(&mut self, listen: Listen) {
+        let home = Home::open(&self.home).unwrap();
+        self.node = Some(Node::start(home, options(listen)).await.unwrap());
+    }
+
+    async fn stop(&mut self) {
+        self.node.take().unwrap().stop().await;
+    }
+
+    fn address(&self) -> String {
+        self.node.as_ref().unwrap().listening().unwrap().to_string()
+    }
+
+    /// As the command line asks.
+    async fn ask(&self, request: Request) -> Response {
+        let mut client = Client::connect_or_open(&self.home).await.unwrap();
+        assert_eq!(client.is_running(), self.node.is_some());
+        let response = client.ask(request).await.unwrap();
+        client.close().await;
+        response
+    }
+
+    async fn done(&self, request: Request) {
+        assert_eq!(self.ask(request).await, Response::Done);
+    }
+
+    async fn card(&self) -> String {
+        match self.ask(Request::Card).await {
+            Response::Card { text, .. } => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn knows(&self, other: &Someone) {
+        let card = other.card().await;
+        let added = self.ask(Request::PersonAdd { card }).await;
+        assert!(matches!(added, Response::Person(_)), "{added:?}");
+    }
+
+    async fn send(&self, request: SendRequest) -> String {
+        match self.ask(Request::Send(request)).await {
+            Response::Queued { message } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn inbox(&self) -> Vec<InboxEntry> {
+        match self.ask(Request::Inbox).await {
+            Response::Inbox { messages } => messages,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn status(&self) -> StatusReport {
+        match self.ask(Request::Status).await {
+            Response::Status(report) => report,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn received(&self, message: &str) -> InboxEntry {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let inbox = self.inbox().await;
+            if let Some(entry) = inbox
+                .into_iter()
+                .find(|e| e.message == message && e.complete)
+            {
+                return entry;
+            }
+            if Instant::now() > end {
+                panic!("not received: {:#?}", self.status().await);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn receipt(&self, message: &str) {
+        let done = async || {
+            let report = self.status().await;
+            report
+                .outbound
+                .iter()
+                .any(|o| o.message == message && o.complete)
+                .then_some(())
+        };
+        until("a receipt", done).await;
+    }
+
+    async fn up(&self, link: &str) {
+        let up = async || {
+            let report = self.status().await;
+            report
+                .links
+                .iter()
+                .any(|l| l.name == link && l.up)
+                .then_some(())
+        };
+        until("a link that is up", up).await;
+    }
+
+    async fn texts(&self, message: &str) -> Vec<String> {
+        let message = message.to_owned();
+        match self.ask(Request::Read { message }).await {
+            Response::Text { texts, .. } => texts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn saved(&self, message: &str, dir: &Path) -> Vec<PathBuf> {
+        let (message, dir) = (message.to_owned(), dir.to_owned());
+        match self.ask(Request::Save { message, dir }).await {
+            Response::Saved { files } => files,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Bytes that neither repeat nor compress.
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut out = vec![0; len];
+    blake3::Hasher::new()
+        .update(&[seed])
+        .finalize_xof()
+        .fill(&mut out);
+    out
+}
+
+fn text_and_file(person: &str, text: &str, file: &Path) -> SendRequest {
+    SendRequest {
+        person: person.into(),
+        text: Some(text.into()),
+        files: vec![file.to_owned()],
+        ..SendRequest::default()
+    }
+}
+
+/// Two who know each other, the first with a direct link to the second, who listens.
+async fn acquainted() -> (Someone, Someone) {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    ben.run(anywhere()).await;
+    ada.run(Listen::Off).await;
+    let uri = format!("quic://{}", ben.address());
+    ada.done(Request::LinkAdd(link("direct", uri, Some("Ben"))))
+        .await;
+    (ada, ben)
+}
+
+/// What one sends the other gets, once, byte for byte, in both directions of one connection; and the sender
+/// learns that it did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_and_a_file_travel_both_ways_over_quic() {
+    let (ada, ben) = acquainted().await;
+    let files = tempfile::tempdir().unwrap();
+    for (from, to, name, seed) in [(&ada, &ben, "Ben", 1), (&ben, &ada, "Ada", 2)] {
+        let file = files.path().join(format!("map-{seed}.png"));
+        let content = noise(3_000_000, seed);
+        fs::write(&file, &content).unwrap();
+        let message = from.send(text_and_file(name, "bridge is out", &file)).await;
+        // What was queued does not change any more.
+        fs::write(&file, b"changed afterwards").unwrap();
+        let entry = to.received(&message).await;
+        assert_eq!((entry.deliveries, entry.parts.len()), (1, 2));
+        assert_eq!(to.texts(&message).await, ["bridge is out"]);
+        let out = files.path().join(format!("out-{seed}"));
+        let saved = to.saved(&message, &out).await;
+        let names: Vec<_> = saved
+            .iter()
+            .map(|p| p.strip_prefix(&out).unwrap().to_owned())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                PathBuf::from("part-1.txt"),
+                PathBuf::from(format!("map-{seed}.png"))
+            ]
+        );
+        assert!(fs::read(&saved[1]).unwrap() == content, "the file differs");
+        from.receipt(&message).await;
+    }
+}
+
+/// What arrived stays arrived: the recipient restarts in the middle of a file, and the sender too; the file comes
+/// whole, and is delivered once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_survives_restarts_of_both_sides() {
+    let (mut ada, mut ben) = acquainted().await;
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("atlas.bin");
+    let content = noise(24_000_000, 3);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send(text_and_file("Ben", "see the atlas", &file)).await;
+    let begun = async || {
+        let report = ben.status().await;
+        let held: u64 = report
+            .inbound
+            .iter()
+            .flat_map(|m| &m.parts)
+            .map(|p| p.held_bytes)
+            .sum();
+        (held > 2_000_000).then_some(())
+    };
+    until("the first two megabytes", begun).await;
+    let address = ben.address();
+    ben.stop().await;
+    let held_before = {
+        let report = ben.status().await;
+        assert_eq!(report.node, None);
+        let parts = report.inbound.iter().flat_map(|m| &m.parts);
+        parts.map(|p| p.held_bytes).sum::<u64>()
+    };
+    assert!(
+        held_before > 1_000_000,
+        "a restart lost what was here: {held_before}"
+    );
+    ada.stop().await;
+    assert_eq!(ada.status().await.outbound.len(), 1);
+    ada.run(Listen::Off).await;
+    ben.run(Listen::At(address.parse().unwrap())).await;
+    let entry = ben.received(&message).await;
+    assert_eq!(entry.deliveries, 1);
+    let saved = ben.saved(&message, &files.path().join("out")).await;
+    assert!(fs::read(&saved[1]).unwrap() == content, "the file differs");
+    ada.receipt(&message).await;
+    // The receipt, and the inbox, are still there after another restart.
+    ada.stop().await;
+    ben.stop().await;
+    assert!(
+        ada.status()
+            .await
+            .outbound
+            .iter()
+            .any(|o| o.message == message && o.complete)
+    );
+    assert_eq!(ben.inbox().await.len(), 1);
+}
+
+/// A message queued while no node runs leaves when one does; a stranger's node gets no link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_queued_offline_leaves_later_and_strangers_are_refused() {
+    let (mut ada, mut ben, mut eve) = (
+        Someone::new("Ada"),
+        Someone::new("Ben"),
+        Someone::new("Eve"),
+    );
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    eve.knows(&ben).await;
+    ben.run(anywhere()).await;
+    let uri = format!("quic://{}", ben.address());
+    for someone in [&ada, &eve] {
+        someone
+            .done(Request::LinkAdd(link("direct", uri.clone(), None)))
+            .await;
+    }
+    let request = |text: &str| SendRequest {
+        person: "ben".into(),
+        text: Some(text.into()),
+        ..SendRequest::default()
+    };
+    let message = ada.send(request("from Ada")).await;
+    eve.send(request("from Eve")).await;
+    assert_eq!(ada.status().await.outbound[0].message, message);
+    eve.run(Listen::Off).await;
+    let refused = async || {
+        let report = eve.status().await;
+        let reason = report.links[0].down_reason.clone()?;
+        reason
+            .contains("does not accept this node's key")
+            .then_some(report.links[0].up)
+    };
+    assert!(!until("the refusal of a stranger", refused).await);
+    ada.run(Listen::Off).await;
+    ben.received(&message).await;
+    assert_eq!(ben.texts(&message).await, ["from Ada"]);
+    ada.receipt(&message).await;
+    assert_eq!(ben.inbox().await.len(), 1);
+}
+
+/// Whoever answers with another key than the one in the contact card gets nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_far_side_with_the_wrong_key_gets_nothing() {
+    let (mut ada, ben, mut eve) = (
+        Someone::new("Ada"),
+        Someone::new("Ben"),
+        Someone::new("Eve"),
+    );
+    ada.knows(&ben).await;
+    eve.knows(&ada).await;
+    eve.run(anywhere()).await;
+    let uri = format!("quic://{}", eve.address());
+    ada.done(Request::LinkAdd(link("direct", uri, Some("Ben"))))
+        .await;
+    ada.run(Listen::Off).await;
+    let refused = async || {
+        let report = ada.status().await;
+        let reason = report.links[0].down_reason.clone()?;
+        (reason != "not up yet").then_some(reason)
+    };
+    let reason = until("a refusal", refused).await;
+    assert!(reason.contains("key"), "{reason}");
+    assert!(
+        eve.status()
+            .await
+            .links
+            .iter()
+            .all(|link| link.received_frames == 0)
+    );
+}
+
+/// Sender and recipient never meet: a relay keeps the frames, and lets go of them once they were fetched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_brings_together_who_never_meets() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    let dir = tempfile::tempdir().unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::open(dir.path(), listen, Limits::default())
+        .await
+        .unwrap();
+    let relay = std::sync::Arc::new(relay);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn({
+        let relay = relay.clone();
+        async move { relay.run(async { drop(stopped.await) }, None, |_| {}).await }
+    });
+    for someone in [&ada, &ben] {
+        someone
+            .done(Request::LinkAdd(link("post", relay.uri(None), None)))
+            .await;
+    }
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    let Response::Person(person) = ada
+        .ask(Request::PersonShow {
+            person: "Ben".into(),
+        })
+        .await
+    else {
+        panic!("no person");
+    };
+    assert_eq!(person.relays, [relay.uri(None)]);
+    let file = dir.path().join("map.bin");
+    let content = noise(300_000, 4);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send(text_and_file("Ben", "by post", &file)).await;
+    ada.run(Listen::Off).await;
+    ada.up("post").await;
+    until("frames at the relay", async || {
+        (relay.counters().held_bytes > 300_000).then_some(())
+    })
+    .await;
+    ada.stop().await;
+    ben.run(Listen::Off).await;
+    ben.received(&message).await;
+    let saved = ben.saved(&message, &dir.path().join("out")).await;
+    assert!(fs::read(&saved[1]).unwrap() == content, "the file differs");
+    // The receipt waits at the relay as well.
+    ada.run(Listen::Off).await;
+    ada.receipt(&message).await;
+    until("empty mailboxes", async || {
+        (relay.counters().held_frames == 0).then_some(())
+    })
+    .await;
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+}
+
+/// A folder carried by hand, with no link on either side and no node running at the sender's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stick_carries_a_message_and_its_receipt() {
+    let (ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    ben.run(Listen::Off).await;
+    let stick = tempfile::tempdir().unwrap();
+    let (there, back) = (stick.path().join("there"), stick.path().join("back"));
+    fs::create_dir(&there).unwrap();
+    fs::create_dir(&back).unwrap();
+    let file = stick.path().join("map.bin");
+    let content = noise(500_000, 5);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send(text_and_file("Ben", "by hand", &file)).await;
+    let exported = ada.ask(Request::SpoolExport { dir: there.clone() }).await;
+    let Response::Exported { frames, .. } = exported else {
+        panic!("{exported:?}")
+    };
+    assert!(frames > 300, "{frames}");
+    let again = stick.path().join("again");
+    fs::create_dir(&again).unwrap();
+    let exported = ada.ask(Request::SpoolExport { dir: again }).await;
+    let Response::Exported { frames: second, .. } = exported else {
+        panic!("{exported:?}")
+    };
+    assert!(second > 300, "a second stick gets it all, too: {second}");
+    let imported = ben.ask(Request::SpoolImport { dir: there }).await;
+    let Response::Imported {
+        frames: read,
+        damaged: 0,
+        foreign: 0,
+        ..
+    } = imported
+    else {
+        panic!("{imported:?}")
+    };
+    assert_eq!(read, frames);
+    let entry = ben.received(&message).await;
+    assert_eq!(entry.deliveries, 1);
+    let saved = ben.saved(&message, &stick.path().join("out")).await;
+    assert!(fs::read(&saved[1]).unwrap() == content, "the file differs");
+    let exported = ben.ask(Request::SpoolExport { dir: back.clone() }).await;
+    assert!(
+        matches!(exported, Response::Exported { frames: 1.., .. }),
+        "{exported:?}"
+    );
+    ada.ask(Request::SpoolImport { dir: back }).await;
+    ada.receipt(&message).await;
+}
+
+/// Refusals have a class and say what to do; the home is for its owner alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_classified_and_homes_are_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut ada = Someone::new("Ada");
+    let refused = async |request: Request| match ada.ask(request).await {
+        Response::Error { kind, text } => (kind, text),
+        other => panic!("{other:?}"),
+    };
+    let send = |person: &str| {
+        Request::Send(SendRequest {
+            person: person.into(),
+            ..SendRequest::default()
+        })
+    };
+    assert_eq!(refused(send("nobody")).await.0, ErrorKind::NotFound);
+    assert_eq!(
+        refused(Request::PersonAdd {
+            card: "no card".into()
+        })
+        .await
+        .0,
+        ErrorKind::BadInput
+    );
+    assert_eq!(
+        refused(Request::PersonAdd {
+            card: ada.card().await
+        })
+        .await
+        .0,
+        ErrorKind::Usage
+    );
+    assert_eq!(
+        refused(Request::Read {
+            message: "abcd".into()
+        })
+        .await
+        .0,
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        refused(Request::LinkRemove {
+            name: "none".into()
+        })
+        .await
+        .0,
+        ErrorKind::NotFound
+    );
+    let bad = link("a", "ftp://x".into(), None);
+    assert_eq!(refused(Request::LinkAdd(bad)).await.0, ErrorKind::Usage);
+    assert!(Home::create(&ada.home, "Ada").is_err());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    ada.run(Listen::Off).await;
+    assert_eq!(mode(&ada.home), 0o700);
+    assert_eq!(mode(&ada.home.join("keys")), 0o600);
+    assert_eq!(mode(&ada.home.join("control.sock")), 0o600);
+    ada.stop().await;
+    assert!(!ada.home.join("control.sock").exists());
+    // A socket that a killed node left behind is no obstacle.
+    drop(std::os::unix::net::UnixListener::bind(ada.home.join("control.sock")).unwrap());
+    ada.run(Listen::Off).await;
+    assert!(ada.status().await.node.is_some());
+    ada.stop().await;
+    fs::set_permissions(ada.home.join("keys"), fs::Permissions::from_mode(0o644)).unwrap();
+    let exposed = Home::open(&ada.home).unwrap_err();
+    assert!(exposed.to_string().contains("chmod 600"), "{exposed}");
+}

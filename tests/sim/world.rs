@@ -1,0 +1,491 @@
+//! A minimal virtual world: engines, disks and links on one clock, repeatable from a seed.
+
+use super::store::Disk;
+use bytes::Bytes;
+use ostrakon::engine::id::{MessageId, PersonId};
+use ostrakon::engine::io::{
+    Delivery, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Pacing, Reach, Time,
+};
+use ostrakon::engine::limits::Limits;
+use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
+use ostrakon::engine::status::Status;
+use ostrakon::engine::{Config, Engine};
+use ostrakon::security::identity::Identity;
+use ostrakon::wire::manifest::Lifetime;
+use ostrakon_netsim::model::{Fate, Link, LinkSpec, LinkStats};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1000 * MS;
+/// Frames that a pacing transport takes beyond the one on the wire.
+const TRANSPORT_QUEUE: usize = 3;
+
+enum What {
+    Input(usize, u64, Input),
+    Deliver { link: usize, forward: bool, frame: Bytes },
+    Timeout(usize, u64),
+    Do(Box<dyn FnOnce(&mut World)>),
+}
+
+pub struct Node {
+    name: &'static str,
+    keys: Vec<u8>,
+    pub engine: Option<Engine>,
+    pub disk: Disk,
+    /// Counts starts: what was meant for an earlier process is dropped.
+    life: u64,
+    timeout: Option<Time>,
+    store_free: u64,
+    /// What the application has, durably: how often each part was put there anew.
+    pub inbox: BTreeMap<(MessageId, u8), u32>,
+    /// How often the application was handed anything, repeats included.
+    pub inbox_writes: u32,
+    /// Content of inline parts.
+    pub inline: BTreeMap<(MessageId, u8), Bytes>,
+    /// When each part was delivered.
+    pub delivered_at: BTreeMap<(MessageId, u8), u64>,
+    pub events: Vec<Event>,
+    /// Every frame this node has sent, for whoever wants to look.
+    pub sent: Vec<Bytes>,
+    pub keep_sent: bool,
+    pub released: BTreeMap<LinkId, u64>,
+}
+
+struct WorldLink {
+    ends: [usize; 2],
+    ways: [Option<Link>; 2],
+    rates: [u64; 2],
+    busy: [u64; 2],
+    profile: LinkProfile,
+    up: bool,
+}
+
+pub struct World {
+    pub now: u64,
+    seq: u64,
+    queue: BTreeMap<(u64, u64), What>,
+    pub nodes: Vec<Node>,
+    links: Vec<WorldLink>,
+    pub rng: ChaCha20Rng,
+    pub frames: u64,
+}
+
+/// A link between two nodes, as an operator would configure it.
+pub struct Spec {
+    pub rate: u64,
+    pub rtt: Duration,
+    pub loss: f64,
+    pub mtu: usize,
+    pub pacing: Pacing,
+    pub oneway: bool,
+    pub assume_loss_ppm: u32,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            rate: 10_000_000,
+            rtt: Duration::from_millis(100),
+            loss: 0.0,
+            mtu: 1414,
+            pacing: Pacing::Transport,
+            oneway: false,
+            assume_loss_ppm: 0,
+        }
+    }
+}
+
+impl World {
+    pub fn new(seed: u64, names: &[&'static str]) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let nodes = names.iter().map(|name| Node::new(name, &Identity::generate(&mut rng))).collect();
+        let mut world = Self { now: SECOND, seq: 0, queue: BTreeMap::new(), nodes, links: Vec::new(), rng, frames: 0 };
+        for node in 0..world.nodes.len() {
+            world.start(node);
+        }
+        world
+    }
+
+    pub fn person(&self, node: usize) -> PersonId {
+        Identity::decode(&self.nodes[node].keys).unwrap().person()
+    }
+
+    fn push(&mut self, at: u64, what: What) {
+        self.seq += 1;
+        self.queue.insert((at.max(self.now), self.seq), what);
+    }
+
+    /// Calls something at a moment.
+    pub fn at(&mut self, at: u64, action: impl FnOnce(&mut Self) + 'static) {
+        self.push(at, What::Do(Box::new(action)));
+    }
+
+    /// Starts a process: from its disk, with everybody's card, its links coming up.
+    pub fn start(&mut self, node: usize) {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let state = &mut self.nodes[node];
+        let config = Config {
+            identity: Identity::decode(&state.keys).unwrap(),
+            limits: Limits::default(),
+            seed,
+            restored: state.disk.restored(),
+        };
+        state.life += 1;
+        state.timeout = None;
+        state.engine = Some(Engine::new(config, Time(self.now)).unwrap());
+        for other in (0..self.nodes.len()).filter(|&other| other != node) {
+            let identity = Identity::decode(&self.nodes[other].keys).unwrap();
+            let card = identity.card(self.nodes[other].name, 1, vec![]);
+            self.input(node, Input::Card(Box::new(card)));
+        }
+        for link in 0..self.links.len() {
+            self.announce(link, node);
+        }
+        self.drain(node);
+    }
+
+    /// Ends a process at once; with `power_cut` its machine as well.
+    pub fn kill(&mut self, node: usize, power_cut: bool) {
+        let state = &mut self.nodes[node];
+        state.engine = None;
+        state.life += 1;
+        if power_cut {
+            state.disk.power_cut();
+        }
+        for link in 0..self.links.len() {
+            let other = self.links[link].other(node);
+            if let Some(other) = other.filter(|_| self.links[link].up) {
+                self.input(other, Input::LinkDown { link: LinkId(link as u32) });
+            }
+        }
+    }
+
+    pub fn is_up(&self, node: usize) -> bool {
+        self.nodes[node].engine.is_some()
+    }
+
+    pub fn link(&mut self, a: usize, b: usize, spec: &Spec) -> usize {
+        let model = |loss: f64, seed: u64| {
+            let half = spec.rtt / 2;
+            let spec = LinkSpec::new().rate_bps(spec.rate).delay(half).loss(loss).mtu(1500).overhead(28);
+            Link::new(&spec, seed).unwrap()
+        };
+        let (seed_a, seed_b) = (self.rng.next_u64(), self.rng.next_u64());
+        let profile = LinkProfile {
+            mtu: spec.mtu,
+            rate_bps: (spec.rate < 100_000).then_some(spec.rate),
+            rtt: None,
+            can_send: true,
+            can_receive: !spec.oneway,
+            enveloped: false,
+            courier: false,
+            reach: Reach::Anyone,
+            cost: 0,
+            pacing: spec.pacing,
+            loss_ppm: spec.assume_loss_ppm,
+        };
+        let back = (!spec.oneway).then(|| model(spec.loss, seed_b));
+        let link = WorldLink {
+            ends: [a, b],
+            ways: [Some(model(spec.loss, seed_a)), back],
+            rates: [spec.rate; 2],
+            busy: [0; 2],
+            profile,
+            up: true,
+        };
+        self.links.push(link);
+        let id = self.links.len() - 1;
+        self.announce(id, a);
+        self.announce(id, b);
+        id
+    }
+
+    pub fn link_stats(&mut self, link: usize) -> [Option<LinkStats>; 2] {
+        let now = self.now;
+        self.links[link].ways.each_mut().map(|way| way.as_mut().map(|l| l.stats(now)))
+    }
+
+    /// Cuts or restores a link; both ends notice.
+    pub fn set_link(&mut self, link: usize, up: bool) {
+        if std::mem::replace(&mut self.links[link].up, up) == up {
+            return;
+        }
+        let now = self.now;
+        self.links[link].ways.iter_mut().flatten().for_each(|l| l.set_down(now, !up));
+        for node in self.links[link].ends {
+            if up {
+                self.announce(link, node);
+            } else {
+                self.input(node, Input::LinkDown { link: LinkId(link as u32) });
+            }
+        }
+    }
+
+    fn announce(&mut self, link: usize, node: usize) {
+        let state = &self.links[link];
+        let Some(other) = state.other(node) else { return };
+        if !state.up || !self.is_up(node) || !self.is_up(other) {
+            return;
+        }
+        for node in [node, other] {
+            let way = usize::from(self.links[link].ends[0] != node);
+            let state = &mut self.links[link];
+            state.busy[way] = 0;
+            let mut profile = state.profile.clone();
+            profile.can_send = state.ways[way].is_some();
+            profile.can_receive = state.ways[1 - way].is_some();
+            let frames = if profile.pacing == Pacing::Engine { 1 << 40 } else { TRANSPORT_QUEUE };
+            let id = LinkId(link as u32);
+            // A far side that was killed is seen as a loss of the link first.
+            self.input(node, Input::LinkDown { link: id });
+            self.input(node, Input::LinkUp { link: id, profile });
+            self.input(node, Input::LinkReady { link: id, frames });
+        }
+    }
+
+    pub fn input(&mut self, node: usize, input: Input) {
+        let now = Time(self.now);
+        if let Some(engine) = &mut self.nodes[node].engine {
+            engine.handle_input(now, input);
+            self.drain(node);
+        }
+    }
+
+    fn drain(&mut self, node: usize) {
+        loop {
+            let Some(engine) = &mut self.nodes[node].engine else { return };
+            match engine.poll_output() {
+                Output::Timeout(at, _) => {
+                    let life = self.nodes[node].life;
+                    if at != self.nodes[node].timeout {
+                        self.nodes[node].timeout = at;
+                        if let Some(at) = at {
+                            self.push(at.0.max(self.now + 1), What::Timeout(node, life));
+                        }
+                    }
+                    return;
+                }
+                output => self.output(node, output),
+            }
+        }
+    }
+
+    fn output(&mut self, node: usize, output: Output) {
+        let life = self.nodes[node].life;
+        match output {
+            Output::Transmit { link, frame, .. } => self.transmit(node, link, frame),
+            Output::Persist(batch) => {
+                let took = if batch.durable { 4 * MS } else { MS / 2 };
+                let at = self.nodes[node].store_free.max(self.now) + took;
+                self.nodes[node].store_free = at;
+                self.at(at, move |world| {
+                    if world.nodes[node].life != life {
+                        return;
+                    }
+                    let token = batch.token;
+                    let answer = match world.nodes[node].disk.apply(&batch) {
+                        Ok(()) => Input::Persisted(token),
+                        Err(error) => Input::PersistFailed(token, error),
+                    };
+                    world.input(node, answer);
+                });
+            }
+            Output::Fetch { token, file, offset, len } => {
+                let bytes = self.nodes[node].disk.read(&file, offset, len).map(Bytes::from);
+                self.push(self.now + MS / 2, What::Input(node, life, Input::Fetched(token, bytes)));
+            }
+            Output::Compute { token, job } => {
+                let done = job.run();
+                self.push(self.now + MS, What::Input(node, life, Input::Computed(token, done)));
+            }
+            Output::Deliver(delivery) => self.deliver(node, &delivery),
+            Output::Event(event) => self.nodes[node].events.push(event),
+            Output::Release { link, upto } => {
+                self.nodes[node].released.insert(link, upto);
+            }
+            Output::Purge { .. } | Output::Timeout(..) => {}
+        }
+    }
+
+    fn deliver(&mut self, node: usize, delivery: &Delivery) {
+        let key = (delivery.message, delivery.part);
+        let state = &mut self.nodes[node];
+        let info = state.engine.as_ref().and_then(|e| e.part_info(delivery.message, delivery.part));
+        if let Some(inline) = info.and_then(|info| info.inline) {
+            state.inline.insert(key, inline);
+        }
+        state.inbox_writes += 1;
+        // The inbox takes each part once; a repeated delivery finds it there.
+        state.inbox.entry(key).or_insert(1);
+        state.delivered_at.entry(key).or_insert(self.now);
+        let life = state.life;
+        let ack = Input::DeliverAck { message: delivery.message, part: delivery.part };
+        self.push(self.now + 4 * MS, What::Input(node, life, ack));
+    }
+
+    fn transmit(&mut self, node: usize, id: LinkId, frame: Bytes) {
+        self.frames += 1;
+        if self.nodes[node].keep_sent {
+            self.nodes[node].sent.push(frame.clone());
+        }
+        let link = &mut self.links[id.0 as usize];
+        let way = usize::from(link.ends[0] != node);
+        assert!(frame.len() <= link.profile.mtu, "a frame of {} bytes", frame.len());
+        let took = (frame.len() as u64 + 28) * 8 * SECOND / link.rates[way];
+        link.busy[way] = link.busy[way].max(self.now) + took;
+        let (ready_at, pacing) = (link.busy[way], link.profile.pacing);
+        if pacing == Pacing::Transport {
+            let life = self.nodes[node].life;
+            let ready = Input::LinkReady { link: id, frames: 1 };
+            self.push(ready_at, What::Input(node, life, ready));
+        }
+        let link = &mut self.links[id.0 as usize];
+        let Some(model) = &mut link.ways[way] else { panic!("a frame on a link that only receives") };
+        match model.offer(self.now, frame.len()) {
+            Fate::Deliver { at } => {
+                self.push(at, What::Deliver { link: id.0 as usize, forward: way == 0, frame });
+            }
+            Fate::Corrupted { at } => {
+                let mut bytes = frame.to_vec();
+                model.damage(&mut bytes);
+                let frame = bytes.into();
+                self.push(at, What::Deliver { link: id.0 as usize, forward: way == 0, frame });
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes one event. False when nothing is left.
+    pub fn step(&mut self) -> bool {
+        let Some(((at, _), what)) = self.queue.pop_first() else { return false };
+        self.now = at;
+        match what {
+            What::Input(node, life, input) if self.nodes[node].life == life => self.input(node, input),
+            What::Input(..) => {}
+            What::Timeout(node, life) if self.nodes[node].life == life => {
+                if self.nodes[node].timeout.is_some_and(|t| t.0 <= self.now) {
+                    self.nodes[node].timeout = None;
+                    self.input(node, Input::Timeout);
+                }
+            }
+            What::Timeout(..) => {}
+            What::Deliver { link, forward, frame } => {
+                let to = self.links[link].ends[usize::from(forward)];
+                if self.links[link].up {
+                    self.input(to, Input::Received { link: LinkId(link as u32), frame, custody: None });
+                }
+            }
+            What::Do(action) => action(self),
+        }
+        true
+    }
+
+    /// Runs until a condition holds. Gives whether it came to hold before `limit` (in virtual time).
+    pub fn run_until(&mut self, limit: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        while self.now < limit {
+            if done(self) {
+                return true;
+            }
+            if !self.step() {
+                return done(self);
+            }
+        }
+        done(self)
+    }
+
+    /// Queues a message as the host of a node would. Parts: name, content, priority.
+    pub fn send(&mut self, from: usize, to: usize, parts: &[(&str, Vec<u8>, Priority)]) -> MessageId {
+        let mut salt = [0; 8];
+        self.rng.fill_bytes(&mut salt);
+        let drafts = parts.iter().enumerate().map(|(i, (name, bytes, priority))| DraftPart {
+            id: i as u8 + 1,
+            media_type: "application/octet-stream".into(),
+            name: (*name).into(),
+            priority: *priority,
+            lifetime: Lifetime(0),
+            policy: LinkPolicy::default(),
+            content: if bytes.len() <= 256 {
+                Content::Inline(bytes.clone().into())
+            } else {
+                Content::Snapshot { len: bytes.len() as u64, digest: *blake3::hash(bytes).as_bytes() }
+            },
+        });
+        let draft = Draft { request: 1, to: self.person(to), salt, created: None, parts: drafts.collect() };
+        let id = draft.message_id(self.person(from), &Limits::default()).unwrap();
+        for (i, (_, bytes, _)) in parts.iter().enumerate().filter(|(_, p)| p.1.len() > 256) {
+            let file = FileId { kind: FileKind::Outgoing, message: id, part: i as u8 + 1 };
+            self.nodes[from].disk.add_file(file, bytes.clone());
+        }
+        self.input(from, Input::Send(Box::new(draft)));
+        id
+    }
+
+    /// The content of a delivered part.
+    pub fn content(&self, node: usize, message: MessageId, part: u8) -> Option<Vec<u8>> {
+        let state = &self.nodes[node];
+        if let Some(inline) = state.inline.get(&(message, part)) {
+            return Some(inline.to_vec());
+        }
+        state.disk.file(&FileId { kind: FileKind::Incoming, message, part }).cloned()
+    }
+
+    pub fn delivered(&self, node: usize, message: MessageId) -> bool {
+        self.nodes[node].inbox.contains_key(&(message, 0))
+    }
+
+    pub fn confirmed(&self, node: usize, message: MessageId) -> bool {
+        self.nodes[node].events.contains(&Event::Confirmed { message, part: 0 })
+    }
+
+    pub fn status(&self, node: usize) -> Status {
+        self.nodes[node].engine.as_ref().map(|e| e.status(Time(self.now))).unwrap_or_default()
+    }
+
+    /// Random bytes from the world's seed.
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// A number below `below` from the world's seed.
+    pub fn below(&mut self, below: u64) -> u64 {
+        self.rng.next_u64() % below
+    }
+}
+
+impl WorldLink {
+    fn other(&self, node: usize) -> Option<usize> {
+        match self.ends {
+            [a, b] if a == node => Some(b),
+            [a, b] if b == node => Some(a),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    fn new(name: &'static str, identity: &Identity) -> Self {
+        Self {
+            name,
+            keys: identity.encode().to_vec(),
+            engine: None,
+            disk: Disk::default(),
+            life: 0,
+            timeout: None,
+            store_free: 0,
+            inbox: BTreeMap::new(),
+            inbox_writes: 0,
+            inline: BTreeMap::new(),
+            delivered_at: BTreeMap::new(),
+            events: Vec::new(),
+            sent: Vec::new(),
+            keep_sent: false,
+            released: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Connections that others begin: handshake, protocol, key.
+
+use super::endpoint::{EndpointError, QuicEndpoint, WeakEndpoint};
+use super::tls::{self, ALPN_PEER, ALPN_RELAY};
+use super::{CloseCode, link};
+use crate::keys::LinkKey;
+use crate::{EventSender, LinkHandle, LinkId};
+use quinn::Connection;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Connections that passed the handshake and wait to be taken.
+const WAITING: usize = 64;
+/// A handshake that takes longer is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A connection whose far side proved `key`.
+pub(crate) struct Authenticated {
+    pub(crate) connection: Connection,
+    pub(crate) key: LinkKey,
+}
+
+/// Who takes connections, by protocol.
+#[derive(Default)]
+pub(super) struct Routes {
+    peers: Option<mpsc::Sender<Authenticated>>,
+    relay_clients: Option<mpsc::Sender<Authenticated>>,
+    accepting: bool,
+}
+
+impl Routes {
+    fn slot(&mut self, alpn: &[u8]) -> &mut Option<mpsc::Sender<Authenticated>> {
+        if alpn == ALPN_PEER {
+            &mut self.peers
+        } else {
+            &mut self.relay_clients
+        }
+    }
+
+    fn open(&mut self) -> Vec<Vec<u8>> {
+        [ALPN_PEER, ALPN_RELAY]
+            .into_iter()
+            .filter(|alpn| self.slot(alpn).as_ref().is_some_and(|s| !s.is_closed()))
+            .map(<[u8]>::to_vec)
+            .collect()
+    }
+}
+
+/// Begins to take connections of one protocol.
+pub(super) fn open_route(
+    endpoint: &QuicEndpoint,
+    alpn: &'static [u8],
+) -> Result<mpsc::Receiver<Authenticated>, EndpointError> {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let mut routes = endpoint.routes();
+    if routes.slot(alpn).as_ref().is_some_and(|s| !s.is_closed()) {
+        let name = if alpn == ALPN_PEER {
+            "peers"
+        } else {
+            "relay clients"
+        };
+        return Err(EndpointError::Served(name));
+    }
+    *routes.slot(alpn) = Some(sender);
+    endpoint.listen(routes.open())?;
+    if !routes.accepting {
+        routes.accepting = true;
+        tokio::spawn(accept_loop(endpoint.quinn().clone(), endpoint.downgrade()));
+    }
+    Ok(receiver)
+}
+
+async fn accept_loop(quinn: quinn::Endpoint, endpoint: WeakEndpoint) {
+    let Some(max_handshakes) = endpoint
+        .upgrade()
+        .map(|e| e.options().max_handshakes.max(1))
+    else {
+        return;
+    };
+    let handshakes = Arc::new(Semaphore::new(max_handshakes));
+    while let Some(incoming) = quinn.accept().await {
+        let Some(endpoint) = endpoint.upgrade() else {
+            return;
+        };
+        let full = quinn.open_connections() >= endpoint.options().max_connections;
+        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
+            incoming.refuse();
+            continue;
+        };
+        if full {
+            incoming.refuse();
+        } else if handshakes.available_permits() < max_handshakes / 2 && incoming.may_retry() {
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+        } else {
+            let weak = endpoint.downgrade();
+            tokio::spawn(async move {
+                let done = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await;
+                drop(permit);
+                match (done, weak.upgrade()) {
+                    (Ok(Ok(connection)), Some(endpoint)) => hand_on(&endpoint, connection),
+                    (Ok(Err(error)), _) => tracing::debug!(%error, "an incoming handshake failed"),
+                    _ => tracing::debug!("an incoming handshake came to nothing"),
+                }
+            });
+        }
+    }
+}
+
+/// Gives an established connection to whoever takes its protocol.
+fn hand_on(endpoint: &QuicEndpoint, connection: Connection) {
+    let Some(key) = tls::peer_key(&connection) else {
+        return CloseCode::NotAuthorized.close(&connection);
+    };
+    let alpn = tls::alpn(&connection).unwrap_or_default();
+    let taker = endpoint.routes().slot(&alpn).clone();
+    let Some(taker) = taker else {
+        return CloseCode::NotServed.close(&connection);
+    };
+    match taker.try_send(Authenticated { connection, key }) {
+        Ok(()) => {}
+        Err(mpsc::error::TrySendError::Full(refused)) => {
+            CloseCode::TooMany.close(&refused.connection)
+        }
+        Err(mpsc::error::TrySendError::Closed(refused)) => {
+            CloseCode::NotServed.close(&refused.connection);
+        }
+    }
+}
+
+/// Yields connections of peers that proved an authorized key. Dropping it ends the service.
+pub struct PeerListener {
+    connections: mpsc::Receiver<Authenticated>,
+    endpoint: QuicEndpoint,
+    authorize: Box<dyn Fn(LinkKey) -> bool + Send + Sync>,
+    refused: Arc<AtomicU64>,
+}
+
+impl PeerListener {
+    /// The next authorized connection; `None` when the endpoint is shut down. Others are refused on the way.
+    /// Safe to cancel.
+    pub async fn next(&mut self) -> Option<Incoming> {
+        loop {
+            let Authenticated { connection, key } = self.connections.recv().await?;
+            if (self.authorize)(key) {
+                return Some(Incoming {
+                    peer: key,
+                    remote: connection.remote_address(),
+                    connection,
+                    endpoint: self.endpoint.clone(),
+                    taken: false,
+                });
+            }
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(%key, remote = %connection.remote_address(), "refused a peer with an unknown key");
+            CloseCode::NotAuthorized.close(&connection);
+        }
+    }
+
+    /// How many connections were refused for their key, counting on while the listener is in use.
+    pub fn refused(&self) -> Arc<AtomicU64> {
+        self.refused.clone()
+    }
+}
+
+/// A connection that an authorized peer began. Dropping it closes the connection.
+pub struct Incoming {
+    /// The key that the peer proved.
+    pub peer: LinkKey,
+    /// Where it calls from now.
+    pub remote: SocketAddr,
+    connection: Connection,
+    endpoint: QuicEndpoint,
+    taken: bool,
+}
+
+impl Incoming {
+    /// Makes it a link. The link never reconnects: after its one `Down` it is over, and the peer's next
+    /// connection is a new [`Incoming`].
+    pub fn into_link(mut self, link: LinkId, events: EventSender) -> LinkHandle {
+        let settings = self.endpoint.options().settings.clone();
+        let connection = self.connection.clone();
+        self.taken = true;
+        link::serve(link, connection, self.peer, settings, events)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.taken {
+            CloseCode::NotServed.close(&self.connection);
+        }
+    }
+}
+
+impl QuicEndpoint {
+    /// Listens for peers. Whoever proves a key for which `authorize` says no is refused and counted.
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError::Served`] while another listener of this endpoint lives.
+    pub fn accept_peers(
+        &self,
+        authorize: impl Fn(LinkKey) -> bool + Send + Sync + 'static,
+    ) -> Result<PeerListener, EndpointError> {
+        Ok(PeerListener {
+            connections: open_route(self, ALPN_PEER)?,
+            endpoint: self.clone(),
+            authorize: Box::new(authorize),
+            refused: Arc::default(),
+        })
+    }
+}

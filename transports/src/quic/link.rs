@@ -1,0 +1,257 @@
+//! The task of one QUIC link.
+//!
+//! ```text
+//!   dialling:   wait <--- failed, lost ---+        accepted:   hello ---> up ---> down, over
+//!                |                        |
+//!                +--> dial --> hello --> up
+//! ```
+
+use super::Backoff;
+use super::close::{CloseCode, explain};
+use super::dial::{DialError, PeerSpec, dial};
+use super::endpoint::QuicEndpoint;
+use super::io::{Gone, LinkIo, Outlet};
+use super::profile::ProfileWatch;
+use super::settings::QuicSettings;
+use super::tls::ALPN_PEER;
+use super::valve::{MAX_CREDIT, Valve};
+use crate::keys::LinkKey;
+use crate::{EventSender, LinkEvent, LinkHandle, LinkId, LinkOrder};
+use bytes::Bytes;
+use quinn::{Connection, SendDatagramError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
+
+/// The hello: magic and version. Said by the dialling side and answered alike.
+const HELLO: [u8; 9] = *b"ostrakon\x01";
+/// How often the profile is looked at beside the traffic.
+const PROFILE_LOOK: Duration = Duration::from_millis(500);
+/// A link that was up this long begins its next search with the shortest wait.
+const STEADY: Duration = Duration::from_secs(5);
+
+impl QuicEndpoint {
+    /// Starts a link that dials `peer` for ever, as often as it is lost.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn connect(&self, link: LinkId, peer: PeerSpec, events: EventSender) -> LinkHandle {
+        let (mut io, handle) = LinkIo::new(link, events);
+        let endpoint = self.clone();
+        tokio::spawn(async move {
+            let Gone = keep_dialling(&mut io, &endpoint, &peer).await;
+            tracing::debug!(link = io.id().0, "the link was dropped");
+        });
+        handle
+    }
+}
+
+async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec) -> Gone {
+    let mut backoff = Backoff::new();
+    for attempt in 0.. {
+        let limit = spec.settings.connect_timeout;
+        let dialled = timeout(limit, dial_peer(endpoint, spec, attempt));
+        let outcome = match io.while_down(dialled).await {
+            Err(gone) => return gone,
+            Ok(outcome) => outcome.unwrap_or(Err(DialError::NoAnswer(limit))),
+        };
+        let begun = Instant::now();
+        let reason = match outcome {
+            Ok(connection) => carry(io, &connection, spec.key, spec.settings.rate_bps).await,
+            Err(error) => Ok(error.to_string()),
+        };
+        if begun.elapsed() >= STEADY {
+            backoff.reset();
+        }
+        let waited = async {
+            io.down(reason?).await?;
+            io.while_down(tokio::time::sleep(backoff.wait())).await
+        };
+        if let Err(gone) = waited.await {
+            return gone;
+        }
+    }
+    Gone
+}
+
+async fn dial_peer(
+    endpoint: &QuicEndpoint,
+    spec: &PeerSpec,
+    attempt: usize,
+) -> Result<Connection, DialError> {
+    let connection = dial(endpoint, spec, ALPN_PEER, attempt).await?;
+    match say_hello(&connection).await {
+        Some(()) => Ok(connection),
+        None => {
+            let lost = connection.close_reason();
+            CloseCode::BadHello.close(&connection);
+            Err(lost.map_or(DialError::BadHello, DialError::Lost))
+        }
+    }
+}
+
+async fn say_hello(connection: &Connection) -> Option<()> {
+    let (mut send, mut recv) = connection.open_bi().await.ok()?;
+    send.write_all(&HELLO).await.ok()?;
+    send.finish().ok()?;
+    let mut answer = [0; HELLO.len()];
+    recv.read_exact(&mut answer).await.ok()?;
+    (answer == HELLO).then_some(())
+}
+
+async fn answer_hello(connection: &Connection) -> Option<()> {
+    let (mut send, mut recv) = connection.accept_bi().await.ok()?;
+    let mut hello = [0; HELLO.len()];
+    recv.read_exact(&mut hello).await.ok()?;
+    if hello != HELLO {
+        return None;
+    }
+    send.write_all(&HELLO).await.ok()?;
+    send.finish().ok()
+}
+
+/// Starts the link of an accepted connection.
+pub(super) fn serve(
+    link: LinkId,
+    connection: Connection,
+    peer: LinkKey,
+    settings: QuicSettings,
+    events: EventSender,
+) -> LinkHandle {
+    let (mut io, handle) = LinkIo::new(link, events);
+    tokio::spawn(async move {
+        let hello = timeout(settings.connect_timeout, answer_hello(&connection));
+        let served = async {
+            let reason = match io.while_down(hello).await? {
+                Ok(Some(())) => carry(&mut io, &connection, peer, settings.rate_bps).await?,
+                _ => "the peer said no proper hello (compare the versions)".to_owned(),
+            };
+            CloseCode::BadHello.close(&connection);
+            io.down(reason).await
+        };
+        if let Err(Gone) = served.await {
+            CloseCode::Done.close(&connection);
+        }
+    });
+    handle
+}
+
+/// Says `Up` and carries frames until the connection is lost, which the text explains.
+async fn carry(
+    io: &mut LinkIo,
+    connection: &Connection,
+    peer: LinkKey,
+    rate_bps: Option<u64>,
+) -> Result<String, Gone> {
+    let mut profile = match ProfileWatch::new(connection, peer.0, rate_bps) {
+        Ok(profile) => profile,
+        Err(reason) => {
+            CloseCode::Done.close(connection);
+            return Ok(reason);
+        }
+    };
+    let outcome = match io.up(profile.told().clone()).await {
+        Err(gone) => Err(gone),
+        Ok(()) => {
+            let LinkIo { outlet, orders, .. } = io;
+            tokio::select! {
+                ended = send_frames(outlet, orders, connection, &mut profile) => ended,
+                ended = receive_frames(outlet, connection) => ended,
+            }
+        }
+    };
+    CloseCode::Done.close(connection);
+    outcome
+}
+
+/// Hands every datagram that arrives to the owner.
+async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<String, Gone> {
+    loop {
+        let datagram = match connection.read_datagram().await {
+            Ok(datagram) => datagram,
+            Err(error) => return Ok(explain(&error)),
+        };
+        if datagram.is_empty() {
+            outlet.count(|c| c.garbage += 1);
+            continue;
+        }
+        // A copy, because the datagram is a slice of a receive buffer of up to 64 KiB, all of which it holds.
+        let frame = Bytes::copy_from_slice(&datagram);
+        outlet.count(|c| {
+            c.received_frames += 1;
+            c.received_bytes += frame.len() as u64;
+        });
+        let custody = None;
+        outlet.tell(LinkEvent::Received { frame, custody }).await?;
+    }
+}
+
+/// Gives credit, takes frames, and watches the path.
+async fn send_frames(
+    outlet: &Outlet,
+    orders: &mut mpsc::Receiver<LinkOrder>,
+    connection: &Connection,
+    profile: &mut ProfileWatch,
+) -> Result<String, Gone> {
+    let mut valve = Valve::new(connection, profile.told().mtu);
+    let mut look = tokio::time::interval(PROFILE_LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::with_capacity(MAX_CREDIT);
+    let mut changed = None;
+    loop {
+        let due = valve.due(connection);
+        let pause = if due == 0 { valve.look_again() } else { None };
+        let again = Instant::now() + pause.unwrap_or_default();
+        tokio::select! {
+            slot = outlet.slot(), if due > 0 || changed.is_some() => {
+                let slot = slot?;
+                if let Some(profile) = changed.take() {
+                    slot.fill(LinkEvent::Changed(profile));
+                } else {
+                    slot.fill(LinkEvent::Ready(due));
+                    valve.gave(due);
+                }
+            }
+            taken = orders.recv_many(&mut batch, MAX_CREDIT) => {
+                if taken == 0 {
+                    return Err(Gone);
+                }
+                for order in batch.drain(..) {
+                    if let LinkOrder::Transmit { frame, .. } = order {
+                        valve.used(1);
+                        if let Some(reason) = send_frame(outlet, connection, frame).await {
+                            return Ok(reason);
+                        }
+                    }
+                }
+            }
+            _ = look.tick() => {
+                match profile.look(connection) {
+                    Err(reason) => return Ok(reason),
+                    Ok(news) => changed = news.or(changed),
+                }
+            }
+            () = sleep_until(again), if pause.is_some() => {}
+        }
+        valve.measure(connection, profile.told().mtu);
+    }
+}
+
+/// Puts one frame into the send buffer, waiting for room. A text says why the connection cannot go on.
+async fn send_frame(outlet: &Outlet, connection: &Connection, frame: Bytes) -> Option<String> {
+    let length = frame.len() as u64;
+    let sent = if frame.is_empty() {
+        Err(SendDatagramError::TooLarge)
+    } else {
+        connection.send_datagram_wait(frame).await
+    };
+    match sent {
+        Ok(()) => outlet.count(|c| {
+            c.sent_frames += 1;
+            c.sent_bytes += length;
+        }),
+        Err(SendDatagramError::TooLarge) => outlet.count(|c| c.dropped_frames += 1),
+        Err(SendDatagramError::ConnectionLost(error)) => return Some(explain(&error)),
+        Err(error) => return Some(format!("{error} (compare the versions)")),
+    }
+    None
+}

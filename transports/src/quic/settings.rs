@@ -1,0 +1,123 @@
+//! What the user may set of a QUIC link, and what follows for the transport.
+
+use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most that waits unsent in the datagram buffer, in bytes. The valve lets in far less.
+pub(super) const DATAGRAM_SEND_BUFFER: usize = 256 * 1024;
+/// What may wait for the owner to read it, in bytes a connection.
+const DATAGRAM_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// Flow control of the one stream, and the most that is buffered to be sent on it, in bytes.
+/// 10 Mbit/s over 600 ms is 750 kB.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// Ten packets (RFC 9002, section 7.2); quinn's BBR would begin with two hundred, too much for a thin link.
+const INITIAL_WINDOW: u64 = 14_720;
+/// The longest time that any setting may name.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// What decides how much may be in flight.
+#[derive(Clone, Default)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438): backs off on loss.
+    #[default]
+    Cubic,
+    /// The BBR of the QUIC library: keeps its rate through random loss, but overruns narrow paths by far,
+    /// because it takes the rate between two neighbouring acknowledgements for the rate of the path.
+    Bbr,
+    /// A controller of the caller's own.
+    Own(Arc<dyn ControllerFactory + Send + Sync>),
+}
+
+impl Congestion {
+    fn factory(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
+        match self {
+            Self::Cubic => {
+                let mut cubic = CubicConfig::default();
+                cubic.initial_window(INITIAL_WINDOW);
+                Arc::new(cubic)
+            }
+            Self::Bbr => {
+                let mut bbr = BbrConfig::default();
+                bbr.initial_window(INITIAL_WINDOW);
+                Arc::new(bbr)
+            }
+            Self::Own(factory) => factory.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Congestion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cubic => "Cubic",
+            Self::Bbr => "Bbr",
+            Self::Own(_) => "Own(..)",
+        })
+    }
+}
+
+/// Settings of one QUIC link.
+#[derive(Clone, Debug)]
+pub struct QuicSettings {
+    /// The round-trip time to assume before the first measurement. 333 ms unless set (RFC 9002); more spares
+    /// a satellite link useless retransmissions. Between 1 ms and 60 s.
+    pub initial_rtt: Duration,
+    /// A connection over which nothing came for this long is given up. 30 s unless set; at most an hour.
+    pub idle_timeout: Duration,
+    /// How often a sign of life is sent when there is nothing else to send. 5 s unless set.
+    pub keep_alive: Duration,
+    /// How long one attempt to connect may take, hello included. 6 s unless set.
+    pub connect_timeout: Duration,
+    /// The largest UDP payload that path MTU discovery tries, in bytes. 1452 unless set; at least 1200.
+    pub mtu_upper_bound: u16,
+    /// The rate to report in the link's profile, in bits per second, where the user knows it.
+    pub rate_bps: Option<u64>,
+    /// The congestion controller. CUBIC unless set.
+    pub congestion: Congestion,
+}
+
+impl Default for QuicSettings {
+    fn default() -> Self {
+        Self {
+            initial_rtt: Duration::from_millis(333),
+            idle_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(6),
+            mtu_upper_bound: 1452,
+            rate_bps: None,
+            congestion: Congestion::default(),
+        }
+    }
+}
+
+impl QuicSettings {
+    /// The transport that these settings ask for. Values out of range are brought into it.
+    pub(super) fn transport(&self) -> Arc<TransportConfig> {
+        let mut mtu = MtuDiscoveryConfig::default();
+        mtu.upper_bound(self.mtu_upper_bound.max(1200));
+        let idle = self.idle_timeout.clamp(Duration::from_secs(1), LONGEST);
+        let mut config = TransportConfig::default();
+        config
+            .max_concurrent_bidi_streams(VarInt::from_u32(1))
+            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+            .receive_window(VarInt::from_u32(STREAM_WINDOW))
+            .send_window(u64::from(STREAM_WINDOW))
+            .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
+            .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
+            .initial_rtt(
+                self.initial_rtt
+                    .clamp(Duration::from_millis(1), Duration::from_secs(60)),
+            )
+            .max_idle_timeout(IdleTimeout::try_from(idle).ok())
+            .keep_alive_interval(Some(
+                self.keep_alive.clamp(Duration::from_millis(100), LONGEST),
+            ))
+            .mtu_discovery_config(Some(mtu))
+            .enable_segmentation_offload(true)
+            .congestion_controller_factory(self.congestion.factory());
+        Arc::new(config)
+    }
+}

@@ -1,0 +1,214 @@
+//! TLS 1.3 with raw public keys on both sides (RFC 7250, RFC 8446).
+//!
+//! 0-RTT and session tickets are off: every connection proves both keys afresh.
+
+use crate::keys::{LinkKey, LinkSecret};
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
+use rustls::crypto::{CryptoProvider, ring as provider, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{
+    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    SignatureScheme,
+};
+use std::sync::Arc;
+
+/// The ALPN name of connections between peers.
+pub const ALPN_PEER: &[u8] = b"ostrakon/1";
+/// The ALPN name of connections to a relay.
+pub const ALPN_RELAY: &[u8] = b"ostrakon-relay/1";
+
+/// The TLS side of an endpoint: its own key, ready for both roles.
+#[derive(Clone)]
+pub(crate) struct TlsIdentity {
+    provider: Arc<CryptoProvider>,
+    certified: Arc<CertifiedKey>,
+}
+
+impl TlsIdentity {
+    /// Loads the secret into the TLS library.
+    pub(crate) fn new(secret: &LinkSecret) -> Result<Self, Error> {
+        let der = secret.pkcs8();
+        let key = provider::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_slice()))?;
+        let public = CertificateDer::from(secret.public().spki().to_vec());
+        Ok(Self {
+            provider: Arc::new(provider::default_provider()),
+            certified: Arc::new(CertifiedKey::new(vec![public], key)),
+        })
+    }
+
+    /// A client that speaks `alpn` with the holder of `expected` and with nobody else.
+    pub(crate) fn client(&self, expected: LinkKey, alpn: &[u8]) -> Result<QuicClientConfig, Error> {
+        let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(ExpectServer(expected)))
+            .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
+                self.certified.clone(),
+            )));
+        config.alpn_protocols = vec![alpn.to_vec()];
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.enable_sni = false;
+        QuicClientConfig::try_from(config).map_err(no_initial_suite)
+    }
+
+    /// A server that speaks any of `alpn` with whoever proves possession of an Ed25519 key. Which keys are
+    /// welcome is decided after the handshake, where the refusal can be named.
+    pub(crate) fn server(&self, alpn: Vec<Vec<u8>>) -> Result<QuicServerConfig, Error> {
+        let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(Arc::new(AnyClientKey))
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
+                self.certified.clone(),
+            )));
+        config.alpn_protocols = alpn;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        QuicServerConfig::try_from(config).map_err(no_initial_suite)
+    }
+}
+
+fn no_initial_suite(error: NoInitialCipherSuite) -> Error {
+    Error::General(error.to_string())
+}
+
+/// Accepts exactly one server key.
+#[derive(Debug)]
+struct ExpectServer(LinkKey);
+
+impl ServerCertVerifier for ExpectServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if read_raw_key(end_entity, intermediates)? != self.0 {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_possession(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+/// Accepts every client that proves possession of an Ed25519 key.
+#[derive(Debug)]
+struct AnyClientKey;
+
+impl ClientCertVerifier for AnyClientKey {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        read_raw_key(end_entity, intermediates)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_possession(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+/// Reads the one Ed25519 key that the far side shows. Nothing may follow it.
+fn read_raw_key(
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Result<LinkKey, Error> {
+    match LinkKey::from_spki(end_entity) {
+        Some(key) if intermediates.is_empty() => Ok(key),
+        _ => Err(CertificateError::BadEncoding.into()),
+    }
+}
+
+/// Verifies the handshake signature with the key that was shown (RFC 8446, section 4.4.3).
+fn verify_possession(
+    message: &[u8],
+    cert: &CertificateDer<'_>,
+    signature: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, Error> {
+    let algorithms = provider::default_provider().signature_verification_algorithms;
+    let key = SubjectPublicKeyInfoDer::from(cert.as_ref());
+    verify_tls13_signature_with_raw_key(message, &key, signature, &algorithms)
+}
+
+/// The key with which the far side of an established connection proved itself.
+pub(crate) fn peer_key(connection: &quinn::Connection) -> Option<LinkKey> {
+    let identity = connection.peer_identity()?;
+    let shown = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    match shown.as_slice() {
+        [only] => LinkKey::from_spki(only),
+        _ => None,
+    }
+}
+
+/// The ALPN name that both sides agreed on.
+pub(crate) fn alpn(connection: &quinn::Connection) -> Option<Vec<u8>> {
+    let data = connection.handshake_data()?;
+    let data = data
+        .downcast::<quinn::crypto::rustls::HandshakeData>()
+        .ok()?;
+    data.protocol
+}

@@ -1,0 +1,101 @@
+//! How many frames may wait between the owner and the wire.
+//!
+//! What waits was chosen too early, so little shall wait; but a fast path runs dry between two looks at it
+//! if too little does. The valve lets in what the path carries in [`AHEAD`], never fewer than
+//! [`MIN_WAITING`] frames and never more than [`MAX_CREDIT`].
+
+use quinn::Connection;
+use std::time::Duration;
+
+/// The most frames that wait, and the most credit given.
+pub(crate) const MAX_CREDIT: usize = 128;
+/// The fewest frames that may wait.
+const MIN_WAITING: usize = 4;
+/// The time that the waiting frames shall last. Longer than the longest pause between two looks.
+const AHEAD: Duration = Duration::from_millis(20);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+
+/// The state of one connection's valve.
+#[derive(Debug)]
+pub(super) struct Valve {
+    /// The free space of the empty send buffer, in bytes.
+    empty: usize,
+    /// The bytes that may wait.
+    allowance: usize,
+    /// The size that a frame is reckoned with.
+    frame: usize,
+    /// Credit that the owner holds.
+    outstanding: usize,
+    /// Bytes that waited at the last look.
+    waiting: usize,
+    pause: Duration,
+}
+
+impl Valve {
+    /// The valve of a connection whose send buffer is empty.
+    pub(super) fn new(connection: &Connection, frame: usize) -> Self {
+        Self {
+            empty: connection.datagram_send_buffer_space(),
+            allowance: MIN_WAITING * frame,
+            frame,
+            outstanding: 0,
+            waiting: 0,
+            pause: SHORTEST_PAUSE,
+        }
+    }
+
+    /// Looks at the path: what it carries now, and what a frame's size is.
+    pub(super) fn measure(&mut self, connection: &Connection, frame: usize) {
+        let path = connection.stats().path;
+        let micros = path.rtt.as_micros().max(1);
+        let ahead = u128::from(path.cwnd) * AHEAD.as_micros() / micros;
+        self.frame = frame;
+        self.allowance = usize::try_from(ahead)
+            .unwrap_or(usize::MAX)
+            .clamp(MIN_WAITING * frame, MAX_CREDIT * frame);
+    }
+
+    /// Looks at the buffer and says how many further frames the owner may send now.
+    pub(super) fn due(&mut self, connection: &Connection) -> usize {
+        let waiting = self
+            .empty
+            .saturating_sub(connection.datagram_send_buffer_space());
+        self.pause = if waiting < self.waiting {
+            SHORTEST_PAUSE
+        } else {
+            self.pause
+        };
+        self.waiting = waiting;
+        let room = self.allowance.saturating_sub(waiting) / self.frame;
+        let due = room.saturating_sub(self.outstanding);
+        // In lumps: a message to the owner for every single frame would cost more than the frame.
+        let lump = self.allowance / self.frame / 4;
+        if self.outstanding == 0 || due >= lump.max(1) {
+            due
+        } else {
+            0
+        }
+    }
+
+    /// Credit was given.
+    pub(super) fn gave(&mut self, frames: usize) {
+        self.outstanding += frames;
+    }
+
+    /// The owner used credit.
+    pub(super) fn used(&mut self, frames: usize) {
+        self.outstanding = self.outstanding.saturating_sub(frames);
+    }
+
+    /// When to look again, if only the passing of time can bring new credit. The pauses grow while nothing
+    /// leaves, so that a slow path is not watched a thousand times a second.
+    pub(super) fn look_again(&mut self) -> Option<Duration> {
+        if self.outstanding > 0 {
+            return None;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        Some(pause)
+    }
+}
