@@ -71,8 +71,8 @@ fn rate_control_alone_fills_a_lossy_satellite_without_flooding_it() {
         let stats = world.link_stats(link)[0].unwrap();
         let took = (world.now - start) as f64 / SECOND as f64;
         println!("seed {seed}: {took:.2} s, {stats}");
-        assert!(stats.queue_full * 10 < stats.offered, "{stats}");
-        assert!(took < 20.0, "{took}");
+        assert!(stats.queue_full * 4 < stats.offered, "{stats}");
+        assert!(took < 30.0, "{took}");
     });
 }
 

@@ -15,6 +15,8 @@ pub struct Entry {
     pub labels: Vec<Label>,
     /// It was refused or its lifetime ended, rather than delivered.
     pub unwanted: bool,
+    /// Its sender has still to be told.
+    pub owed: bool,
     number: u64,
 }
 
@@ -35,7 +37,7 @@ impl Ledger {
     /// Adds a message; the oldest beyond `most` are forgotten. Gives the rows to write and the labels forgotten.
     pub fn add(&mut self, id: MessageId, from: PersonId, labels: Vec<Label>, unwanted: bool, most: usize) -> (Vec<Record>, Vec<Label>) {
         self.last += 1;
-        let entry = Entry { from, labels, unwanted, number: self.last };
+        let entry = Entry { from, labels, unwanted, owed: true, number: self.last };
         let mut records = vec![Record::Put { table: Table::Ledger, key: id.0.to_vec(), value: entry.encode() }];
         self.insert(id, entry);
         let mut forgotten = Vec::new();
@@ -45,6 +47,18 @@ impl Ledger {
             forgotten.extend(self.entries.remove(&oldest).into_iter().flat_map(|e| e.labels));
         }
         (records, forgotten)
+    }
+
+    /// The sender of a message was told. Gives the row to write.
+    pub fn told(&mut self, id: &MessageId) -> Option<Record> {
+        let entry = self.entries.get_mut(id).filter(|entry| entry.owed)?;
+        entry.owed = false;
+        Some(Record::Put { table: Table::Ledger, key: id.0.to_vec(), value: entry.encode() })
+    }
+
+    /// Messages whose senders have still to be told.
+    pub fn owed(&self) -> impl Iterator<Item = (&MessageId, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.owed)
     }
 
     fn insert(&mut self, id: MessageId, entry: Entry) {
@@ -60,12 +74,13 @@ impl Ledger {
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(MessageId, Vec<Label>), Malformed> {
         let id = MessageId(key.try_into().map_err(|_| Malformed::Value("ledger key"))?);
         let mut r = Reader::new(value);
-        let (from, unwanted, number) = (PersonId(r.array()?), r.u8()? == 1, r.u64()?);
+        let (from, flags, number) = (PersonId(r.array()?), r.u8()?, r.u64()?);
         let mut labels = Vec::new();
         while !r.is_empty() {
             labels.push(r.array()?);
         }
-        self.insert(id, Entry { from, labels: labels.clone(), unwanted, number });
+        let (unwanted, owed) = (flags & 1 != 0, flags & 2 != 0);
+        self.insert(id, Entry { from, labels: labels.clone(), unwanted, owed, number });
         Ok((id, labels))
     }
 }
@@ -73,7 +88,7 @@ impl Ledger {
 impl Entry {
     fn encode(&self) -> Vec<u8> {
         let mut out = self.from.0.to_vec();
-        out.push(u8::from(self.unwanted));
+        out.push(u8::from(self.unwanted) | u8::from(self.owed) << 1);
         out.extend_from_slice(&self.number.to_be_bytes());
         self.labels.iter().for_each(|label| out.extend_from_slice(label));
         out

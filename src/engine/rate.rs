@@ -6,7 +6,7 @@
 //!
 //! The wait is how long a fragment that arrived stays unreported: it has to become durable, and reports are some
 //! time apart. Loss does not shrink the window, queueing does: once the smoothed round trip exceeds 1.25 × the
-//! least, the gain falls below one until the queue is gone. Until the rate has failed twice to grow by a quarter
+//! least, the gain falls below one until the queue is gone. Until the rate has failed three times to grow by a quarter
 //! from round to round, the gain is two. A round is the time between two reports, at least one round trip.
 //! Where the transport paces by itself this machine only measures.
 
@@ -21,7 +21,7 @@ const ROUNDS: usize = 8;
 /// How much round trips differ for no other reason than when reports happen to leave.
 const REPORT_JITTER: Duration = Duration::from_millis(100);
 /// Rounds without growth that end the start.
-const FLAT: u8 = 2;
+const FLAT: u8 = 3;
 
 /// One link's state. Pure: time comes in, decisions go out.
 #[derive(Clone, Debug)]
@@ -41,7 +41,6 @@ pub struct RateControl {
     wait: Duration,
     /// Rounds in a row that did not grow.
     flat: u8,
-    round_number: u64,
     configured: Option<u64>,
     next_frame: Time,
 }
@@ -61,7 +60,6 @@ impl RateControl {
             min_rtt: None,
             wait: Duration::ZERO,
             flat: 0,
-            round_number: 0,
             configured: rate_bps.map(|bits| bits / 8),
             next_frame: Time(0),
         }
@@ -120,9 +118,8 @@ impl RateControl {
         match (queued, self.flat < FLAT) {
             (true, _) => 7,
             (false, true) => 16,
-            // One round in eight asks whether there is more.
-            (false, false) if self.round_number % 8 == 0 => 10,
-            (false, false) => 8,
+            // Always a little more than was delivered, or a slow start would last for ever.
+            (false, false) => 10,
         }
     }
 
@@ -175,7 +172,6 @@ impl RateControl {
         }
         self.rounds.push_back(rate);
         self.round_bytes = 0;
-        self.round_number += 1;
         self.round_start = (self.in_flight > 0).then_some(now);
     }
 

@@ -52,6 +52,12 @@ pub struct Told {
 }
 
 impl Reporting {
+    /// The message was delivered, or refused, and all of that is durable.
+    pub fn closed(to: PersonId, unwanted: bool, now: Time) -> Self {
+        let view = View { complete: !unwanted, unwanted, parts: Vec::new(), at: now };
+        Self { view: Some(view), version: 1, ..Self::new(to, Time::default()) }
+    }
+
     /// Nothing is durable yet.
     pub fn new(to: PersonId, now: Time) -> Self {
         Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now }
@@ -96,11 +102,8 @@ impl Engine {
             return;
         }
         let (now, unwanted) = (self.now, entry.unwanted);
-        let reporting = self.reports.entry(message).or_insert_with(|| {
-            let mut fresh = Reporting::new(entry.from, Time::default());
-            fresh.view = Some(View { complete: !unwanted, unwanted, parts: Vec::new(), at: now });
-            fresh
-        });
+        let from = entry.from;
+        let reporting = self.reports.entry(message).or_insert_with(|| Reporting::closed(from, unwanted, now));
         if let Some(view) = &mut reporting.view {
             view.at = now;
         }
@@ -133,6 +136,10 @@ impl Engine {
         let finished = reporting.view.as_ref().is_some_and(|v| v.complete || v.unwanted);
         if finished && self.links.iter().all(|(id, l)| l.toward(to).is_none() || reporting.due(*id).is_none()) {
             self.reports.remove(&message);
+            if let Some(row) = self.ledger.told(&message) {
+                self.writer.durable(row);
+                self.want_sync(Duration::from_secs(1));
+            }
         }
         self.control(to, manifest::REPORT, bytes.into())
     }

@@ -83,6 +83,9 @@ impl Engine {
             self.reading.insert(*id);
             self.dirty.insert(*id);
         }
+        for (id, entry) in self.ledger.owed() {
+            self.reports.insert(*id, Reporting::closed(entry.from, entry.unwanted, self.now));
+        }
         if !self.inbox.is_empty() {
             self.want_sync(std::time::Duration::ZERO);
         }

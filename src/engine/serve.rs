@@ -167,7 +167,9 @@ impl Engine {
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get_mut(&id)) else {
             return Found::Later(None);
         };
-        if let Some(until) = message.hold_until.filter(|&at| at > self.now) {
+        // A courier brings no report while it is waited for.
+        let courier = link.profile.as_ref().is_some_and(|p| p.courier);
+        if let Some(until) = message.hold_until.filter(|&at| at > self.now && !courier) {
             return Found::Later(Some(until));
         }
         let last = heard.max(Some(link.up_since)).max(Some(message.taken)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What the engine tells people of itself.
 
 use super::incoming::Incoming;
-use super::io::Time;
+use super::io::{FileId, FileKind, Time};
 use super::outgoing::Outgoing;
 use super::status::{InPart, Inbound, OutPart, Outbound, Status};
 use super::{Engine, MessageId, PartInfo};
@@ -24,6 +24,16 @@ impl Engine {
             links: links.collect(),
             dropped: self.dropped.clone(),
             store_failing: self.writer.retry_at().is_some_and(|at| at.since(now) > std::time::Duration::ZERO),
+        }
+    }
+
+    /// Whether a bulk file is still of use, so that a host can sweep what a crash has left.
+    pub fn wants(&self, file: &FileId) -> bool {
+        let part = self.inbox.get(&file.message).and_then(|m| m.parts.get(&file.part));
+        match file.kind {
+            FileKind::Outgoing => self.outbox_ids.contains_key(&file.message),
+            FileKind::Incoming => part.is_some_and(|p| p.geometry.is_some()),
+            FileKind::Repair => part.is_some_and(|p| p.geometry.is_some() && !p.complete),
         }
     }
 

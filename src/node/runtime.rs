@@ -13,7 +13,7 @@ use super::linkbook::Linkbook;
 use super::links::Links;
 use super::service::{Inner, Service};
 use super::status;
-use crate::engine::io::{FileKind, Input, Restored, Time, Why};
+use crate::engine::io::{Input, Restored, Time, Why};
 use crate::engine::limits::Limits;
 use crate::engine::{Config, Engine};
 use crate::security::identity::Identity;
@@ -367,17 +367,12 @@ fn start(
     tokio::spawn(driver.run(sources, stopped))
 }
 
-/// Removes snapshots whose message was never taken.
+/// Removes bulk files that a crash has left without a message.
 fn sweep(store: &mut Store, engine: &Engine) {
-    let status = engine.status(Time(0));
-    let mut taken: Vec<_> = status.outbound.iter().map(|o| o.message).collect();
-    taken.sort_unstable();
-    let wanted = |file: crate::engine::io::FileId| {
-        file.kind != FileKind::Outgoing || taken.binary_search(&file.message).is_ok()
-    };
+    let wanted = |file: crate::engine::io::FileId| engine.wants(&file);
     match store.sweep(wanted) {
         Ok(0) => {}
-        Ok(count) => tracing::info!(count, "removed snapshots that nothing needs"),
-        Err(error) => tracing::warn!(%error, "cannot look for snapshots that nothing needs"),
+        Ok(count) => tracing::info!(count, "removed files that nothing needs"),
+        Err(error) => tracing::warn!(%error, "cannot look for files that nothing needs"),
     }
 }

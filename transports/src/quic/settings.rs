@@ -20,11 +20,13 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// What decides how much may be in flight.
 #[derive(Clone, Default)]
 pub enum Congestion {
-    /// CUBIC (RFC 9438): backs off on loss.
-    #[default]
+    /// CUBIC (RFC 9438): backs off on loss, so that a satellite path that loses one packet in a hundred carries
+    /// a fiftieth of what it could.
     Cubic,
     /// The BBR of the QUIC library: keeps its rate through random loss, but overruns narrow paths by far,
-    /// because it takes the rate between two neighbouring acknowledgements for the rate of the path.
+    /// because it takes the rate between two neighbouring acknowledgements for the rate of the path. What it
+    /// sends too much the path drops.
+    #[default]
     Bbr,
     /// A controller of the caller's own.
     Own(Arc<dyn ControllerFactory + Send + Sync>),

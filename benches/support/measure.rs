@@ -1,0 +1,64 @@
+//! Measuring side by side: candidates take turns, the median of the rounds counts, and what matters is the ratio.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// One thing to measure: a name, the bytes that one call deals with, and the call.
+pub struct Candidate<'a> {
+    pub name: String,
+    pub bytes: usize,
+    pub call: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Candidate<'a> {
+    pub fn new<T>(name: impl Into<String>, bytes: usize, mut call: impl FnMut() -> T + 'a) -> Self {
+        Self { name: name.into(), bytes, call: Box::new(move || drop(black_box(call()))) }
+    }
+}
+
+/// Megabytes (10^6 bytes) per second of each candidate: the median of `rounds` rounds, in each of which every candidate
+/// runs for about `slice`, one after another, so that a slow moment of the machine meets all of them.
+pub fn rates(candidates: &mut [Candidate<'_>], rounds: usize, slice: Duration) -> Vec<f64> {
+    let calls: Vec<u32> = candidates.iter_mut().map(|c| calibrate(c, slice)).collect();
+    let mut all = vec![Vec::with_capacity(rounds); candidates.len()];
+    for _ in 0..rounds {
+        for ((candidate, &calls), rates) in candidates.iter_mut().zip(&calls).zip(&mut all) {
+            let took = time(candidate, calls);
+            rates.push(f64::from(calls) * candidate.bytes as f64 / took.as_secs_f64() / 1e6);
+        }
+    }
+    all.into_iter().map(median).collect()
+}
+
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn time(candidate: &mut Candidate<'_>, calls: u32) -> Duration {
+    let start = Instant::now();
+    (0..calls).for_each(|_| (candidate.call)());
+    start.elapsed()
+}
+
+/// How many calls fill a slice of time.
+fn calibrate(candidate: &mut Candidate<'_>, slice: Duration) -> u32 {
+    let mut calls = 1;
+    loop {
+        let took = time(candidate, calls);
+        if took >= slice / 4 || calls > 1 << 24 {
+            let wanted = f64::from(calls) * slice.as_secs_f64() / took.as_secs_f64().max(1e-9);
+            return (wanted as u32).max(1);
+        }
+        calls *= 2;
+    }
+}
+
+/// The machine, for the head of a table.
+pub fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores, {}", model.map_or("unknown processor", |(_, name)| name), std::env::consts::OS)
+}

@@ -1,0 +1,90 @@
+//! Golden vectors: every byte of the wire formats and of key derivation, frozen in `tests/vectors/*.txt`.
+//!
+//! Each file states fields and the bytes that they become. A vector that expects success has to be made from its
+//! fields byte for byte, and to be read back as those fields; any other has to be refused with the words it
+//! states. After a deliberate change of a format the files are written anew by
+//!
+//! ```text
+//! cargo test --test vectors -- --ignored regenerate
+//! ```
+//!
+//! and the difference is read before it is committed. Everything in them is made from fixed bytes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "vectors/file.rs"]
+mod file;
+#[path = "vectors/keys.rs"]
+mod keys;
+#[path = "vectors/make.rs"]
+mod make;
+#[path = "vectors/plain.rs"]
+mod plain;
+
+use file::Vector;
+use std::collections::BTreeMap;
+
+/// The bytes that the fields of a vector become.
+fn encode(vector: &Vector) -> Vec<u8> {
+    match vector.get("type") {
+        "varint" => plain::encode_varint(vector),
+        "manifest" => plain::manifest(vector).encode(),
+        "manifest-chunk" => plain::encode_chunk(vector),
+        "envelope" => plain::encode_envelope(vector),
+        "report" => plain::encode_report(vector),
+        "fragment" => keys::encode_fragment(vector),
+        "card" => keys::encode_card(vector),
+        "preamble" => keys::encode_preamble(vector),
+        "epoch" => keys::encode_epoch(vector),
+        "mailbox-tag" => keys::encode_tag(vector),
+        "safety-number" => keys::encode_safety_number(vector),
+        other => panic!("{}: unknown type {other}", vector.name),
+    }
+}
+
+/// Reads the bytes of a vector and compares with its fields; false if they were refused as expected.
+fn decode(vector: &Vector) -> bool {
+    match vector.get("type") {
+        "varint" => plain::decode_varint(vector),
+        "manifest" => plain::decode_manifest(vector),
+        "manifest-chunk" => plain::decode_chunk(vector),
+        "envelope" => plain::decode_envelope(vector),
+        "report" => plain::decode_report(vector),
+        "fragment" => keys::decode_fragment(vector),
+        "card" => keys::decode_card(vector),
+        "preamble" => keys::decode_preamble(vector),
+        "epoch" => keys::decode_epoch(vector),
+        // One way only.
+        _ => true,
+    }
+}
+
+#[test]
+fn every_vector_is_made_from_its_fields_and_read_back_or_refused_by_name() {
+    for vector in file::all() {
+        let taken = decode(&vector);
+        assert_eq!(taken, vector.get("expect") == "success", "{}", vector.name);
+        if taken {
+            assert_eq!(file::hex(&encode(&vector)), file::hex(&vector.body), "{}", vector.name);
+        }
+    }
+}
+
+#[test]
+fn the_files_are_exactly_those_that_the_fixed_bytes_make() {
+    let stored: BTreeMap<String, String> = file::all().iter().map(|v| (v.name.clone(), v.text())).collect();
+    let made: BTreeMap<String, String> = make::all().iter().map(|v| (v.name.clone(), v.text())).collect();
+    let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&stored), names(&made));
+    for (name, text) in &made {
+        assert_eq!(stored.get(name), Some(text), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "writes the files anew"]
+fn regenerate() {
+    for vector in make::all() {
+        std::fs::write(file::dir().join(&vector.name), vector.text()).unwrap();
+    }
+}

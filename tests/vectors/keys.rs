@@ -1,0 +1,171 @@
+//! Vectors of what depends on keys.
+
+use super::file::{Vector, hex};
+use ostrakon::engine::id::{MessageId, PersonId};
+use ostrakon::security::card::Card;
+use ostrakon::security::identity::{Identity, safety_number};
+use ostrakon::security::kdf::Key;
+use ostrakon::security::mailbox;
+use ostrakon::security::seal::MessageKeys;
+use ostrakon::security::session::{Epoch, RecvSession, SendSession};
+use ostrakon::wire::fragment::{Kind, Place, View};
+use rand_core::{TryCryptoRng, TryRng};
+use std::convert::Infallible;
+
+/// Gives bytes that stand in a vector in place of random ones.
+pub struct Stated(pub Vec<u8>);
+
+impl TryRng for Stated {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        assert!(out.len() <= self.0.len(), "more random bytes are used than the vector states");
+        out.copy_from_slice(&self.0[..out.len()]);
+        self.0.drain(..out.len());
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Stated {}
+
+fn message_keys(vector: &Vector) -> MessageKeys {
+    let bits = vector.number("epoch-bits");
+    let secret = Key::new(vector.array("secret"));
+    MessageKeys::new(secret, vector.array("context"), bits, vector.array("hint"), vector.array("label"))
+}
+
+fn kind(vector: &Vector) -> Kind {
+    match vector.get("kind") {
+        "narrow" => Kind::Narrow,
+        "wide" => Kind::Wide,
+        "short" => Kind::Short,
+        other => panic!("{}: kind {other}", vector.name),
+    }
+}
+
+fn place(vector: &Vector) -> Place {
+    Place {
+        part: vector.number("part"),
+        block: vector.number("block"),
+        symbol: vector.number("symbol"),
+        slice: vector.number("slice"),
+    }
+}
+
+pub fn encode_fragment(vector: &Vector) -> Vec<u8> {
+    message_keys(vector).seal(kind(vector), &place(vector), &vector.bytes("plain")).to_vec()
+}
+
+pub fn decode_fragment(vector: &Vector) -> bool {
+    let view = match View::parse(&vector.body) {
+        Ok(view) => view,
+        Err(why) => return !vector.refused(Err::<(), _>(why)),
+    };
+    let opened = message_keys(vector).open(&view);
+    if vector.refused(opened.as_ref()) {
+        return false;
+    }
+    let (at, plain) = opened.unwrap();
+    assert_eq!((view.kind, view.label), (kind(vector), vector.array("label")), "{}", vector.name);
+    assert_eq!((at, hex(&plain)), (place(vector), vector.get("plain").to_owned()), "{}", vector.name);
+    true
+}
+
+fn identity(vector: &Vector, field: &str) -> Identity {
+    Identity::decode(&vector.bytes(field)).unwrap()
+}
+
+pub fn encode_card(vector: &Vector) -> Vec<u8> {
+    let relays = vector.values("relay").iter().map(|text| (*text).to_owned()).collect();
+    let card = identity(vector, "key-file").card(vector.get("name"), vector.number("sequence"), relays);
+    card.bytes().to_vec()
+}
+
+pub fn decode_card(vector: &Vector) -> bool {
+    let read = Card::decode(&vector.body);
+    if vector.refused(read.as_ref()) {
+        return false;
+    }
+    let card = read.unwrap();
+    assert_eq!(card.to_text(), vector.get("text"), "{}", vector.name);
+    assert_eq!(Card::from_text(vector.get("text")).unwrap(), card, "{}", vector.name);
+    assert_eq!(card.person().to_string(), vector.get("person"), "{}", vector.name);
+    let body = card.body();
+    assert_eq!(body.name, vector.get("name"), "{}", vector.name);
+    assert_eq!(body.sequence, vector.number::<u64>("sequence"), "{}", vector.name);
+    assert_eq!(body.relays, vector.values("relay"), "{}", vector.name);
+    true
+}
+
+fn sending(vector: &Vector) -> (Identity, SendSession) {
+    let me = identity(vector, "sender-key-file");
+    let card = Card::from_text(vector.get("recipient-card")).unwrap();
+    let mut random = Stated(vector.bytes("ephemeral-secret"));
+    let mut session = SendSession::open(&me, &card, &mut random).unwrap();
+    (0..vector.number::<u32>("epoch")).for_each(|_| session.advance());
+    (me, session)
+}
+
+fn receiving(vector: &Vector, frame: &[u8]) -> Result<RecvSession, ostrakon::security::session::SessionError> {
+    let card = Card::from_text(vector.get("sender-card")).unwrap();
+    let known = |person: PersonId| (person == card.person()).then_some(&card);
+    RecvSession::accept(&identity(vector, "recipient-key-file"), frame, known)
+}
+
+pub fn encode_preamble(vector: &Vector) -> Vec<u8> {
+    let (me, session) = sending(vector);
+    assert_eq!(hex(&session.id()), vector.get("session-id"), "{}", vector.name);
+    session.preamble(&me)
+}
+
+pub fn decode_preamble(vector: &Vector) -> bool {
+    let read = receiving(vector, &vector.body);
+    if vector.refused(read.as_ref()) {
+        return false;
+    }
+    let session = read.unwrap();
+    assert_eq!(hex(&session.id()), vector.get("session-id"), "{}", vector.name);
+    assert_eq!(session.epoch_number(), vector.number::<u32>("epoch"), "{}", vector.name);
+    true
+}
+
+/// Label, hint and stored message keys, one after another.
+fn derived(epoch: &Epoch, message: [u8; 32]) -> Vec<u8> {
+    let label = epoch.label(MessageId(message));
+    [&label[..], &epoch.hint(label), &epoch.message(label).store()].concat()
+}
+
+pub fn encode_epoch(vector: &Vector) -> Vec<u8> {
+    derived(&sending(vector).1.epoch(), vector.array("message"))
+}
+
+/// The recipient, who has the preamble of epoch 0 alone, finds the same by the lower bits of the epoch.
+pub fn decode_epoch(vector: &Vector) -> bool {
+    let session = receiving(vector, &vector.bytes("preamble")).unwrap();
+    let epoch = session.epoch((vector.number::<u32>("epoch") & 31) as u8).unwrap();
+    assert_eq!(hex(&derived(&epoch, vector.array("message"))), hex(&vector.body), "{}", vector.name);
+    true
+}
+
+pub fn encode_tag(vector: &Vector) -> Vec<u8> {
+    mailbox::tag(&vector.array("mailbox-key"), vector.number("index")).to_vec()
+}
+
+pub fn encode_safety_number(vector: &Vector) -> Vec<u8> {
+    let (a, b) = (PersonId(vector.array("a")), PersonId(vector.array("b")));
+    assert_eq!(safety_number(a, b), safety_number(b, a), "{}", vector.name);
+    assert_eq!(safety_number(a, b), vector.get("number"), "{}", vector.name);
+    safety_number(a, b).into_bytes()
+}

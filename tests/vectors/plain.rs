@@ -1,0 +1,170 @@
+//! Vectors of formats without keys.
+
+use super::file::{Vector, hex, unhex};
+use ostrakon::engine::coding::Scheme;
+use ostrakon::engine::geometry::Coding;
+use ostrakon::engine::id::PersonId;
+use ostrakon::wire::envelope::Envelope;
+use ostrakon::wire::fragment::ManifestChunk;
+use ostrakon::wire::manifest::{Body, Lifetime, Manifest, PartEntry};
+use ostrakon::wire::read::{Malformed, Reader, put_varint};
+use ostrakon::wire::report::{Block, Header, Held, Part, Report, Writer};
+
+pub fn encode_varint(vector: &Vector) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, vector.number("value"));
+    out
+}
+
+pub fn decode_varint(vector: &Vector) -> bool {
+    let mut reader = Reader::new(&vector.body);
+    let read = reader.varint().and_then(|value| reader.finish().map(|()| value));
+    if vector.refused(read) {
+        return false;
+    }
+    assert_eq!(read, Ok(vector.number("value")), "{}", vector.name);
+    true
+}
+
+/// The manifest that the fields describe.
+pub fn manifest(vector: &Vector) -> Manifest {
+    let created = vector.find("created").map(|text| text.parse().unwrap());
+    let parts = vector.values("part").iter().map(|text| part(text)).collect();
+    Manifest { salt: vector.array("salt"), created, parts }
+}
+
+/// `id|priority|lifetime|media type|name|inline|bytes` or
+/// `id|priority|lifetime|media type|name|coded|length|digest|scheme|slice length|slices|block symbols|repair`.
+fn part(text: &str) -> PartEntry {
+    let field: Vec<&str> = text.split('|').collect();
+    let body = match field[5] {
+        "inline" => Body::Inline(unhex(field[6]).into()),
+        "coded" => Body::Coded {
+            len: field[6].parse().unwrap(),
+            digest: unhex(field[7]).try_into().unwrap(),
+            coding: Coding {
+                scheme: Scheme::from_code(field[8].parse().unwrap()).unwrap(),
+                slice_len: field[9].parse().unwrap(),
+                slices: field[10].parse().unwrap(),
+                block_symbols: field[11].parse().unwrap(),
+                repair: field[12].parse().unwrap(),
+            },
+        },
+        other => panic!("body {other}"),
+    };
+    PartEntry {
+        id: field[0].parse().unwrap(),
+        priority: field[1].parse().unwrap(),
+        lifetime: Lifetime(field[2].parse().unwrap()),
+        media_type: field[3].to_owned(),
+        name: field[4].to_owned(),
+        body,
+    }
+}
+
+pub fn decode_manifest(vector: &Vector) -> bool {
+    let read = Manifest::decode(&vector.body);
+    if vector.refused(read.as_ref()) {
+        return false;
+    }
+    let read = read.unwrap();
+    assert_eq!(read, manifest(vector), "{}", vector.name);
+    let id = read.message_id(PersonId(vector.array("from")), PersonId(vector.array("to")));
+    assert_eq!(hex(&id.0), vector.get("id"), "{}", vector.name);
+    true
+}
+
+pub fn encode_chunk(vector: &Vector) -> Vec<u8> {
+    let bytes = vector.bytes("bytes");
+    ManifestChunk { manifest_len: vector.number("manifest-length"), bytes: &bytes }.encode()
+}
+
+pub fn decode_chunk(vector: &Vector) -> bool {
+    let read = ManifestChunk::decode(&vector.body);
+    if vector.refused(read) {
+        return false;
+    }
+    let bytes = vector.bytes("bytes");
+    let stated = ManifestChunk { manifest_len: vector.number("manifest-length"), bytes: &bytes };
+    assert_eq!(read, Ok(stated), "{}", vector.name);
+    true
+}
+
+fn envelope(vector: &Vector) -> Envelope {
+    Envelope {
+        tag: vector.array("tag"),
+        age: vector.number("age"),
+        hops: vector.number("hops"),
+        priority: vector.number("priority"),
+    }
+}
+
+pub fn encode_envelope(vector: &Vector) -> Vec<u8> {
+    envelope(vector).wrap(&vector.bytes("frame"))
+}
+
+pub fn decode_envelope(vector: &Vector) -> bool {
+    let read = Envelope::unwrap(&vector.body);
+    if vector.refused(read) {
+        return false;
+    }
+    assert_eq!(read, Ok((envelope(vector), &vector.bytes("frame")[..])), "{}", vector.name);
+    true
+}
+
+fn report_header(vector: &Vector) -> Header {
+    let flags: Vec<&str> = vector.find("flags").map(|text| text.split(' ').collect()).unwrap_or_default();
+    Header {
+        complete: flags.contains(&"complete"),
+        manifest: flags.contains(&"manifest"),
+        partial: flags.contains(&"partial"),
+        unwanted: flags.contains(&"unwanted"),
+        message: vector.array("message"),
+        number: vector.number("number"),
+        delay_ms: vector.number("delay-ms"),
+    }
+}
+
+/// `part complete` or `part solved-up-to block:solved … block:masks …`.
+fn report_part(text: &str) -> (u8, Part) {
+    let mut words = text.split(' ');
+    let number = words.next().unwrap().parse().unwrap();
+    let state = match words.next().unwrap() {
+        "complete" => Part::Complete,
+        solved => {
+            let listed = words.map(|word| {
+                let (block, held) = word.split_once(':').unwrap();
+                let held = if held == "solved" { Held::Solved } else { Held::Some(unhex(held)) };
+                Block { block: block.parse().unwrap(), held }
+            });
+            Part::Blocks { solved: solved.parse().unwrap(), listed: listed.collect() }
+        }
+    };
+    (number, state)
+}
+
+fn report(vector: &Vector) -> Report {
+    Report {
+        header: report_header(vector),
+        parts: vector.values("part").iter().map(|text| report_part(text)).collect(),
+    }
+}
+
+pub fn encode_report(vector: &Vector) -> Vec<u8> {
+    let report = report(vector);
+    let mut writer = Writer::new(&report.header, usize::MAX);
+    for (number, state) in &report.parts {
+        writer.part(*number, state, vector.array::<1>("full-mask")[0]);
+    }
+    writer.finish()
+}
+
+pub fn decode_report(vector: &Vector) -> bool {
+    let full = vector.array::<1>("full-mask")[0];
+    let read = Report::decode(&vector.body, |part| (part < 200).then_some(full));
+    if vector.refused(read.as_ref()) {
+        return false;
+    }
+    assert_eq!(read, Ok::<_, Malformed>(report(vector)), "{}", vector.name);
+    true
+}
