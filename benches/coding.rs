@@ -5,12 +5,14 @@
 mod measure;
 
 use bytes::Bytes;
-use measure::{Candidate, machine, rates};
+use measure::{Candidate, clock, machine, rates};
 use ostrakon::engine::coding::{Done, Job, Scheme};
 use ostrakon::engine::geometry::{Coding, SLICE, SLICES};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use raptorq::{EncodingPacket, ObjectTransmissionInformation, SourceBlockDecoder, SourceBlockEncoder};
+use raptorq::{
+    EncodingPacket, ObjectTransmissionInformation, SourceBlockDecoder, SourceBlockEncoder,
+};
 use std::time::Duration;
 
 const ROUNDS: usize = 5;
@@ -26,12 +28,23 @@ const COMPARED: u16 = 1000;
 
 fn main() {
     println!("coding on {}", machine());
-    println!("symbols of {SYMBOL} bytes; MB/s of source bytes, median of {ROUNDS} interleaved rounds");
-    println!("decoding: {:.0} % of the source symbols lost, as many repair symbols instead\n", LOSS * 100.0);
+    println!(
+        "symbols of {SYMBOL} bytes; MB/s of source bytes in {}, median of {ROUNDS} interleaved rounds",
+        clock()
+    );
+    println!(
+        "decoding: {:.0} % of the source symbols lost, as many repair symbols instead\n",
+        LOSS * 100.0
+    );
     println!("| k | repair | code | encode | decode |");
     println!("| ---: | ---: | --- | ---: | ---: |");
     for k in [8, 32, 64] {
-        row(k, k + 4, Scheme::SmallBlock, "reed-solomon-erasure, GF(2^8)");
+        row(
+            k,
+            k + 4,
+            Scheme::SmallBlock,
+            "reed-solomon-erasure, GF(2^8)",
+        );
     }
     for k in [64, 256, 1024] {
         row(k, k, Scheme::LargeBlock, "reed-solomon-simd, GF(2^16)");
@@ -41,7 +54,13 @@ fn main() {
 }
 
 fn coding(k: u16, repair: u16, scheme: Scheme) -> Coding {
-    Coding { scheme, slice_len: SLICE, slices: SLICES, block_symbols: k, repair }
+    Coding {
+        scheme,
+        slice_len: SLICE,
+        slices: SLICES,
+        block_symbols: k,
+        repair,
+    }
 }
 
 fn sample(k: u16) -> Bytes {
@@ -52,14 +71,23 @@ fn sample(k: u16) -> Bytes {
 
 fn encode(coding: Coding, source: &Bytes) -> Bytes {
     let k = coding.block_symbols;
-    let Done::Encoded(repair) = (Job::Encode { coding, k, source: source.clone() }).run() else { panic!("not encoded") };
+    let Done::Encoded(repair) = (Job::Encode {
+        coding,
+        k,
+        source: source.clone(),
+    })
+    .run() else {
+        panic!("not encoded")
+    };
     repair
 }
 
 /// What is lost, and what of the repair symbols is here instead.
 fn losses(k: u16) -> Vec<u16> {
     let lost = (f64::from(k) * LOSS).ceil() as u16;
-    (0..lost).map(|i| (u32::from(i) * u32::from(k) / u32::from(lost)) as u16).collect()
+    (0..lost)
+        .map(|i| (u32::from(i) * u32::from(k) / u32::from(lost)) as u16)
+        .collect()
 }
 
 fn decode_job(coding: Coding, source: &Bytes, repair: &Bytes) -> impl Fn() -> Bytes + use<> {
@@ -72,8 +100,16 @@ fn decode_job(coding: Coding, source: &Bytes, repair: &Bytes) -> impl Fn() -> By
     }
     let (gaps, repair) = (Bytes::from(gaps), repair.slice(..lost.len() * SYMBOL));
     move || {
-        let job = Job::Decode { coding, k, source: gaps.clone(), repair: repair.clone(), held: held.clone() };
-        let Done::Decoded(block) = job.run() else { panic!("not decoded") };
+        let job = Job::Decode {
+            coding,
+            k,
+            source: gaps.clone(),
+            repair: repair.clone(),
+            held: held.clone(),
+        };
+        let Done::Decoded(block) = job.run() else {
+            panic!("not decoded")
+        };
         block
     }
 }
@@ -83,12 +119,22 @@ fn ours(coding: Coding, source: &Bytes) -> [Candidate<'static>; 2] {
     let solve = decode_job(coding, source, &repair);
     assert!(solve() == source, "another block was decoded");
     let (bytes, source) = (source.len(), source.clone());
-    [Candidate::new("encode", bytes, move || encode(coding, &source)), Candidate::new("decode", bytes, solve)]
+    [
+        Candidate::new(bytes, move || encode(coding, &source)),
+        Candidate::new(bytes, solve),
+    ]
 }
 
 fn row(k: u16, repair: u16, scheme: Scheme, name: &str) {
-    let rates = rates(&mut ours(coding(k, repair, scheme), &sample(k)), ROUNDS, TURN);
-    println!("| {k} | {repair} | {name} | {:.0} | {:.0} |", rates[0], rates[1]);
+    let rates = rates(
+        &mut ours(coding(k, repair, scheme), &sample(k)),
+        ROUNDS,
+        TURN,
+    );
+    println!(
+        "| {k} | {repair} | {name} | {:.0} | {:.0} |",
+        rates[0], rates[1]
+    );
 }
 
 fn raptor_config(k: u16) -> ObjectTransmissionInformation {
@@ -118,19 +164,34 @@ fn compare() {
         let kept: Vec<_> = received(&packets, &lost, lost.len() + 2);
         let bytes = source.len();
         let again = source.clone();
-        candidates.push(Candidate::new("encode", bytes, move || raptor_packets(&again, u32::from(repair))));
-        assert!(raptor_decode(kept.clone()).is_some_and(|block| block == source), "raptorq did not decode");
-        candidates.push(Candidate::new("decode", bytes, move || raptor_decode(kept.clone())));
+        candidates.push(Candidate::new(bytes, move || {
+            raptor_packets(&again, u32::from(repair))
+        }));
+        assert!(
+            raptor_decode(kept.clone()).is_some_and(|block| block == source),
+            "raptorq did not decode"
+        );
+        candidates.push(Candidate::new(bytes, move || raptor_decode(kept.clone())));
         let rates = rates(&mut candidates, ROUNDS, TURN);
-        println!("| {COMPARED} | {repair} | reed-solomon-simd | {:.0} | {:.0} |", rates[0], rates[1]);
-        println!("| {COMPARED} | {repair} | raptorq 2 (RFC 6330) | {:.0} | {:.0} |", rates[2], rates[3]);
+        println!(
+            "| {COMPARED} | {repair} | reed-solomon-simd | {:.0} | {:.0} |",
+            rates[0], rates[1]
+        );
+        println!(
+            "| {COMPARED} | {repair} | raptorq 2 (RFC 6330) | {:.0} | {:.0} |",
+            rates[2], rates[3]
+        );
     }
 }
 
 /// The source packets that were not lost, and so many repair packets.
 fn received(packets: &[EncodingPacket], lost: &[u16], repair: usize) -> Vec<EncodingPacket> {
     let (source, spare) = packets.split_at(usize::from(COMPARED));
-    let kept = source.iter().enumerate().filter(|(i, _)| !lost.contains(&(*i as u16))).map(|(_, packet)| packet);
+    let kept = source
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !lost.contains(&(*i as u16)))
+        .map(|(_, packet)| packet);
     kept.chain(spare.iter().take(repair)).cloned().collect()
 }
 
@@ -146,7 +207,10 @@ fn overhead() {
         let mut rng = ChaCha20Rng::seed_from_u64(trial);
         let order = shuffled(packets.len(), &mut rng);
         for (extra, count) in solved.iter_mut().enumerate() {
-            let some = order.iter().take(usize::from(COMPARED) + extra).map(|&i| packets[i].clone());
+            let some = order
+                .iter()
+                .take(usize::from(COMPARED) + extra)
+                .map(|&i| packets[i].clone());
             *count += u64::from(raptor_decode(some.collect()).is_some_and(|block| block == source));
         }
         let mut held = vec![0; packets.len()];
@@ -157,14 +221,26 @@ fn overhead() {
                 gaps[i * SYMBOL..][..SYMBOL].copy_from_slice(symbol);
             }
         }
-        let job = Job::Decode { coding: large, k: COMPARED, source: gaps.into(), repair: repair.clone(), held };
+        let job = Job::Decode {
+            coding: large,
+            k: COMPARED,
+            source: gaps.into(),
+            repair: repair.clone(),
+            held,
+        };
         mds += u64::from(job.run() == Done::Decoded(source.clone()));
     }
-    println!("\nreception: {TRIALS} random selections of source and repair symbols, half of all {}", packets.len());
+    println!(
+        "\nreception: {TRIALS} random selections of source and repair symbols, half of all {}",
+        packets.len()
+    );
     println!("\n| code | k symbols suffice | k + 1 | k + 2 |");
     println!("| --- | ---: | ---: | ---: |");
     println!("| reed-solomon-simd | {mds} of {TRIALS} | | |");
-    println!("| raptorq 2 (RFC 6330) | {} of {TRIALS} | {} | {} |", solved[0], solved[1], solved[2]);
+    println!(
+        "| raptorq 2 (RFC 6330) | {} of {TRIALS} | {} | {} |",
+        solved[0], solved[1], solved[2]
+    );
 }
 
 fn shuffled(n: usize, rng: &mut ChaCha20Rng) -> Vec<usize> {

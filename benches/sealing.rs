@@ -7,7 +7,7 @@ mod measure;
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use measure::{Candidate, machine, rates};
+use measure::{Candidate, clock, machine, rates};
 use ostrakon::security::kdf::Key;
 use ostrakon::security::seal::MessageKeys;
 use ostrakon::wire::fragment::{Kind, Place, View};
@@ -23,14 +23,22 @@ const ASSOCIATED: [u8; 46] = [3; 46];
 
 fn main() {
     println!("sealing on {}", machine());
-    println!("MB/s of plaintext, median of {ROUNDS} interleaved rounds; the ratio is to the bare AEAD\n");
+    println!(
+        "MB/s of plaintext in {}, median of {ROUNDS} interleaved rounds; the ratio is to the bare AEAD\n",
+        clock()
+    );
     println!("| bytes | | bare chacha20poly1305 | MessageKeys | ratio | ring, for comparison |");
     println!("| ---: | --- | ---: | ---: | ---: | ---: |");
     for size in SIZES {
         for (what, mut candidates) in [("seal", sealing(size)), ("open", opening(size))] {
             let rates = rates(&mut candidates, ROUNDS, SLICE);
-            let [bare, ours, ring] = rates[..] else { unreachable!("three candidates") };
-            println!("| {size} | {what} | {bare:.0} | {ours:.0} | {:.2} | {ring:.0} |", ours / bare);
+            let [bare, ours, ring] = rates[..] else {
+                unreachable!("three candidates")
+            };
+            println!(
+                "| {size} | {what} | {bare:.0} | {ours:.0} | {:.2} | {ring:.0} |",
+                ours / bare
+            );
         }
     }
 }
@@ -48,7 +56,12 @@ fn ring() -> LessSafeKey {
 }
 
 fn place(symbol: u16) -> Place {
-    Place { part: 1, block: 3, symbol: symbol & 0x1fff, slice: 0 }
+    Place {
+        part: 1,
+        block: 3,
+        symbol: symbol & 0x1fff,
+        slice: 0,
+    }
 }
 
 /// All three make a new buffer for each fragment, as a sender has to.
@@ -57,23 +70,26 @@ fn sealing(size: usize) -> Vec<Candidate<'static>> {
     let plain = vec![0x5a; size];
     let (first, second, third) = (plain.clone(), plain.clone(), plain);
     vec![
-        Candidate::new("bare", size, move || {
+        Candidate::new(size, move || {
             let mut buffer = Vec::with_capacity(size + 16);
             buffer.extend_from_slice(&first);
             let nonce = [9; 12].into();
-            let tag = cipher.encrypt_inout_detached(&nonce, &ASSOCIATED, InOutBuf::from(&mut buffer[..])).unwrap();
+            let tag = cipher
+                .encrypt_inout_detached(&nonce, &ASSOCIATED, InOutBuf::from(&mut buffer[..]))
+                .unwrap();
             buffer.extend_from_slice(&tag);
             buffer
         }),
-        Candidate::new("ours", size, move || {
+        Candidate::new(size, move || {
             symbol = symbol.wrapping_add(1);
             keys.seal(Kind::Wide, &place(symbol), &second)
         }),
-        Candidate::new("ring", size, move || {
+        Candidate::new(size, move || {
             let mut buffer = Vec::with_capacity(size + 16);
             buffer.extend_from_slice(&third);
             let nonce = Nonce::assume_unique_for_key([9; 12]);
-            ring.seal_in_place_append_tag(nonce, Aad::from(ASSOCIATED), &mut buffer).unwrap();
+            ring.seal_in_place_append_tag(nonce, Aad::from(ASSOCIATED), &mut buffer)
+                .unwrap();
             buffer
         }),
     ]
@@ -82,22 +98,33 @@ fn sealing(size: usize) -> Vec<Candidate<'static>> {
 fn opening(size: usize) -> Vec<Candidate<'static>> {
     let (cipher, keys, ring) = (bare(), keys(), ring());
     let mut sealed = vec![0x5a; size];
-    let tag = cipher.encrypt_inout_detached(&[9; 12].into(), &ASSOCIATED, InOutBuf::from(&mut sealed[..])).unwrap();
+    let tag = cipher
+        .encrypt_inout_detached(
+            &[9; 12].into(),
+            &ASSOCIATED,
+            InOutBuf::from(&mut sealed[..]),
+        )
+        .unwrap();
     let frame = keys.seal(Kind::Wide, &place(77), &vec![0x5a; size]);
     let mut whole = sealed.clone();
     whole.extend_from_slice(&tag);
     vec![
-        Candidate::new("bare", size, move || {
+        Candidate::new(size, move || {
             let mut buffer = sealed.clone();
             let into = InOutBuf::from(&mut buffer[..]);
-            cipher.decrypt_inout_detached(&[9; 12].into(), &ASSOCIATED, into, &tag).unwrap();
+            cipher
+                .decrypt_inout_detached(&[9; 12].into(), &ASSOCIATED, into, &tag)
+                .unwrap();
             buffer
         }),
-        Candidate::new("ours", size, move || keys.open(&View::parse(&frame).unwrap()).unwrap()),
-        Candidate::new("ring", size, move || {
+        Candidate::new(size, move || {
+            keys.open(&View::parse(&frame).unwrap()).unwrap()
+        }),
+        Candidate::new(size, move || {
             let mut buffer = whole.clone();
             let nonce = Nonce::assume_unique_for_key([9; 12]);
-            ring.open_in_place(nonce, Aad::from(ASSOCIATED), &mut buffer).unwrap();
+            ring.open_in_place(nonce, Aad::from(ASSOCIATED), &mut buffer)
+                .unwrap();
             buffer
         }),
     ]

@@ -462,3 +462,22 @@ fn completions_and_manual_pages() {
         assert!(dir.join(page).is_file(), "{page}");
     }
 }
+
+/// On a terminal, where logs and progress may take other ways, a failure is the same failure.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_changes_no_exit_code() {
+    let nobody = Person::nobody();
+    let order = format!("{} status", env!("CARGO_BIN_EXE_ostrakon"));
+    let mut command = Command::new("script");
+    command
+        .args(["-qec", &order, "/dev/null"])
+        .env("OSTRAKON_HOME", nobody.file("home"));
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("script, of util-linux");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{shown}");
+    assert!(shown.contains("ostrakon init"), "{shown}");
+}

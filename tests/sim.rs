@@ -260,3 +260,20 @@ fn the_same_seed_gives_the_same_frames() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1).0, run(2).0);
 }
+
+#[test]
+fn many_unsolved_blocks_at_once_still_come_to_an_end() {
+    seeds(0..2, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        // The fast link loses two of three frames and is cut, as a flooded satellite is; the other must finish alone.
+        let fast = world.link(0, 1, &Spec { rate: 40_000_000, rtt: Duration::from_millis(600), loss: 0.66, ..Spec::default() });
+        world.link(0, 1, &Spec { rate: 2_000_000, rtt: Duration::from_millis(80), ..Spec::default() });
+        let file = world.bytes(30_000_000);
+        let start = world.now;
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        world.at(start + 3 * SECOND, move |w| w.set_link_silently(fast, false));
+        assert!(world.run_until(start + 150 * SECOND, |w| w.confirmed(0, id)));
+        assert!(world.content(1, id, 1).unwrap() == file);
+        println!("seed {seed}: {} s", (world.now - start) / SECOND);
+    });
+}

@@ -18,6 +18,8 @@ mod file;
 mod keys;
 #[path = "vectors/make.rs"]
 mod make;
+#[path = "vectors/make_keys.rs"]
+mod make_keys;
 #[path = "vectors/plain.rs"]
 mod plain;
 
@@ -32,6 +34,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "manifest-chunk" => plain::encode_chunk(vector),
         "envelope" => plain::encode_envelope(vector),
         "report" => plain::encode_report(vector),
+        "coding" => plain::encode_repair(vector),
         "fragment" => keys::encode_fragment(vector),
         "card" => keys::encode_card(vector),
         "preamble" => keys::encode_preamble(vector),
@@ -50,6 +53,7 @@ fn decode(vector: &Vector) -> bool {
         "manifest-chunk" => plain::decode_chunk(vector),
         "envelope" => plain::decode_envelope(vector),
         "report" => plain::decode_report(vector),
+        "coding" => plain::solve(vector),
         "fragment" => keys::decode_fragment(vector),
         "card" => keys::decode_card(vector),
         "preamble" => keys::decode_preamble(vector),
@@ -65,15 +69,26 @@ fn every_vector_is_made_from_its_fields_and_read_back_or_refused_by_name() {
         let taken = decode(&vector);
         assert_eq!(taken, vector.get("expect") == "success", "{}", vector.name);
         if taken {
-            assert_eq!(file::hex(&encode(&vector)), file::hex(&vector.body), "{}", vector.name);
+            assert_eq!(
+                file::hex(&encode(&vector)),
+                file::hex(&vector.body),
+                "{}",
+                vector.name
+            );
         }
     }
 }
 
 #[test]
 fn the_files_are_exactly_those_that_the_fixed_bytes_make() {
-    let stored: BTreeMap<String, String> = file::all().iter().map(|v| (v.name.clone(), v.text())).collect();
-    let made: BTreeMap<String, String> = make::all().iter().map(|v| (v.name.clone(), v.text())).collect();
+    let stored: BTreeMap<String, String> = file::all()
+        .iter()
+        .map(|v| (v.name.clone(), v.text()))
+        .collect();
+    let made: BTreeMap<String, String> = make::all()
+        .iter()
+        .map(|v| (v.name.clone(), v.text()))
+        .collect();
     let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&stored), names(&made));
     for (name, text) in &made {

@@ -1,18 +1,62 @@
 //! Measuring side by side: candidates take turns, the median of the rounds counts, and what matters is the ratio.
+//!
+//! Time is processor time of this thread where the kernel tells it, so that other work on the machine counts less.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// One thing to measure: a name, the bytes that one call deals with, and the call.
+/// Since when work is measured.
+pub struct Stopwatch {
+    wall: Instant,
+    cpu: Option<Duration>,
+}
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Self {
+            cpu: cpu_time(),
+            wall: Instant::now(),
+        }
+    }
+
+    /// Processor time since the start, or time on the clock where that cannot be told.
+    pub fn elapsed(&self) -> Duration {
+        let cpu = self
+            .cpu
+            .zip(cpu_time())
+            .map(|(start, now)| now.saturating_sub(start));
+        cpu.unwrap_or_else(|| self.wall.elapsed())
+    }
+}
+
+/// Processor time of this thread.
+fn cpu_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+/// The clock by which rates are measured, for the head of a table.
+pub fn clock() -> &'static str {
+    if cpu_time().is_some() {
+        "processor time"
+    } else {
+        "wall-clock time"
+    }
+}
+
+/// One thing to measure: the bytes that one call deals with, and the call.
 pub struct Candidate<'a> {
-    pub name: String,
     pub bytes: usize,
     pub call: Box<dyn FnMut() + 'a>,
 }
 
 impl<'a> Candidate<'a> {
-    pub fn new<T>(name: impl Into<String>, bytes: usize, mut call: impl FnMut() -> T + 'a) -> Self {
-        Self { name: name.into(), bytes, call: Box::new(move || drop(black_box(call()))) }
+    pub fn new<T>(bytes: usize, mut call: impl FnMut() -> T + 'a) -> Self {
+        Self {
+            bytes,
+            call: Box::new(move || drop(black_box(call()))),
+        }
     }
 }
 
@@ -37,7 +81,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn time(candidate: &mut Candidate<'_>, calls: u32) -> Duration {
-    let start = Instant::now();
+    let start = Stopwatch::start();
     (0..calls).for_each(|_| (candidate.call)());
     start.elapsed()
 }
@@ -58,7 +102,13 @@ fn calibrate(candidate: &mut Candidate<'_>, slice: Duration) -> u32 {
 /// The machine, for the head of a table.
 pub fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores, {}", model.map_or("unknown processor", |(_, name)| name), std::env::consts::OS)
+    format!(
+        "{}, {cores} cores, {}",
+        model.map_or("unknown processor", |(_, name)| name),
+        std::env::consts::OS
+    )
 }

@@ -26,9 +26,15 @@ impl Memory {
         for record in batch.records {
             match record {
                 Record::Create { file, len } => {
-                    self.files.entry(file).or_insert_with(|| vec![0; len as usize]);
+                    self.files
+                        .entry(file)
+                        .or_insert_with(|| vec![0; len as usize]);
                 }
-                Record::Write { file, offset, bytes } => {
+                Record::Write {
+                    file,
+                    offset,
+                    bytes,
+                } => {
                     if let Some(content) = self.files.get_mut(&file) {
                         content[offset as usize..][..bytes.len()].copy_from_slice(&bytes);
                     }
@@ -40,7 +46,12 @@ impl Memory {
     }
 
     pub fn read(&self, file: &FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
-        let content = self.files.get(file).and_then(|bytes| bytes.get(offset as usize..)?.get(..len));
-        content.map(Bytes::copy_from_slice).ok_or_else(|| StoreError::Io(format!("no {len} bytes in {file:?}")))
+        let content = self
+            .files
+            .get(file)
+            .and_then(|bytes| bytes.get(offset as usize..)?.get(..len));
+        content
+            .map(Bytes::copy_from_slice)
+            .ok_or_else(|| StoreError::Io(format!("no {len} bytes in {file:?}")))
     }
 }

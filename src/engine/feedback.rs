@@ -92,8 +92,9 @@ impl Engine {
             let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
             link.rate.on_feedback(now, tally.delivered, tally.lost, ages);
             let answers = link.profile.as_ref().is_some_and(|p| !p.courier);
-            if tally.delivered > 0 && answers {
-                link.mode = Mode::Attached;
+            if tally.delivered > 0 {
+                link.proven = now;
+                link.mode = if answers { Mode::Attached } else { link.mode };
             }
         }
     }

@@ -9,6 +9,9 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+/// Fragments that are under way on a link that seems to swallow everything.
+const PROBES: usize = 8;
+
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
@@ -50,6 +53,8 @@ pub struct Link {
     pub mode: Mode,
     /// When it came up.
     pub up_since: Time,
+    /// When a report last showed that a fragment sent by it had arrived.
+    pub proven: Time,
     /// Frames since the last preamble, by recipient; none was sent yet where there is no entry.
     pub since_preamble: BTreeMap<PersonId, u8>,
     /// A frame that has been chosen and waits for credit, since a preamble went before it.
@@ -89,6 +94,7 @@ impl Link {
             rate: RateControl::new(None, None),
             mode: Mode::Attached,
             up_since: Time::default(),
+            proven: Time::default(),
             since_preamble: BTreeMap::new(),
             pending: None,
             pace_at: None,
@@ -144,7 +150,7 @@ impl Link {
     /// Loss to reckon with, in parts per million: measured, else assumed.
     pub fn loss_ppm(&self) -> u32 {
         if self.rate.loss_known() {
-            return self.rate.loss_ppm().min(500_000);
+            return self.rate.loss_ppm().min(900_000);
         }
         self.profile.as_ref().map_or(0, |p| p.loss_ppm.min(900_000))
     }
@@ -187,6 +193,13 @@ impl Link {
             }
             None => Duration::from_secs(2),
         }
+    }
+
+    /// Whether nothing that left by it arrives any more, so that a few fragments at a time are enough to find out
+    /// when it carries again.
+    pub fn is_black_hole(&self, now: Time) -> bool {
+        let limit = Duration::from_secs(1) + self.patience() * 3;
+        self.sent.len() >= PROBES && now.since(self.proven.max(self.up_since)) > limit
     }
 
     /// How long symbols go on without any word from the recipient.

@@ -41,6 +41,8 @@ pub struct Reporting {
     pub told: BTreeMap<LinkId, Told>,
     number: u32,
     asked: Time,
+    /// Where the next report begins to list blocks, since the last one had no room for all: part and block.
+    listed_upto: Option<(u8, u16)>,
 }
 
 /// What was told by one link.
@@ -60,7 +62,7 @@ impl Reporting {
 
     /// Nothing is durable yet.
     pub fn new(to: PersonId, now: Time) -> Self {
-        Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now }
+        Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now, listed_upto: None }
     }
 
     /// When a report by this link is due; `None` if there is nothing to say.
@@ -276,18 +278,21 @@ impl Reporting {
         let mut id = [0; 16];
         id.copy_from_slice(&message.0[..16]);
         let view = self.view.clone().unwrap_or_default();
+        let from = self.listed_upto.take();
         let header = Header {
             complete: view.complete,
             manifest: true,
-            partial: false,
+            partial: from.is_some(),
             unwanted: view.unwanted,
             message: id,
             number: self.number,
             delay_ms: u16::try_from(now.since(view.at).as_millis()).unwrap_or(u16::MAX),
         };
         let mut writer = report::Writer::new(&header, room);
-        for (part, full, held) in &view.parts {
-            writer.part(*part, held, *full);
+        for (part, full, held) in view.parts.iter().filter(|(part, ..)| from.is_none_or(|(p, _)| *part >= p)) {
+            let first = from.filter(|(p, _)| p == part).map_or(0, |(_, block)| block);
+            let left_out = writer.part(*part, &held.listed_from(first), *full);
+            self.listed_upto = self.listed_upto.or(left_out.map(|block| (*part, block)));
         }
         writer.finish()
     }

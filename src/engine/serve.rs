@@ -183,6 +183,9 @@ impl Engine {
             return Found::Later(None);
         }
         let unproven = enveloped && link.mode == Mode::Attached && link.rate.rate_measured().is_none();
+        if link.mode == Mode::Attached && link.is_black_hole(self.now) {
+            return Found::Later(None);
+        }
         if link.sent.len() >= self.limits.outstanding || (unproven && link.rate.in_flight() > PROBATION) {
             return Found::Later(None);
         }
@@ -235,6 +238,7 @@ impl Engine {
         if let Some(next) = ahead {
             self.load(seq, part, next);
         }
+        self.touch_block(seq, part, run.block);
         Found::Frame(ready)
     }
 
@@ -282,8 +286,17 @@ impl Engine {
         data.fetching = true;
         let token = self.request(Request::LoadBlock { seq, part, block });
         self.out.push_back(Output::Fetch { token, file, offset, len });
-        self.loaded.push_back((seq, part, block));
+        self.touch_block(seq, part, block);
         self.make_room();
+    }
+
+    /// The block used last is the last to give way.
+    fn touch_block(&mut self, seq: u64, part: u8, block: u16) {
+        let key = (seq, part, block);
+        if self.loaded.back() != Some(&key) {
+            self.loaded.retain(|loaded| *loaded != key);
+            self.loaded.push_back(key);
+        }
     }
 
     fn make_room(&mut self) {

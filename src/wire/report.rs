@@ -80,6 +80,17 @@ pub enum Part {
     },
 }
 
+impl Part {
+    /// The same, but blocks before `first` are left out of the list.
+    pub fn listed_from(&self, first: u16) -> Self {
+        let mut part = self.clone();
+        if let Self::Blocks { listed, .. } = &mut part {
+            listed.retain(|block| block.block >= first);
+        }
+        part
+    }
+}
+
 /// A report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -114,22 +125,25 @@ impl Writer {
         Self { out, budget, partial: header.partial }
     }
 
-    /// Says what is held of a part. What does not fit is left out, and the report says so.
-    pub fn part(&mut self, part: u8, state: &Part, full: FullMask) {
+    /// Says what is held of a part. What does not fit is left out, and the report says so; gives the first block
+    /// that was left out.
+    pub fn part(&mut self, part: u8, state: &Part, full: FullMask) -> Option<u16> {
         let Part::Blocks { solved, listed } = state else {
-            return self.append(&[part, 0]);
+            return (!self.append(&[part, 0])).then_some(0);
         };
         let mut head = vec![part, 1];
         put_varint(&mut head, u64::from(*solved));
         let mut body = Vec::new();
         let mut fitting = 0u64;
         let mut expected = u64::from(*solved);
+        let mut left_out = None;
         for block in listed {
             let mut one = Vec::new();
             put_varint(&mut one, u64::from(block.block).saturating_sub(expected));
             put_held(&mut one, &block.held, full);
             if self.out.len() + head.len() + varint_len(fitting + 1) + body.len() + one.len() > self.budget {
                 self.partial = true;
+                left_out = Some(block.block);
                 break;
             }
             body.extend_from_slice(&one);
@@ -138,15 +152,17 @@ impl Writer {
         }
         put_varint(&mut head, fitting);
         head.extend_from_slice(&body);
-        self.append(&head);
+        if self.append(&head) { left_out } else { Some(0) }
     }
 
-    fn append(&mut self, bytes: &[u8]) {
-        if self.out.len() + bytes.len() > self.budget {
-            self.partial = true;
-        } else {
+    fn append(&mut self, bytes: &[u8]) -> bool {
+        let fits = self.out.len() + bytes.len() <= self.budget;
+        if fits {
             self.out.extend_from_slice(bytes);
+        } else {
+            self.partial = true;
         }
+        fits
     }
 
     /// The bytes.

@@ -16,13 +16,32 @@ if [ "${#targets[@]}" -eq 0 ]; then
 fi
 cargo fuzz build --fuzz-dir . --target "$host"
 
+# A vector is a file of lines `name: value`, an empty line, and the bytes in hexadecimal.
+if [ -d ../vectors ] && command -v python3 > /dev/null; then
+    python3 - <<'END'
+import pathlib, re
+
+targets = {"manifest": "manifest", "report": "report", "fragment": "frame", "envelope": "frame", "preamble": "frame",
+           "manifest-chunk": "frame", "varint": "frame"}
+for file in pathlib.Path("../vectors").glob("*.txt"):
+    head, _, body = file.read_text().partition("\n\n")
+    kind = re.search(r"^type: (\S+)$", head, re.M)
+    body = "".join(body.split())
+    target = targets.get(kind.group(1)) if kind else None
+    if target and re.fullmatch(r"([0-9a-f]{2})+", body):
+        folder = pathlib.Path("seeds") / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file.stem).write_bytes(bytes.fromhex(body))
+END
+fi
+
 failed=()
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
     dirs=("corpus/$target")
-    # Known good inputs, where there are any; libFuzzer only reads the second folder.
-    if [ -d "../vectors/$target" ]; then
-        dirs+=("../vectors/$target")
+    # The test vectors of the same format, good and bad; libFuzzer only reads the second folder.
+    if [ -d "seeds/$target" ]; then
+        dirs+=("seeds/$target")
     fi
     echo "== fuzz $target, $seconds s"
     if ! cargo fuzz run --fuzz-dir . --target "$host" "$target" "${dirs[@]}" -- \

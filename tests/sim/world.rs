@@ -225,6 +225,13 @@ impl World {
         }
     }
 
+    /// Cuts or restores a link without anybody noticing: frames just do not arrive.
+    pub fn set_link_silently(&mut self, link: usize, up: bool) {
+        self.links[link].up = up;
+        let now = self.now;
+        self.links[link].ways.iter_mut().flatten().for_each(|l| l.set_down(now, !up));
+    }
+
     fn announce(&mut self, link: usize, node: usize) {
         let state = &self.links[link];
         let Some(other) = state.other(node) else { return };

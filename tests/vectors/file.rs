@@ -29,7 +29,10 @@ pub fn dir() -> PathBuf {
 
 /// All vectors, by name.
 pub fn all() -> Vec<Vector> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     paths.retain(|path| path.extension().is_some_and(|ext| ext == "txt"));
     paths.sort();
     paths.iter().map(|path| Vector::parse(path)).collect()
@@ -38,8 +41,15 @@ pub fn all() -> Vec<Vector> {
 impl Vector {
     /// A new one.
     pub fn new(name: &str, kind: &str, expect: &str, note: &str, body: &[u8]) -> Self {
-        let vector = Self { name: name.to_owned(), headers: Vec::new(), body: body.to_vec() };
-        vector.with("type", kind).with("expect", expect).with("note", note)
+        let vector = Self {
+            name: name.to_owned(),
+            headers: Vec::new(),
+            body: body.to_vec(),
+        };
+        vector
+            .with("type", kind)
+            .with("expect", expect)
+            .with("note", note)
     }
 
     /// Adds a field.
@@ -55,7 +65,11 @@ impl Vector {
 
     /// Sets a field that is there already.
     pub fn replace(&mut self, field: &str, value: impl ToString) {
-        let slot = self.headers.iter_mut().find(|(name, _)| name == field).unwrap();
+        let slot = self
+            .headers
+            .iter_mut()
+            .find(|(name, _)| name == field)
+            .unwrap();
         slot.1 = value.to_string();
     }
 
@@ -68,28 +82,44 @@ impl Vector {
     fn parse(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let (head, body) = text.split_once("\n\n").unwrap_or_else(|| panic!("{name}: no empty line"));
+        let (head, body) = text
+            .split_once("\n\n")
+            .unwrap_or_else(|| panic!("{name}: no empty line"));
         let header = |line: &str| {
-            let (field, value) = line.split_once(": ").unwrap_or_else(|| panic!("{name}: {line}"));
+            let (field, value) = line
+                .split_once(": ")
+                .unwrap_or_else(|| panic!("{name}: {line}"));
             (field.to_owned(), value.to_owned())
         };
         let headers = head.lines().map(header).collect();
         let digits: String = body.split_whitespace().collect();
-        Self { headers, body: unhex(&digits), name }
+        Self {
+            headers,
+            body: unhex(&digits),
+            name,
+        }
     }
 
     /// The file.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        self.headers.iter().for_each(|(field, value)| writeln!(out, "{field}: {value}").unwrap());
+        self.headers
+            .iter()
+            .for_each(|(field, value)| writeln!(out, "{field}: {value}").unwrap());
         out.push('\n');
-        self.body.chunks(32).for_each(|line| writeln!(out, "{}", hex(line)).unwrap());
+        self.body
+            .chunks(32)
+            .for_each(|line| writeln!(out, "{}", hex(line)).unwrap());
         out
     }
 
     /// All values of a field.
     pub fn values(&self, field: &str) -> Vec<&str> {
-        self.headers.iter().filter(|(name, _)| name == field).map(|(_, value)| value.as_str()).collect()
+        self.headers
+            .iter()
+            .filter(|(name, _)| name == field)
+            .map(|(_, value)| value.as_str())
+            .collect()
     }
 
     /// The value of a field, if there is one.
@@ -99,12 +129,15 @@ impl Vector {
 
     /// The value of a field.
     pub fn get(&self, field: &str) -> &str {
-        self.find(field).unwrap_or_else(|| panic!("{}: no {field}", self.name))
+        self.find(field)
+            .unwrap_or_else(|| panic!("{}: no {field}", self.name))
     }
 
     /// A field that holds a number.
     pub fn number<T: std::str::FromStr>(&self, field: &str) -> T {
-        self.get(field).parse().unwrap_or_else(|_| panic!("{}: {field} is no number", self.name))
+        self.get(field)
+            .parse()
+            .unwrap_or_else(|_| panic!("{}: {field} is no number", self.name))
     }
 
     /// A field that holds bytes.
@@ -114,7 +147,9 @@ impl Vector {
 
     /// A field that holds a fixed number of bytes.
     pub fn array<const N: usize>(&self, field: &str) -> [u8; N] {
-        self.bytes(field).try_into().unwrap_or_else(|_| panic!("{}: {field} has not {N} bytes", self.name))
+        self.bytes(field)
+            .try_into()
+            .unwrap_or_else(|_| panic!("{}: {field} has not {N} bytes", self.name))
     }
 
     /// Whether the bytes are to be refused; checks that they are, and with which words.
@@ -139,6 +174,12 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Hexadecimal to bytes.
 pub fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.is_ascii() && text.len() % 2 == 0, "not hexadecimal: {text}");
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    assert!(
+        text.is_ascii() && text.len().is_multiple_of(2),
+        "not hexadecimal: {text}"
+    );
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+        .collect()
 }

@@ -31,7 +31,10 @@ impl TryRng for Stated {
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        assert!(out.len() <= self.0.len(), "more random bytes are used than the vector states");
+        assert!(
+            out.len() <= self.0.len(),
+            "more random bytes are used than the vector states"
+        );
         out.copy_from_slice(&self.0[..out.len()]);
         self.0.drain(..out.len());
         Ok(())
@@ -43,7 +46,13 @@ impl TryCryptoRng for Stated {}
 fn message_keys(vector: &Vector) -> MessageKeys {
     let bits = vector.number("epoch-bits");
     let secret = Key::new(vector.array("secret"));
-    MessageKeys::new(secret, vector.array("context"), bits, vector.array("hint"), vector.array("label"))
+    MessageKeys::new(
+        secret,
+        vector.array("context"),
+        bits,
+        vector.array("hint"),
+        vector.array("label"),
+    )
 }
 
 fn kind(vector: &Vector) -> Kind {
@@ -65,7 +74,9 @@ fn place(vector: &Vector) -> Place {
 }
 
 pub fn encode_fragment(vector: &Vector) -> Vec<u8> {
-    message_keys(vector).seal(kind(vector), &place(vector), &vector.bytes("plain")).to_vec()
+    message_keys(vector)
+        .seal(kind(vector), &place(vector), &vector.bytes("plain"))
+        .to_vec()
 }
 
 pub fn decode_fragment(vector: &Vector) -> bool {
@@ -78,8 +89,18 @@ pub fn decode_fragment(vector: &Vector) -> bool {
         return false;
     }
     let (at, plain) = opened.unwrap();
-    assert_eq!((view.kind, view.label), (kind(vector), vector.array("label")), "{}", vector.name);
-    assert_eq!((at, hex(&plain)), (place(vector), vector.get("plain").to_owned()), "{}", vector.name);
+    assert_eq!(
+        (view.kind, view.label),
+        (kind(vector), vector.array("label")),
+        "{}",
+        vector.name
+    );
+    assert_eq!(
+        (at, hex(&plain)),
+        (place(vector), vector.get("plain").to_owned()),
+        "{}",
+        vector.name
+    );
     true
 }
 
@@ -88,8 +109,13 @@ fn identity(vector: &Vector, field: &str) -> Identity {
 }
 
 pub fn encode_card(vector: &Vector) -> Vec<u8> {
-    let relays = vector.values("relay").iter().map(|text| (*text).to_owned()).collect();
-    let card = identity(vector, "key-file").card(vector.get("name"), vector.number("sequence"), relays);
+    let relays = vector
+        .values("relay")
+        .iter()
+        .map(|text| (*text).to_owned())
+        .collect();
+    let card =
+        identity(vector, "key-file").card(vector.get("name"), vector.number("sequence"), relays);
     card.bytes().to_vec()
 }
 
@@ -100,11 +126,26 @@ pub fn decode_card(vector: &Vector) -> bool {
     }
     let card = read.unwrap();
     assert_eq!(card.to_text(), vector.get("text"), "{}", vector.name);
-    assert_eq!(Card::from_text(vector.get("text")).unwrap(), card, "{}", vector.name);
-    assert_eq!(card.person().to_string(), vector.get("person"), "{}", vector.name);
+    assert_eq!(
+        Card::from_text(vector.get("text")).unwrap(),
+        card,
+        "{}",
+        vector.name
+    );
+    assert_eq!(
+        card.person().to_string(),
+        vector.get("person"),
+        "{}",
+        vector.name
+    );
     let body = card.body();
     assert_eq!(body.name, vector.get("name"), "{}", vector.name);
-    assert_eq!(body.sequence, vector.number::<u64>("sequence"), "{}", vector.name);
+    assert_eq!(
+        body.sequence,
+        vector.number::<u64>("sequence"),
+        "{}",
+        vector.name
+    );
     assert_eq!(body.relays, vector.values("relay"), "{}", vector.name);
     true
 }
@@ -118,7 +159,10 @@ fn sending(vector: &Vector) -> (Identity, SendSession) {
     (me, session)
 }
 
-fn receiving(vector: &Vector, frame: &[u8]) -> Result<RecvSession, ostrakon::security::session::SessionError> {
+fn receiving(
+    vector: &Vector,
+    frame: &[u8],
+) -> Result<RecvSession, ostrakon::security::session::SessionError> {
     let card = Card::from_text(vector.get("sender-card")).unwrap();
     let known = |person: PersonId| (person == card.person()).then_some(&card);
     RecvSession::accept(&identity(vector, "recipient-key-file"), frame, known)
@@ -126,7 +170,12 @@ fn receiving(vector: &Vector, frame: &[u8]) -> Result<RecvSession, ostrakon::sec
 
 pub fn encode_preamble(vector: &Vector) -> Vec<u8> {
     let (me, session) = sending(vector);
-    assert_eq!(hex(&session.id()), vector.get("session-id"), "{}", vector.name);
+    assert_eq!(
+        hex(&session.id()),
+        vector.get("session-id"),
+        "{}",
+        vector.name
+    );
     session.preamble(&me)
 }
 
@@ -136,15 +185,30 @@ pub fn decode_preamble(vector: &Vector) -> bool {
         return false;
     }
     let session = read.unwrap();
-    assert_eq!(hex(&session.id()), vector.get("session-id"), "{}", vector.name);
-    assert_eq!(session.epoch_number(), vector.number::<u32>("epoch"), "{}", vector.name);
+    assert_eq!(
+        hex(&session.id()),
+        vector.get("session-id"),
+        "{}",
+        vector.name
+    );
+    assert_eq!(
+        session.epoch_number(),
+        vector.number::<u32>("epoch"),
+        "{}",
+        vector.name
+    );
     true
 }
 
 /// Label, hint and stored message keys, one after another.
 fn derived(epoch: &Epoch, message: [u8; 32]) -> Vec<u8> {
     let label = epoch.label(MessageId(message));
-    [&label[..], &epoch.hint(label), &epoch.message(label).store()].concat()
+    [
+        &label[..],
+        &epoch.hint(label),
+        &epoch.message(label).store(),
+    ]
+    .concat()
 }
 
 pub fn encode_epoch(vector: &Vector) -> Vec<u8> {
@@ -154,8 +218,15 @@ pub fn encode_epoch(vector: &Vector) -> Vec<u8> {
 /// The recipient, who has the preamble of epoch 0 alone, finds the same by the lower bits of the epoch.
 pub fn decode_epoch(vector: &Vector) -> bool {
     let session = receiving(vector, &vector.bytes("preamble")).unwrap();
-    let epoch = session.epoch((vector.number::<u32>("epoch") & 31) as u8).unwrap();
-    assert_eq!(hex(&derived(&epoch, vector.array("message"))), hex(&vector.body), "{}", vector.name);
+    let epoch = session
+        .epoch((vector.number::<u32>("epoch") & 31) as u8)
+        .unwrap();
+    assert_eq!(
+        hex(&derived(&epoch, vector.array("message"))),
+        hex(&vector.body),
+        "{}",
+        vector.name
+    );
     true
 }
 

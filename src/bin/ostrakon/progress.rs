@@ -156,7 +156,7 @@ impl Drop for Screen {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("  {prefix:<12} {bar:28.cyan/dim} {msg}")
+    ProgressStyle::with_template("  {prefix:18!} {bar:28.cyan/dim} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
 }

@@ -1,7 +1,7 @@
 //! Contact cards: arbitrary ones are refused or canonical, and no change to a real one goes unnoticed.
 #![no_main]
 
-use libfuzzer_sys::arbitrary::Arbitrary;
+use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use ostrakon::security::card::Card;
 use ostrakon::security::identity::Identity;

@@ -26,21 +26,49 @@ use std::sync::OnceLock;
 #[derive(Arbitrary, Debug)]
 enum Act {
     /// A frame that a real sender sent, changed in some places, cut or not.
-    Replay { frame: u16, changes: Vec<(u16, u8)>, keep: Option<u16> },
+    Replay {
+        frame: u16,
+        changes: Vec<(u16, u8)>,
+        keep: Option<u16>,
+    },
     /// Anything.
     Raw(Vec<u8>),
     /// An authentic fragment with any content, of the message last begun.
-    Sealed { place: (u8, u16, u16, u8), kind: u8, plain: Vec<u8> },
+    Sealed {
+        place: (u8, u16, u16, u8),
+        kind: u8,
+        plain: Vec<u8>,
+    },
     /// An authentic symbol of the right length: one byte, repeated.
-    Symbols { part: u8, block: u16, first: u16, count: u8, len: u16, fill: u8 },
+    Symbols {
+        part: u8,
+        block: u16,
+        first: u16,
+        count: u8,
+        len: u16,
+        fill: u8,
+    },
     /// A new message with an honest manifest of arbitrary values.
-    Begin { salt: u8, parts: Vec<AnyPart> },
+    Begin {
+        salt: u8,
+        parts: Vec<AnyPart>,
+    },
     /// A new message whose manifest is arbitrary bytes.
     BeginRaw(Vec<u8>),
     /// A control record: code and content.
-    Control { salt: u8, code: u8, body: Vec<u8> },
-    Wait { ms: u16 },
-    Link { which: u8, up: bool, frames: u8 },
+    Control {
+        salt: u8,
+        code: u8,
+        body: Vec<u8>,
+    },
+    Wait {
+        ms: u16,
+    },
+    Link {
+        which: u8,
+        up: bool,
+        frames: u8,
+    },
     DiskFails(bool),
     Cancel,
     Calendar(u32),
@@ -73,7 +101,11 @@ impl AnyPart {
             }
             None if self.chosen => {
                 let len = u64::from(self.len % 400_000).max(1);
-                Body::Coded { len, digest: [self.digest; 32], coding: Coding::choose(len) }
+                Body::Coded {
+                    len,
+                    digest: [self.digest; 32],
+                    coding: Coding::choose(len),
+                }
             }
             None => {
                 let scheme = Scheme::from_code(self.scheme % 3 + 1).unwrap_or(Scheme::Repeat);
@@ -84,7 +116,11 @@ impl AnyPart {
                     block_symbols: self.block_symbols,
                     repair: self.repair,
                 };
-                Body::Coded { len: u64::from(self.len), digest: [self.digest; 32], coding }
+                Body::Coded {
+                    len: u64::from(self.len),
+                    digest: [self.digest; 32],
+                    coding,
+                }
             }
         };
         PartEntry {
@@ -111,16 +147,31 @@ fn recorded() -> &'static Recorded {
         let frames = host::record_a_conversation();
         assert!(frames.len() > 40, "only {} frames recorded", frames.len());
         let mut rng = ChaCha20Rng::seed_from_u64(99);
-        let Ok(session) = SendSession::open(&identity(0), &card(1), &mut rng) else { panic!("no session") };
-        Recorded { frames, preamble: session.preamble(&identity(0)).into(), epoch: session.epoch() }
+        let Ok(session) = SendSession::open(&identity(0), &card(1), &mut rng) else {
+            panic!("no session")
+        };
+        Recorded {
+            frames,
+            preamble: session.preamble(&identity(0)).into(),
+            epoch: session.epoch(),
+        }
     })
 }
 
 fn seal_manifest(host: &mut Host, bytes: &[u8], id: MessageId) {
     let keys = recorded().epoch.message(recorded().epoch.label(id));
     for (number, piece) in bytes.chunks(ManifestChunk::SIZE).take(128).enumerate() {
-        let plain = ManifestChunk { manifest_len: bytes.len() as u16, bytes: piece }.encode();
-        let place = Place { part: 0, block: 0, symbol: number as u16, slice: 0 };
+        let plain = ManifestChunk {
+            manifest_len: bytes.len() as u16,
+            bytes: piece,
+        }
+        .encode();
+        let place = Place {
+            part: 0,
+            block: 0,
+            symbol: number as u16,
+            slice: 0,
+        };
         host.receive(0, keys.seal(Kind::Narrow, &place, &plain));
     }
 }
@@ -134,7 +185,11 @@ fn begin(host: &mut Host, manifest: &Manifest) -> MessageId {
 fn act(host: &mut Host, current: &mut MessageId, what: Act) {
     let recorded = recorded();
     match what {
-        Act::Replay { frame, changes, keep } => {
+        Act::Replay {
+            frame,
+            changes,
+            keep,
+        } => {
             let mut bytes = recorded.frames[usize::from(frame) % recorded.frames.len()].to_vec();
             for (at, value) in changes {
                 let at = usize::from(at) % bytes.len();
@@ -144,35 +199,70 @@ fn act(host: &mut Host, current: &mut MessageId, what: Act) {
             host.receive(0, bytes.into());
         }
         Act::Raw(bytes) => host.receive(1, bytes.into()),
-        Act::Sealed { place: (part, block, symbol, slice), kind, plain } => {
+        Act::Sealed {
+            place: (part, block, symbol, slice),
+            kind,
+            plain,
+        } => {
             let kind = [Kind::Narrow, Kind::Wide, Kind::Short][usize::from(kind % 3)];
-            let place = Place { part, block, symbol: symbol & 0x1fff, slice: slice & 7 };
+            let place = Place {
+                part,
+                block,
+                symbol: symbol & 0x1fff,
+                slice: slice & 7,
+            };
             let keys = recorded.epoch.message(recorded.epoch.label(*current));
             host.receive(0, keys.seal(kind, &place, &plain));
         }
-        Act::Symbols { part, block, first, count, len, fill } => {
+        Act::Symbols {
+            part,
+            block,
+            first,
+            count,
+            len,
+            fill,
+        } => {
             let keys = recorded.epoch.message(recorded.epoch.label(*current));
             let plain = vec![fill; usize::from(len % 1500).max(1)];
             for symbol in first..first.saturating_add(u16::from(count)) {
-                let place = Place { part, block, symbol: symbol & 0x1fff, slice: 0 };
+                let place = Place {
+                    part,
+                    block,
+                    symbol: symbol & 0x1fff,
+                    slice: 0,
+                };
                 let kind = if block == 0 { Kind::Narrow } else { Kind::Wide };
                 host.receive(0, keys.seal(kind, &place, &plain));
             }
         }
         Act::Begin { salt, parts } => {
             let parts: Vec<_> = parts.into_iter().take(20).map(AnyPart::entry).collect();
-            *current = begin(host, &Manifest { salt: [salt; 8], created: None, parts });
+            *current = begin(
+                host,
+                &Manifest {
+                    salt: [salt; 8],
+                    created: None,
+                    parts,
+                },
+            );
         }
         Act::BeginRaw(bytes) => {
             *current = MessageId(*blake3::hash(&bytes).as_bytes());
             seal_manifest(host, &bytes, *current);
         }
         Act::Control { salt, code, body } => {
-            let Some(name) = ostrakon::wire::manifest::control_name(code | 0x80) else { return };
-            begin(host, &Manifest::single([salt; 8], None, Lifetime(0), name, body.into()));
+            let Some(name) = ostrakon::wire::manifest::control_name(code | 0x80) else {
+                return;
+            };
+            begin(
+                host,
+                &Manifest::single([salt; 8], None, Lifetime(0), name, body.into()),
+            );
         }
         Act::Wait { ms } => host.wait(ms),
-        Act::Link { which, up, frames } => host.link(LinkId(u32::from(which % 3)), up, usize::from(frames)),
+        Act::Link { which, up, frames } => {
+            host.link(LinkId(u32::from(which % 3)), up, usize::from(frames))
+        }
         Act::DiskFails(fails) => host.disk_fails = fails,
         Act::Cancel => host.input(Input::Cancel(*current)),
         Act::Calendar(seconds) => host.input(Input::Calendar(u64::from(seconds))),

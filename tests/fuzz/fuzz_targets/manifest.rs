@@ -6,11 +6,17 @@ use ostrakon::engine::geometry::{BLOCK_BYTES_MAX, Geometry, SYMBOLS_MAX};
 use ostrakon::wire::manifest::{Body, Manifest};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(manifest) = Manifest::decode(bytes) else { return };
+    let Ok(manifest) = Manifest::decode(bytes) else {
+        return;
+    };
     assert_eq!(manifest.encode(), bytes, "two encodings of one manifest");
     for part in &manifest.parts {
-        let Body::Coded { len, coding, .. } = &part.body else { continue };
-        let Ok(geometry) = Geometry::new(*coding, *len) else { continue };
+        let Body::Coded { len, coding, .. } = &part.body else {
+            continue;
+        };
+        let Ok(geometry) = Geometry::new(*coding, *len) else {
+            continue;
+        };
         let last = (geometry.blocks() - 1) as u16;
         for block in [0, last / 2, last] {
             assert!(u32::from(geometry.symbols(block)) <= SYMBOLS_MAX);

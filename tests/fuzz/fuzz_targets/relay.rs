@@ -16,7 +16,9 @@ mod mailbox;
 mod record;
 
 fn check<R: Record>(kind: u8, body: &Bytes) {
-    let Ok(record) = R::read(kind, body.clone()) else { return };
+    let Ok(record) = R::read(kind, body.clone()) else {
+        return;
+    };
     let mut written = BytesMut::new();
     let fits = record.write(&mut written);
     assert_eq!(fits, body.len() <= usize::from(u16::MAX));

@@ -17,8 +17,13 @@ fuzz_target!(|data: (Vec<Vec<u8>>, Vec<u8>, u8, u8)| {
     }
     let mut splitter = Segmenter::new(usize::from(size).max(16), number);
     frame.truncate(LARGEST.min(splitter.max_frame()));
-    let Some(pieces) = splitter.split(&frame) else { return };
+    let Some(pieces) = splitter.split(&frame) else {
+        return;
+    };
     let mut fresh = Reassembler::new(LARGEST);
-    let joined: Vec<Bytes> = pieces.into_iter().filter_map(|piece| fresh.push(piece)).collect();
+    let joined: Vec<Bytes> = pieces
+        .into_iter()
+        .filter_map(|piece| fresh.push(piece))
+        .collect();
     assert_eq!(joined, [Bytes::from(frame)]);
 });

@@ -15,10 +15,16 @@ fuzz_target!(|data: (Vec<u8>, Vec<u8>, u8)| {
     let mut whole = Deframer::new(LARGEST);
     let at_once = whole.push(&line);
     let mut cut = Deframer::new(LARGEST);
-    let in_pieces: Vec<_> = line.chunks(usize::from(step).max(1)).flat_map(|piece| cut.push(piece)).collect();
+    let in_pieces: Vec<_> = line
+        .chunks(usize::from(step).max(1))
+        .flat_map(|piece| cut.push(piece))
+        .collect();
     assert_eq!(at_once, in_pieces, "the cut of the stream matters");
     assert_eq!(whole.garbage(), cut.garbage());
     assert!(at_once.iter().all(|frame| frame.payload.len() <= LARGEST));
     let last = at_once.last();
-    assert!(payload.is_empty() || last.is_some_and(|frame| frame.payload == payload), "noise swallowed a frame");
+    assert!(
+        payload.is_empty() || last.is_some_and(|frame| frame.payload == payload),
+        "noise swallowed a frame"
+    );
 });

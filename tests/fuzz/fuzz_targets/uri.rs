@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ostrakon::engine::id::{EndpointId, FragmentId, MessageId, PartId, PersonId, from_base32, to_base32};
+use ostrakon::engine::id::{
+    EndpointId, FragmentId, MessageId, PartId, PersonId, from_base32, to_base32,
+};
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
@@ -20,6 +22,9 @@ fuzz_target!(|text: &str| {
     same::<PartId>(text);
     same::<FragmentId>(text);
     if let Ok(bytes) = from_base32(text) {
-        assert!(to_base32(&bytes).eq_ignore_ascii_case(text), "two texts for the same bytes");
+        assert!(
+            to_base32(&bytes).eq_ignore_ascii_case(text),
+            "two texts for the same bytes"
+        );
     }
 });

@@ -1,14 +1,14 @@
 //! A host for one engine, on virtual time: a sparse disk in memory that answers at once, and two fixed people.
 
 use bytes::Bytes;
+use ostrakon::engine::geometry::BLOCK_BYTES_MAX;
 use ostrakon::engine::io::{
-    Batch, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Pacing, Reach, Record, Restored, StoreError, Table,
-    Time,
+    Batch, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Pacing, Reach, Record,
+    Restored, StoreError, Table, Time,
 };
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use ostrakon::engine::{Config, Engine};
-use ostrakon::engine::geometry::BLOCK_BYTES_MAX;
 use ostrakon::security::card::Card;
 use ostrakon::security::identity::Identity;
 use ostrakon::wire::manifest::Lifetime;
@@ -41,9 +41,15 @@ struct Sparse {
 
 impl Sparse {
     fn read(&self, offset: u64, len: usize) -> Option<Vec<u8>> {
-        let end = offset.checked_add(len as u64).filter(|&end| end <= self.len)?;
+        let end = offset
+            .checked_add(len as u64)
+            .filter(|&end| end <= self.len)?;
         let mut out = vec![0; len];
-        let from = self.pieces.range(..=offset).next_back().map_or(offset, |(&at, _)| at);
+        let from = self
+            .pieces
+            .range(..=offset)
+            .next_back()
+            .map_or(offset, |(&at, _)| at);
         for (&at, piece) in self.pieces.range(from..end) {
             let (start, stop) = (at.max(offset), (at + piece.len() as u64).min(end));
             if start < stop {
@@ -95,8 +101,14 @@ impl Host {
 
     /// The process ends at once and starts again from its disk.
     pub fn restart(&mut self) {
-        let rows = self.rows.iter().map(|((table, key), value)| (*table, key.clone(), value.clone()));
-        let restored = Restored { rows: rows.collect(), journal: self.journal.clone() };
+        let rows = self
+            .rows
+            .iter()
+            .map(|((table, key), value)| (*table, key.clone(), value.clone()));
+        let restored = Restored {
+            rows: rows.collect(),
+            journal: self.journal.clone(),
+        };
         self.engine = start(self.who, restored, self.now);
         self.timeout = None;
         self.inputs.clear();
@@ -118,7 +130,11 @@ impl Host {
             courier: false,
             reach: Reach::Anyone,
             cost: 0,
-            pacing: if link.0 == 1 { Pacing::Engine } else { Pacing::Transport },
+            pacing: if link.0 == 1 {
+                Pacing::Engine
+            } else {
+                Pacing::Transport
+            },
             loss_ppm: 0,
         };
         self.input(Input::LinkUp { link, profile });
@@ -126,7 +142,11 @@ impl Host {
     }
 
     pub fn receive(&mut self, link: u32, frame: Bytes) {
-        self.input(Input::Received { link: LinkId(link), frame, custody: None });
+        self.input(Input::Received {
+            link: LinkId(link),
+            frame,
+            custody: None,
+        });
     }
 
     /// Lets time pass; the engine is woken whenever it asked for it.
@@ -136,7 +156,11 @@ impl Host {
         let mut wakes = 0;
         while let Some(at) = self.timeout.filter(|at| at.0 <= end) {
             spins = if at.0 <= self.now { spins + 1 } else { 0 };
-            assert!(spins < SPINS, "the engine spins: {:?}", self.engine.poll_output());
+            assert!(
+                spins < SPINS,
+                "the engine spins: {:?}",
+                self.engine.poll_output()
+            );
             self.now = self.now.max(at.0);
             self.input(Input::Timeout);
             wakes += 1;
@@ -154,7 +178,10 @@ impl Host {
             self.engine.handle_input(Time(self.now), input);
             loop {
                 outputs += 1;
-                assert!(outputs < OUTPUTS, "one input makes more than {OUTPUTS} outputs");
+                assert!(
+                    outputs < OUTPUTS,
+                    "one input makes more than {OUTPUTS} outputs"
+                );
                 match self.engine.poll_output() {
                     Output::Timeout(at, _) => {
                         self.timeout = at;
@@ -176,16 +203,35 @@ impl Host {
                 let answer = self.apply(batch);
                 self.inputs.push_back(answer);
             }
-            Output::Fetch { token, file, offset, len } => {
-                assert!(len as u64 <= 2 * BLOCK_BYTES_MAX, "{len} bytes of {file:?} at once");
-                let found = self.files.get(&file).filter(|_| !self.disk_fails).and_then(|f| f.read(offset, len));
-                let answer = found.map(Bytes::from).ok_or_else(|| StoreError::Io("fuzz".into()));
+            Output::Fetch {
+                token,
+                file,
+                offset,
+                len,
+            } => {
+                assert!(
+                    len as u64 <= 2 * BLOCK_BYTES_MAX,
+                    "{len} bytes of {file:?} at once"
+                );
+                let found = self
+                    .files
+                    .get(&file)
+                    .filter(|_| !self.disk_fails)
+                    .and_then(|f| f.read(offset, len));
+                let answer = found
+                    .map(Bytes::from)
+                    .ok_or_else(|| StoreError::Io("fuzz".into()));
                 self.inputs.push_back(Input::Fetched(token, answer));
             }
-            Output::Compute { token, job } => self.inputs.push_back(Input::Computed(token, job.run())),
+            Output::Compute { token, job } => {
+                self.inputs.push_back(Input::Computed(token, job.run()))
+            }
             Output::Deliver(d) => {
                 assert!(self.engine.part_info(d.message, d.part).is_some() || d.part == 0);
-                self.inputs.push_back(Input::DeliverAck { message: d.message, part: d.part });
+                self.inputs.push_back(Input::DeliverAck {
+                    message: d.message,
+                    part: d.part,
+                });
             }
             Output::Event(event) => self.events.push(event),
             Output::Release { .. } | Output::Purge { .. } | Output::Timeout(..) => {}
@@ -201,9 +247,16 @@ impl Host {
                 Record::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
                 Record::Delete { table, key } => drop(self.rows.remove(&(table, key))),
                 Record::Create { file, len } => self.files.entry(file).or_default().len = len,
-                Record::Write { file, offset, bytes } => {
+                Record::Write {
+                    file,
+                    offset,
+                    bytes,
+                } => {
                     if let Some(content) = self.files.get_mut(&file) {
-                        assert!(offset + bytes.len() as u64 <= content.len, "a write past the end of {file:?}");
+                        assert!(
+                            offset + bytes.len() as u64 <= content.len,
+                            "a write past the end of {file:?}"
+                        );
                         content.pieces.insert(offset, bytes);
                     }
                 }
@@ -223,29 +276,63 @@ impl Host {
             id: i as u8 + 1,
             media_type: "application/octet-stream".into(),
             name: String::new(),
-            priority: if i == 0 { Priority::Urgent } else { Priority::Bulk },
+            priority: if i == 0 {
+                Priority::Urgent
+            } else {
+                Priority::Bulk
+            },
             lifetime: Lifetime(0),
             policy: LinkPolicy::default(),
             content: if bytes.len() <= 256 {
                 Content::Inline(bytes.clone().into())
             } else {
-                Content::Snapshot { len: bytes.len() as u64, digest: *blake3::hash(bytes).as_bytes() }
+                Content::Snapshot {
+                    len: bytes.len() as u64,
+                    digest: *blake3::hash(bytes).as_bytes(),
+                }
             },
         });
         let to = identity(1 - self.who).person();
-        let draft = Draft { request: 1, to, salt: [salt; 8], created: None, parts: drafts.collect() };
-        let Ok(message) = draft.message_id(identity(self.who).person(), &Limits::default()) else { return };
-        for (i, bytes) in parts.iter().enumerate().filter(|(_, bytes)| bytes.len() > 256) {
-            let file = FileId { kind: FileKind::Outgoing, message, part: i as u8 + 1 };
+        let draft = Draft {
+            request: 1,
+            to,
+            salt: [salt; 8],
+            created: None,
+            parts: drafts.collect(),
+        };
+        let Ok(message) = draft.message_id(identity(self.who).person(), &Limits::default()) else {
+            return;
+        };
+        for (i, bytes) in parts
+            .iter()
+            .enumerate()
+            .filter(|(_, bytes)| bytes.len() > 256)
+        {
+            let file = FileId {
+                kind: FileKind::Outgoing,
+                message,
+                part: i as u8 + 1,
+            };
             let pieces = [(0, bytes.clone().into())].into();
-            self.files.insert(file, Sparse { len: bytes.len() as u64, pieces });
+            self.files.insert(
+                file,
+                Sparse {
+                    len: bytes.len() as u64,
+                    pieces,
+                },
+            );
         }
         self.input(Input::Send(Box::new(draft)));
     }
 }
 
 fn start(who: u64, restored: Restored, now: u64) -> Engine {
-    let config = Config { identity: identity(who), limits: Limits::default(), seed: [who as u8; 32], restored };
+    let config = Config {
+        identity: identity(who),
+        limits: Limits::default(),
+        seed: [who as u8; 32],
+        restored,
+    };
     match Engine::new(config, Time(now)) {
         Ok(engine) => engine,
         Err(why) => panic!("what was stored does not read: {why}"),
@@ -259,7 +346,13 @@ pub fn record_a_conversation() -> Vec<Bytes> {
         host.link(LinkId(0), true, 8);
         host.link(LinkId(1), true, 4);
     }
-    hosts[0].send(1, &[b"water at the bridge".to_vec(), (0..150_000u32).map(|i| (i % 251) as u8).collect()]);
+    hosts[0].send(
+        1,
+        &[
+            b"water at the bridge".to_vec(),
+            (0..150_000u32).map(|i| (i % 251) as u8).collect(),
+        ],
+    );
     hosts[1].send(2, &[vec![b'x'; 3000], vec![b'y'; 200]]);
     let mut frames = Vec::new();
     for round in 0..600 {
@@ -272,11 +365,21 @@ pub fn record_a_conversation() -> Vec<Bytes> {
                 }
                 frames.push(frame);
             }
-            hosts[from].input(Input::LinkReady { link: LinkId(0), frames: 8 });
+            hosts[from].input(Input::LinkReady {
+                link: LinkId(0),
+                frames: 8,
+            });
             hosts[from].wait(Duration::from_millis(20).as_millis() as u16);
         }
     }
-    let confirmed = |host: &Host| host.events.iter().any(|e| matches!(e, Event::Confirmed { part: 0, .. }));
-    assert!(hosts.iter().all(confirmed), "the recorded conversation did not end well");
+    let confirmed = |host: &Host| {
+        host.events
+            .iter()
+            .any(|e| matches!(e, Event::Confirmed { part: 0, .. }))
+    };
+    assert!(
+        hosts.iter().all(confirmed),
+        "the recorded conversation did not end well"
+    );
     frames
 }

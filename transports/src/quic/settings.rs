@@ -14,6 +14,8 @@ const DATAGRAM_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 /// Ten packets (RFC 9002, section 7.2); quinn's BBR would begin with two hundred, too much for a thin link.
 const INITIAL_WINDOW: u64 = 14_720;
+/// A configured rate is believed up to this many bytes in flight: 100 Mbit/s at 600 ms.
+const LARGEST_INITIAL_WINDOW: u64 = 7_500_000;
 /// The longest time that any setting may name.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -33,16 +35,16 @@ pub enum Congestion {
 }
 
 impl Congestion {
-    fn factory(&self) -> Arc<dyn ControllerFactory + Send + Sync> {
+    fn factory(&self, initial_window: u64) -> Arc<dyn ControllerFactory + Send + Sync> {
         match self {
             Self::Cubic => {
                 let mut cubic = CubicConfig::default();
-                cubic.initial_window(INITIAL_WINDOW);
+                cubic.initial_window(initial_window);
                 Arc::new(cubic)
             }
             Self::Bbr => {
                 let mut bbr = BbrConfig::default();
-                bbr.initial_window(INITIAL_WINDOW);
+                bbr.initial_window(initial_window);
                 Arc::new(bbr)
             }
             Self::Own(factory) => factory.clone(),
@@ -74,9 +76,10 @@ pub struct QuicSettings {
     pub connect_timeout: Duration,
     /// The largest UDP payload that path MTU discovery tries, in bytes. 1452 unless set; at least 1200.
     pub mtu_upper_bound: u16,
-    /// The rate to report in the link's profile, in bits per second, where the user knows it.
+    /// The rate in bits per second, where the user knows it. It stands in the link's profile, and with
+    /// `initial_rtt` it says how much may be in flight from the start: one bandwidth-delay product.
     pub rate_bps: Option<u64>,
-    /// The congestion controller. CUBIC unless set.
+    /// The congestion controller. The library's BBR unless set.
     pub congestion: Congestion,
 }
 
@@ -95,6 +98,13 @@ impl Default for QuicSettings {
 }
 
 impl QuicSettings {
+    /// What may be in flight before anything was measured, in bytes.
+    fn initial_window(&self) -> u64 {
+        let product = |bps: u64| u128::from(bps) * self.initial_rtt.as_micros() / 8_000_000;
+        let known = self.rate_bps.map_or(0, product);
+        u64::try_from(known).unwrap_or(u64::MAX).clamp(INITIAL_WINDOW, LARGEST_INITIAL_WINDOW)
+    }
+
     /// The transport that these settings ask for. Values out of range are brought into it.
     pub(super) fn transport(&self) -> Arc<TransportConfig> {
         let mut mtu = MtuDiscoveryConfig::default();
@@ -119,7 +129,7 @@ impl QuicSettings {
             ))
             .mtu_discovery_config(Some(mtu))
             .enable_segmentation_offload(true)
-            .congestion_controller_factory(self.congestion.factory());
+            .congestion_controller_factory(self.congestion.factory(self.initial_window()));
         Arc::new(config)
     }
 }

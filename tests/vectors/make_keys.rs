@@ -1,0 +1,239 @@
+//! Vectors of what depends on keys, each from fixed bytes.
+
+use super::file::Vector;
+use super::keys::Stated;
+use super::make::{good, made, run};
+use ostrakon::engine::id::PersonId;
+use ostrakon::security::identity::{Identity, safety_number};
+use ostrakon::security::session::SendSession;
+
+/// All of them.
+pub fn all() -> Vec<Vector> {
+    [fragments(), cards(), sessions(), names()].concat()
+}
+
+fn fragment(name: &str, note: &str, kind: &str, place: [u16; 4], plain: &[u8]) -> Vector {
+    let [part, block, symbol, slice] = place;
+    good(name, "fragment", note)
+        .with_bytes("secret", &run(0x60, 32))
+        .with_bytes("context", &run(0x80, 32))
+        .with("epoch-bits", 5)
+        .with_bytes("hint", &[0xaa, 0xbb])
+        .with_bytes("label", &run(1, 6))
+        .with("kind", kind)
+        .with("part", part)
+        .with("block", block)
+        .with("symbol", symbol)
+        .with("slice", slice)
+        .with_bytes("plain", plain)
+}
+
+fn fragments() -> Vec<Vector> {
+    let narrow = made(fragment(
+        "fragment-narrow",
+        "one slice",
+        "narrow",
+        [1, 0, 37, 3],
+        &run(0, 192),
+    ));
+    let wide = made(fragment(
+        "fragment-wide",
+        "two slices",
+        "wide",
+        [2, 14, 2047, 5],
+        &run(5, 384),
+    ));
+    let short = made(fragment(
+        "fragment-short",
+        "a whole message",
+        "short",
+        [0, 0, 0, 0],
+        &run(9, 33),
+    ));
+    let chunk = made(fragment(
+        "fragment-manifest",
+        "a chunk of a manifest",
+        "narrow",
+        [0, 0, 1, 0],
+        &run(3, 80),
+    ));
+    let forged = |name: &str, note: &str, at: usize| {
+        let expect = "a fragment does not authenticate";
+        let mut bytes = narrow.body.clone();
+        bytes[at] ^= 1;
+        let mut vector =
+            fragment(name, note, "narrow", [1, 0, 37, 3], &run(0, 192)).expecting(expect);
+        vector.body = bytes;
+        vector
+    };
+    let mut cut = fragment(
+        "fragment-refused-cut",
+        "shorter than header and tag",
+        "narrow",
+        [1, 0, 37, 3],
+        &[],
+    )
+    .expecting("truncated");
+    cut.body = narrow.body[..27].to_vec();
+    vec![
+        forged("fragment-refused-epoch", "another epoch", 0),
+        forged("fragment-refused-hint", "another hint", 7),
+        forged("fragment-refused-place", "another place", 10),
+        forged("fragment-refused-body", "a changed byte", 20),
+        cut,
+        narrow,
+        wide,
+        short,
+        chunk,
+    ]
+}
+
+/// The key file of a person whose secrets count up from `first`.
+fn key_file(first: u8) -> Vec<u8> {
+    let identity = Identity::generate(&mut Stated(
+        (0..7).flat_map(|i| run(first + i * 8, 32)).collect(),
+    ));
+    identity.encode().to_vec()
+}
+
+fn text_card(key_file: &[u8], name: &str, sequence: u64) -> String {
+    Identity::decode(key_file)
+        .unwrap()
+        .card(name, sequence, Vec::new())
+        .to_text()
+}
+
+fn cards() -> Vec<Vector> {
+    let keys = key_file(0x10);
+    let me = Identity::decode(&keys).unwrap();
+    let relay = "relay://relay.example:7412?key=x";
+    let card = me.card("Amina", 3, vec![relay.to_owned()]);
+    let good = good("card", "card", "a person with one device and one relay")
+        .with_bytes("key-file", &keys)
+        .with("name", "Amina")
+        .with("sequence", 3)
+        .with("relay", relay)
+        .with("person", me.person())
+        .with("text", card.to_text());
+    let bad = |name: &str, expect: &str, note: &str, at: usize, value: u8| {
+        let mut bytes = card.bytes().to_vec();
+        bytes[at] ^= value;
+        Vector::new(name, "card", expect, note, &bytes)
+    };
+    let forged =
+        "the signature of this contact card is wrong: it was changed or forged; ask for it again";
+    let version = "this contact card is of version 2, which this program does not know; update it";
+    let damaged = "this contact card is damaged or not in canonical form; ask for it again";
+    vec![
+        made(good),
+        bad("card-refused-version", version, "version 2", 2, 3),
+        bad("card-refused-name", forged, "another name", 6, 1),
+        bad(
+            "card-refused-form",
+            damaged,
+            "an array of another length",
+            3,
+            2,
+        ),
+    ]
+}
+
+fn session(name: &str, kind: &str, note: &str, epoch: u32) -> Vector {
+    let (sender, recipient) = (key_file(0x10), key_file(0x90));
+    good(name, kind, note)
+        .with_bytes("sender-key-file", &sender)
+        .with("sender-card", text_card(&sender, "Amina", 1))
+        .with_bytes("recipient-key-file", &recipient)
+        .with("recipient-card", text_card(&recipient, "Bako", 1))
+        .with_bytes("ephemeral-secret", &run(0xc0, 32))
+        .with("epoch", epoch)
+}
+
+fn sessions() -> Vec<Vector> {
+    let opened = {
+        let me = Identity::decode(&key_file(0x10)).unwrap();
+        let card = Identity::decode(&key_file(0x90))
+            .unwrap()
+            .card("Bako", 1, Vec::new());
+        SendSession::open(&me, &card, &mut Stated(run(0xc0, 32))).unwrap()
+    };
+    let id = opened.id();
+    let preamble = |name: &str, note: &str, epoch: u32| {
+        made(session(name, "preamble", note, epoch).with_bytes("session-id", &id))
+    };
+    let first = preamble("preamble-epoch-0", "a new session", 0);
+    let bad = |name: &str, expect: &str, note: &str, bytes: Vec<u8>| {
+        let mut vector = session(name, "preamble", note, 0).expecting(expect);
+        vector.body = bytes;
+        vector
+    };
+    let frame = first.body.clone();
+    let mut changed = frame.clone();
+    changed[40] ^= 1;
+    let low = [&frame[..2], &[0; 32], &frame[34..]].concat();
+    let mut stranger = bad(
+        "preamble-refused-stranger",
+        "a preamble of a stranger",
+        "no card of the sender",
+        frame.clone(),
+    );
+    stranger.replace("sender-card", text_card(&key_file(0x50), "Else", 1));
+    let epoch = |number: u32| {
+        let name = format!("epoch-{number}");
+        let note = "label, hint, and the stored keys of a message: secret, context, epoch bits, hint, label";
+        let vector = session(&name, "epoch", note, number).with_bytes("message", &run(0x33, 32));
+        made(vector.with_bytes("preamble", &frame))
+    };
+    let epochs = [epoch(0), epoch(1), epoch(18)];
+    let preambles = vec![
+        preamble("preamble-epoch-40", "the same session in its epoch 40", 40),
+        bad(
+            "preamble-refused-changed",
+            "a preamble does not open",
+            "a changed bit",
+            changed,
+        ),
+        bad(
+            "preamble-refused-low-order",
+            "a public key is of low order",
+            "an ephemeral key of zeros",
+            low,
+        ),
+        bad(
+            "preamble-refused-cut",
+            "truncated",
+            "one byte short",
+            frame[..137].to_vec(),
+        ),
+        stranger,
+        first,
+    ];
+    preambles.into_iter().chain(epochs).collect()
+}
+
+fn names() -> Vec<Vector> {
+    let tag = |index: u8| {
+        let vector = good(
+            &format!("mailbox-tag-{index}"),
+            "mailbox-tag",
+            "what a relay sees in place of a name",
+        );
+        made(
+            vector
+                .with_bytes("mailbox-key", &run(0x70, 32))
+                .with("index", index),
+        )
+    };
+    let (a, b) = ([0x11; 32], [0x22; 32]);
+    let number = safety_number(PersonId([0x11; 32]), PersonId([0x22; 32]));
+    let vector = good(
+        "safety-number",
+        "safety-number",
+        "as two people read it aloud",
+    );
+    let vector = vector
+        .with_bytes("a", &a)
+        .with_bytes("b", &b)
+        .with("number", number);
+    vec![tag(0), tag(63), made(vector)]
+}
