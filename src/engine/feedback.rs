@@ -13,6 +13,8 @@ struct Tally {
     delivered: u64,
     lost: u64,
     newest: Option<Time>,
+    /// Something arrived that had left by this link alone.
+    proven: bool,
     /// Fragments that arrived, and their ages together.
     arrived: u32,
     age: Duration,
@@ -52,6 +54,9 @@ impl Engine {
             return self.dismiss(seq, Event::Expired { message: id });
         }
         message.heard = Some(self.now);
+        if !header.partial {
+            message.parts.values_mut().for_each(|part| part.pool.learn(0, u32::MAX));
+        }
         message.hold_until = None;
         message.manifest_there |= header.manifest;
         let completed = message.merge(&report);
@@ -70,6 +75,7 @@ impl Engine {
         for link in self.links.values_mut() {
             let patience = link.rate.patience() + delay;
             let mut tally = Tally::default();
+            let alive = !link.is_unanswered(now);
             link.sent.retain(|sent| {
                 if sent.message != message.id {
                     return true;
@@ -77,7 +83,9 @@ impl Engine {
                 let fate = message.fate(sent, report, sent.at.after(patience) <= now);
                 match fate {
                     Fate::Open => return true,
+                    Fate::There if !alive && !message.is_telling(sent) => link.rate.forget(sent.bytes as usize),
                     Fate::There => {
+                        tally.proven |= message.is_telling(sent);
                         tally.delivered += u64::from(sent.bytes);
                         tally.newest = tally.newest.max(Some(sent.at));
                         tally.arrived += 1;
@@ -92,8 +100,11 @@ impl Engine {
             let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
             link.rate.on_feedback(now, tally.delivered, tally.lost, ages);
             let answers = link.profile.as_ref().is_some_and(|p| !p.courier);
+            // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
+            if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
+                link.prove(now);
+            }
             if tally.delivered > 0 {
-                link.proven = now;
                 link.mode = if answers { Mode::Attached } else { link.mode };
             }
         }
@@ -123,7 +134,9 @@ impl Engine {
 
     /// The chance, of [`super::pool::FULL`], that a fragment sent by this link now will arrive.
     pub(super) fn weight(&self, id: LinkId) -> u32 {
-        let loss = self.links.get(&id).map_or(0, super::link::Link::loss_ppm);
+        // Probes of a link that seems to swallow everything are no reason for others to wait.
+        let Some(link) = self.links.get(&id).filter(|link| !link.is_unanswered(self.now)) else { return 0 };
+        let loss = link.loss_ppm();
         (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000) as u32
     }
 }
@@ -140,7 +153,7 @@ impl Outgoing {
                     completed.push(*number);
                 }
                 Part::Complete => {}
-                Part::Blocks { solved, listed } => {
+                Part::Blocks { solved, listed, .. } => {
                     (0..(*solved).min(part.pool.geometry().blocks())).for_each(|b| part.pool.solve(b as u16));
                     for block in listed {
                         match &block.held {
@@ -148,6 +161,8 @@ impl Outgoing {
                             Held::Some(masks) => part.pool.hold(block.block, masks),
                         }
                     }
+                    let (from, upto) = held.told();
+                    part.pool.learn(from, upto);
                 }
             }
         }
@@ -159,12 +174,19 @@ impl Outgoing {
         if part.complete || part.pool.has(&sent.run) {
             return Fate::There;
         }
-        let told = !report.header.partial
-            || report.parts.iter().any(|(number, held)| {
-                let Part::Blocks { listed, .. } = held else { return false };
-                *number == sent.part && listed.iter().any(|b| b.block == sent.run.block)
-            });
+        let told = report.parts.iter().any(|(number, held)| {
+            let (from, upto) = held.told();
+            *number == sent.part && (from..upto).contains(&u32::from(sent.run.block))
+        });
+        // A report without a word on a part, though there was room for all, says that nothing of it is held.
+        let told = told || (!report.header.partial && report.parts.iter().all(|(number, _)| *number != sent.part));
         if late && told { Fate::Lost } else { Fate::Open }
+    }
+
+    /// Whether the arrival of a fragment proves its link: it left once only, and the recipient lists it. Of a block
+    /// that is solved nobody knows which fragments did it.
+    fn is_telling(&self, sent: &Sent) -> bool {
+        self.parts.get(&sent.part).is_some_and(|p| p.pool.is_unique(&sent.run))
     }
 
     /// A fragment is no longer under way.

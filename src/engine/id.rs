@@ -240,7 +240,7 @@ mod tests {
         let id = MessageId([7; 32]).to_string();
         assert_eq!("mailto:a@b".parse::<MessageId>(), Err(UriError::Form));
         assert_eq!(id.replace("message", "person").parse::<MessageId>(), Err(UriError::Form));
-        assert_eq!(format!("{id}a").parse::<MessageId>().is_err(), true);
+        assert!(format!("{id}a").parse::<MessageId>().is_err());
         assert_eq!(format!("{id}/part/0").parse::<PartId>(), Err(UriError::Number));
         assert_eq!(format!("{id}/part/01").parse::<PartId>(), Err(UriError::Number));
         assert_eq!(format!("{id}/part/1/block/1/symbol/1/slice/8").parse::<FragmentId>(), Err(UriError::Number));

@@ -342,7 +342,7 @@ impl InPart {
             listed.push(report::Block { block, held });
         }
         listed.sort_by_key(|b| b.block);
-        Some(report::Part::Blocks { solved, listed })
+        Some(report::Part::Blocks { solved, from: solved, listed, to_end: true })
     }
 
     fn records(&mut self, id: &MessageId, part: u8, out: &mut Vec<Record>) {

@@ -416,7 +416,7 @@ pub enum Event {
         /// The message.
         message: MessageId,
     },
-    /// A part arrived whole but is not what its digest says; its symbols were dropped and are asked for again.
+    /// A part arrived whole but is not what its digest says: its sender or a disk is at fault. The message is refused.
     DigestMismatch {
         /// The message.
         message: MessageId,

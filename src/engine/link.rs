@@ -53,8 +53,8 @@ pub struct Link {
     pub mode: Mode,
     /// When it came up.
     pub up_since: Time,
-    /// When a report last showed that a fragment sent by it had arrived.
-    pub proven: Time,
+    /// Since when it has sent without any proof that something arrived.
+    pub unproven_since: Option<Time>,
     /// Frames since the last preamble, by recipient; none was sent yet where there is no entry.
     pub since_preamble: BTreeMap<PersonId, u8>,
     /// A frame that has been chosen and waits for credit, since a preamble went before it.
@@ -94,7 +94,7 @@ impl Link {
             rate: RateControl::new(None, None),
             mode: Mode::Attached,
             up_since: Time::default(),
-            proven: Time::default(),
+            unproven_since: None,
             since_preamble: BTreeMap::new(),
             pending: None,
             pace_at: None,
@@ -113,6 +113,7 @@ impl Link {
             self.rate = RateControl::new(profile.rate_bps, profile.rtt);
             self.since_preamble.clear();
             self.idle = None;
+            self.unproven_since = None;
             let detached = profile.courier || !profile.can_receive;
             self.mode = if detached { Mode::Detached } else { Mode::Attached };
         }
@@ -195,11 +196,28 @@ impl Link {
         }
     }
 
-    /// Whether nothing that left by it arrives any more, so that a few fragments at a time are enough to find out
-    /// when it carries again.
-    pub fn is_black_hole(&self, now: Time) -> bool {
+    /// Whether nothing has proven for long that what leaves by it arrives.
+    pub fn is_unanswered(&self, now: Time) -> bool {
         let limit = Duration::from_secs(1) + self.patience() * 3;
-        self.sent.len() >= PROBES && now.since(self.proven.max(self.up_since)) > limit
+        self.unproven_since.is_some_and(|since| now.since(since) > limit)
+    }
+
+    /// Whether it seems to swallow everything, so that a few fragments at a time are enough to find out when it
+    /// carries again.
+    pub fn is_black_hole(&self, now: Time) -> bool {
+        self.sent.len() >= PROBES && self.is_unanswered(now)
+    }
+
+    /// Something that left by it has arrived.
+    pub fn prove(&mut self, now: Time) {
+        self.unproven_since = (!self.sent.is_empty()).then_some(now);
+    }
+
+    /// A fragment has left.
+    pub fn push(&mut self, sent: Sent) {
+        self.unproven_since.get_or_insert(sent.at);
+        self.rate.on_sent(sent.at, sent.bytes as usize);
+        self.sent.push_back(sent);
     }
 
     /// How long symbols go on without any word from the recipient.

@@ -186,7 +186,10 @@ pub struct Engine {
     offered: BTreeSet<(MessageId, u8)>,
     /// Messages with blocks to solve or to digest.
     reading: BTreeSet<MessageId>,
-    solving: usize,
+    /// What could not be read, and when it is tried again.
+    reread: BTreeSet<MessageId>,
+    reload: Vec<(u64, u8, u16)>,
+    reread_at: Option<Time>,
 
     writer: Writer,
     notes: Notes,
@@ -239,7 +242,9 @@ impl Engine {
             reports: BTreeMap::new(),
             offered: BTreeSet::new(),
             reading: BTreeSet::new(),
-            solving: 0,
+            reread: BTreeSet::new(),
+            reload: Vec::new(),
+            reread_at: None,
             writer: Writer::default(),
             notes: Notes::default(),
             dirty: BTreeSet::new(),
@@ -310,6 +315,7 @@ impl Engine {
             (self.loss_at, Why::Loss),
             (self.probe_at, Why::Probe),
             (self.writer.retry_at(), Why::StoreRetry),
+            (self.reread_at, Why::StoreRetry),
             (self.next_expiry(), Why::Lifetime),
         ];
         all.extend(self.links.values().map(|link| (link.pace_at, Why::Pace)));

@@ -82,6 +82,8 @@ struct Block {
     k: u16,
     /// Slices of each symbol that were sent at least once.
     sent: Vec<u8>,
+    /// Slices of each symbol that were sent more than once.
+    repeated: Vec<u8>,
     /// Slices of each symbol that the recipient has.
     held: Vec<u8>,
     held_count: [u16; 8],
@@ -102,6 +104,8 @@ pub struct Pool {
     solved: Vec<u64>,
     /// Blocks below this one were opened.
     next_block: u32,
+    /// After a restart, blocks from this one on may be held in part for all we know: they wait for a report.
+    unknown_from: Option<u32>,
     urgent: bool,
 }
 
@@ -109,12 +113,28 @@ impl Pool {
     /// A pool of which nothing was sent yet. `urgent` parts are protected against loss from the start.
     pub fn new(geometry: Geometry, urgent: bool) -> Self {
         let words = geometry.blocks().div_ceil(64) as usize;
-        Self { geometry, active: BTreeMap::new(), solved: vec![0; words], next_block: 0, urgent }
+        Self { geometry, active: BTreeMap::new(), solved: vec![0; words], next_block: 0, unknown_from: None, urgent }
     }
 
     /// How the part is cut.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// Nothing is known of what the recipient has.
+    pub fn forget(&mut self) {
+        self.unknown_from = Some(0);
+    }
+
+    /// A report told of blocks `from` to `upto`.
+    pub fn learn(&mut self, from: u32, upto: u32) {
+        let first_unsolved = (0..self.geometry.blocks()).find(|&b| !self.is_solved(b as u16)).unwrap_or(u32::MAX);
+        if let Some(unknown) = self.unknown_from
+            && from <= unknown.max(first_unsolved)
+        {
+            let known = unknown.max(upto);
+            self.unknown_from = (known < self.geometry.blocks()).then_some(known);
+        }
     }
 
     /// Whether the recipient has this block.
@@ -158,6 +178,12 @@ impl Pool {
         block.held.get(usize::from(run.symbol)).is_some_and(|held| held & run.mask() == run.mask())
     }
 
+    /// Whether this run was sent once only, so that its arrival says something of the link it left by.
+    pub fn is_unique(&self, run: &Run) -> bool {
+        let block = self.active.get(&run.block);
+        block.and_then(|b| b.repeated.get(usize::from(run.symbol))).is_some_and(|again| again & run.mask() == 0)
+    }
+
     /// Bytes that the recipient has or can compute.
     pub fn held_bytes(&self) -> u64 {
         let slice = u64::from(self.geometry.coding.slice_len);
@@ -189,7 +215,8 @@ impl Pool {
     fn draw_active(&mut self, draw: &Draw, tail: bool) -> Drawn {
         let slices = self.geometry.coding.slices;
         let mut wanting = Drawn::Nothing;
-        for (&number, block) in &mut self.active {
+        let known = self.unknown_from.unwrap_or(u32::MAX);
+        for (&number, block) in self.active.iter_mut().filter(|(number, _)| u32::from(**number) < known) {
             let margin = if tail { tail_margin(u32::from(block.k), draw.loss_ppm) } else { 0 };
             let needed = block.needed(slices, margin);
             if needed == 0 {
@@ -212,7 +239,8 @@ impl Pool {
     }
 
     fn open_next(&mut self) -> bool {
-        while self.next_block < self.geometry.blocks() && self.active.len() < ACTIVE_MAX {
+        let end = self.geometry.blocks().min(self.unknown_from.unwrap_or(u32::MAX));
+        while self.next_block < end && self.active.len() < ACTIVE_MAX {
             let block = self.next_block as u16;
             self.next_block += 1;
             if !self.is_solved(block) {
@@ -301,6 +329,7 @@ impl Block {
         Self {
             k,
             sent: vec![0; n],
+            repeated: vec![0; n],
             held: vec![0; n],
             held_count: [0; 8],
             under_way: [0; 8],
@@ -376,7 +405,8 @@ impl Block {
     fn take(&mut self, run: &Run, weight: u32) {
         let i = usize::from(run.symbol);
         let repeated = self.sent.get(i).is_some_and(|sent| sent & run.mask() == run.mask());
-        if let Some(sent) = self.sent.get_mut(i) {
+        if let (Some(sent), Some(again)) = (self.sent.get_mut(i), self.repeated.get_mut(i)) {
+            *again |= *sent & run.mask();
             *sent |= run.mask();
         }
         if repeated {

@@ -72,7 +72,7 @@ impl RateControl {
 
     /// Mean loss in parts per million.
     pub fn loss_ppm(&self) -> u32 {
-        (u64::from(self.loss) * 1_000_000 >> 16) as u32
+        ((u64::from(self.loss) * 1_000_000) >> 16) as u32
     }
 
     /// Whether loss was measured at all.

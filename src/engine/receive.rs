@@ -119,6 +119,7 @@ impl Engine {
             }
             Err(SessionError::Stranger) => self.count("preamble of a stranger"),
             Err(SessionError::LowOrder) => self.count("preamble with a low-order key"),
+            Err(SessionError::EpochTooFar) => self.count("preamble of an epoch too far ahead"),
             Err(SessionError::Prekey) => self.count("preamble for a prekey that is gone"),
             Err(_) => self.count("preamble that does not open"),
         }
@@ -179,7 +180,7 @@ impl Engine {
         let Some(geometry) = state.geometry else { return self.count("fragment of an inline part") };
         let slice_len = usize::from(geometry.coding.slice_len);
         let slices = plain.len() / slice_len;
-        let fits = plain.len() % slice_len == 0
+        let fits = plain.len().is_multiple_of(slice_len)
             && slices > 0
             && usize::from(place.slice) + slices <= usize::from(geometry.coding.slices)
             && u32::from(place.block) < geometry.blocks()

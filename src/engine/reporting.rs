@@ -12,6 +12,8 @@ use rand_core::Rng;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Bytes of a report from which on a link counts as wide.
+const WIDE_REPORT: usize = 600;
 /// How often the last word about a message is repeated.
 const REPEATS: u8 = 2;
 
@@ -41,8 +43,6 @@ pub struct Reporting {
     pub told: BTreeMap<LinkId, Told>,
     number: u32,
     asked: Time,
-    /// Where the next report begins to list blocks, since the last one had no room for all: part and block.
-    listed_upto: Option<(u8, u16)>,
 }
 
 /// What was told by one link.
@@ -51,6 +51,8 @@ pub struct Told {
     version: u64,
     repeats: u8,
     next: Time,
+    /// Where the next report goes on, since the last one had no room for all: part and block.
+    goes_on: Option<(u8, u16)>,
 }
 
 impl Reporting {
@@ -62,7 +64,7 @@ impl Reporting {
 
     /// Nothing is durable yet.
     pub fn new(to: PersonId, now: Time) -> Self {
-        Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now, listed_upto: None }
+        Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now }
     }
 
     /// When a report by this link is due; `None` if there is nothing to say.
@@ -74,10 +76,16 @@ impl Reporting {
         }
     }
 
-    fn told(&mut self, link: LinkId, now: Time, interval: Duration) {
-        let told = self.told.entry(link).or_insert(Told { version: 0, repeats: 0, next: now });
-        if told.version < self.version {
-            *told = Told { version: self.version, repeats: REPEATS, next: now.after(interval) };
+    /// A report has left by this link. If there was no room for all, a wide link goes on at once; a thin one, on
+    /// which that would be all it carries, at its next turn.
+    fn told(&mut self, link: LinkId, now: Time, interval: Duration, goes_on: Option<(u8, u16)>, wide: bool) {
+        let told = self.told.entry(link).or_insert(Told { version: 0, repeats: 0, next: now, goes_on: None });
+        told.goes_on = goes_on;
+        if goes_on.is_some() && wide {
+            told.version = 0;
+            told.next = now;
+        } else if told.version < self.version {
+            *told = Told { version: self.version, repeats: REPEATS, next: now.after(interval), goes_on };
         } else {
             told.repeats = told.repeats.saturating_sub(1);
             told.next = now.after(interval * 8);
@@ -132,8 +140,9 @@ impl Engine {
         let (&message, _) = self.reports.iter().find(|(_, r)| able(r) && due(r))?;
         let interval = self.report_interval(id, room);
         let reporting = self.reports.get_mut(&message)?;
-        let bytes = reporting.encode(message, room, self.now);
-        reporting.told(id, self.now, interval);
+        let from = reporting.told.get(&id).and_then(|told| told.goes_on);
+        let (bytes, goes_on) = reporting.encode(message, room, self.now, from);
+        reporting.told(id, self.now, interval, goes_on, room >= WIDE_REPORT);
         let to = reporting.to;
         let finished = reporting.view.as_ref().is_some_and(|v| v.complete || v.unwanted);
         if finished && self.links.iter().all(|(id, l)| l.toward(to).is_none() || reporting.due(*id).is_none()) {
@@ -273,12 +282,18 @@ impl Engine {
 }
 
 impl Reporting {
-    fn encode(&mut self, message: MessageId, room: usize, now: Time) -> Vec<u8> {
+    /// The report, and where the next one has to go on if this had no room for all.
+    fn encode(
+        &mut self,
+        message: MessageId,
+        room: usize,
+        now: Time,
+        from: Option<(u8, u16)>,
+    ) -> (Vec<u8>, Option<(u8, u16)>) {
         self.number += 1;
         let mut id = [0; 16];
         id.copy_from_slice(&message.0[..16]);
         let view = self.view.clone().unwrap_or_default();
-        let from = self.listed_upto.take();
         let header = Header {
             complete: view.complete,
             manifest: true,
@@ -289,11 +304,14 @@ impl Reporting {
             delay_ms: u16::try_from(now.since(view.at).as_millis()).unwrap_or(u16::MAX),
         };
         let mut writer = report::Writer::new(&header, room);
+        let mut goes_on = None;
         for (part, full, held) in view.parts.iter().filter(|(part, ..)| from.is_none_or(|(p, _)| *part >= p)) {
             let first = from.filter(|(p, _)| p == part).map_or(0, |(_, block)| block);
             let left_out = writer.part(*part, &held.listed_from(first), *full);
-            self.listed_upto = self.listed_upto.or(left_out.map(|block| (*part, block)));
+            goes_on = goes_on.or(left_out.map(|block| (*part, block)));
         }
-        writer.finish()
+        // Nothing at all had room where this one began: the next begins anew.
+        let goes_on = goes_on.filter(|next| Some(*next) != from);
+        (writer.finish(), goes_on)
     }
 }

@@ -37,6 +37,7 @@ impl Engine {
             Table::Outbox => {
                 let mut message = Outgoing::restore(key, value, self.now)?;
                 message.hold_until = Some(self.now.after(HOLD));
+                message.parts.values_mut().for_each(|part| part.pool.forget());
                 self.enlist(message);
                 Ok(())
             }

@@ -172,6 +172,10 @@ impl Engine {
         if let Some(until) = message.hold_until.filter(|&at| at > self.now && !courier) {
             return Found::Later(Some(until));
         }
+        if message.hold_until.take().is_some() {
+            // Nobody has answered: better to send something twice than nothing.
+            message.parts.values_mut().for_each(|part| part.pool.learn(0, u32::MAX));
+        }
         let last = heard.max(Some(link.up_since)).max(Some(message.taken)).unwrap_or_default();
         let silent = link.mode == Mode::Attached && self.now.since(last) > link.silence_limit();
         let enveloped = link.profile.as_ref().is_some_and(|p| p.enveloped);
@@ -228,8 +232,7 @@ impl Engine {
         let place = Place { part, block: run.block, symbol: run.symbol, slice: run.slice };
         let frame = message.keys.seal(kind, &place, &bytes);
         let sent = Sent { message: message.id, part, run, weight, at: self.now, bytes: frame.len() as u32 };
-        link.sent.push_back(sent);
-        link.rate.on_sent(self.now, frame.len());
+        link.push(sent);
         message.sent_fragments += 1;
         self.loss_at.get_or_insert(self.now.after(super::LOSS_TICK));
         let priority = state.priority.code();

@@ -10,6 +10,7 @@ use crate::security::session::{Epoch, RecvSession, SendSession, SessionError, Se
 use crate::wire::fragment::{Label, View};
 use crate::wire::read::Malformed;
 use rand_chacha::ChaCha20Rng;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -90,13 +91,17 @@ impl Sessions {
         now: Time,
     ) -> Result<(&mut Sending, Option<Record>), SessionError> {
         let person = card.person();
-        let mut record = None;
-        if !self.sending.contains_key(&person) {
-            let sending = Sending::new(SendSession::open(me, card, rng)?, now);
-            record = Some(sending.record(person));
-            self.sending.insert(person, sending);
+        if self.sending.get(&person).is_some_and(|s| s.session.is_exhausted()) {
+            self.sending.remove(&person);
         }
-        self.sending.get_mut(&person).map(|s| (s, record)).ok_or(SessionError::NoPrekey)
+        match self.sending.entry(person) {
+            Entry::Occupied(known) => Ok((known.into_mut(), None)),
+            Entry::Vacant(place) => {
+                let sending = Sending::new(SendSession::open(me, card, rng)?, now);
+                let record = sending.record(person);
+                Ok((place.insert(sending), Some(record)))
+            }
+        }
     }
 
     /// The session with a person, if there is one.

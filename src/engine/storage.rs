@@ -7,8 +7,10 @@ use crate::wire::manifest::Body;
 use bytes::Bytes;
 use std::time::Duration;
 
-/// Blocks that are read back and solved at once.
+/// Blocks of a part that are read back and solved at once.
 const SOLVING_MAX: usize = 4;
+/// How long after a failed read it is tried again.
+const REREAD: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Gives out what waits to be written: all of it if something durable is due, else cheap progress whose window
@@ -97,8 +99,13 @@ impl Engine {
         }
         let geometry = *state.pool.geometry();
         let data = state.pool.data(block);
+        let Some(bytes) = bytes.filter(|b| b.len() == geometry.block_len(block)) else {
+            self.reload.push((seq, part, block));
+            self.reread_at.get_or_insert(self.now.after(REREAD));
+            return;
+        };
         data.fetching = false;
-        data.source = bytes.filter(|b| b.len() == geometry.block_len(block));
+        data.source = Some(bytes);
         self.work += 1;
         if !data.wants_repair || data.coding {
             return;
@@ -137,6 +144,7 @@ impl Engine {
 
     /// Reads back what was received: blocks that can be solved, and solved blocks that have to be digested.
     pub(super) fn read_back(&mut self) {
+        self.reread();
         let ids: Vec<MessageId> = self.reading.iter().copied().collect();
         for id in ids {
             let parts: Vec<u8> = self.inbox.get(&id).map(|m| m.parts.keys().copied().collect()).unwrap_or_default();
@@ -159,14 +167,15 @@ impl Engine {
         let Some(geometry) = state.geometry else { return false };
         let mut left = false;
         let mut fetches = Vec::new();
+        let mut solving = state.blocks.values().filter(|open| open.busy).count();
         for (&block, open) in &mut state.blocks {
             let Some(at) = open.full_at else { continue };
             left = true;
-            if open.busy || !self.writer.counts(at) || self.solving >= SOLVING_MAX {
+            if open.busy || !self.writer.counts(at) || solving >= SOLVING_MAX {
                 continue;
             }
             open.busy = true;
-            self.solving += 1;
+            solving += 1;
             let repair = usize::from(open.repair_end(geometry.source_symbols(block))) * geometry.coding.symbol_len();
             let source = (files.0, geometry.block_offset(block), geometry.block_len(block));
             let first = geometry.repair_offset(block, geometry.source_symbols(block));
@@ -183,16 +192,11 @@ impl Engine {
 
     fn on_read_back(&mut self, id: MessageId, part: u8, block: u16, bytes: Option<Bytes>, repair: bool) {
         let state = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part));
-        let Some((state, geometry)) = state.and_then(|s| s.geometry.map(|g| (s, g))) else {
-            self.solving = self.solving.saturating_sub(usize::from(repair));
-            return;
-        };
+        let Some((state, geometry)) = state.and_then(|s| s.geometry.map(|g| (s, g))) else { return };
         let Some(open) = state.blocks.get_mut(&block) else { return };
         let Some(bytes) = bytes else {
-            // The store said why; the block is read again with the next batch.
-            (open.busy, open.source, open.repair) = (false, None, None);
-            self.solving = self.solving.saturating_sub(usize::from(repair));
-            return;
+            (open.source, open.repair) = (None, None);
+            return self.read_again_later(id);
         };
         if repair {
             open.repair = Some(bytes);
@@ -209,7 +213,6 @@ impl Engine {
     }
 
     fn on_solved(&mut self, id: MessageId, part: u8, block: u16, done: coding::Done) {
-        self.solving = self.solving.saturating_sub(1);
         let Some(message) = self.inbox.get_mut(&id) else { return };
         let file = message.file(FileKind::Incoming, part);
         let Some(state) = message.parts.get_mut(&part) else { return };
@@ -231,6 +234,34 @@ impl Engine {
         self.dirty.insert(id);
         self.reading.insert(id);
         self.want_sync(SYNC_INTERVAL);
+    }
+
+    /// A read failed, and the store has said why. What it was for is taken up again after a while.
+    fn read_again_later(&mut self, id: MessageId) {
+        self.reread.insert(id);
+        self.reread_at.get_or_insert(self.now.after(REREAD));
+    }
+
+    /// Takes up again what failed to be read.
+    fn reread(&mut self) {
+        if self.reread_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.reread_at = None;
+        for id in std::mem::take(&mut self.reread) {
+            let Some(message) = self.inbox.get_mut(&id) else { continue };
+            for state in message.parts.values_mut() {
+                state.hashing &= state.hasher.is_none();
+                state.blocks.values_mut().for_each(|block| block.busy = false);
+            }
+            self.reading.insert(id);
+        }
+        for (seq, part, block) in std::mem::take(&mut self.reload) {
+            if let Some(state) = self.outbox.get_mut(&seq).and_then(|m| m.parts.get_mut(&part)) {
+                state.pool.data(block).fetching = false;
+            }
+        }
+        self.work += 1;
     }
 
     /// Tells whether the part is still to be digested.
@@ -256,10 +287,10 @@ impl Engine {
 
     fn on_digest_read(&mut self, id: MessageId, part: u8, bytes: Option<Bytes>) {
         let Some(state) = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part)) else { return };
-        let (Some(bytes), Some(hasher)) = (bytes, state.hasher.take()) else {
-            state.hashing = false;
-            return;
+        let Some(bytes) = bytes else {
+            return self.read_again_later(id);
         };
+        let Some(hasher) = state.hasher.take() else { return };
         let token = self.request(Request::Digest { message: id, part });
         self.out.push_back(Output::Compute { token, job: Job::Digest { hasher, bytes } });
     }

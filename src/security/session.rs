@@ -11,9 +11,10 @@
 //! secret = PRF(EK, "frag", label)                     of one message; the key of each kind is PRF(secret, "kind", kind)
 //! ```
 //!
-//! RK binds keys, never whole cards: a new mailbox address must not break what is under way. Either side's keys
-//! alone do not let a thief speak as the other (key-compromise impersonation): the ephemeral and the prekey of
-//! the recipient are both in it. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can
+//! RK binds keys, never whole cards: a new mailbox address must not break what is under way. A thief of the
+//! sender's long-term keys alone cannot read what others send to that sender, and a thief of the recipient's inbox
+//! key alone cannot speak to the recipient as somebody else, since the prekey is in the exchange with the sender's
+//! static key; a thief of both inbox key and prekey can. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can
 //! look [`AHEAD`] newer ones up, and moves only after a tag has verified.
 
 use super::card::Card;
@@ -37,6 +38,9 @@ pub const BEHIND: u32 = 13;
 /// Epochs ahead of the current one that a fragment may use.
 pub const AHEAD: u32 = 18;
 
+/// The highest epoch that a preamble may name: each costs a derivation, and a contact must not make us do many.
+pub const EPOCH_MAX: u32 = 1 << 14;
+
 /// Names a session to both of its ends.
 pub type SessionId = [u8; 16];
 
@@ -58,6 +62,9 @@ pub enum SessionError {
     /// The preamble uses a prekey that is gone.
     #[error("a preamble for a prekey that is gone")]
     Prekey,
+    /// The preamble names an epoch beyond all reason.
+    #[error("a preamble of an epoch that is too far ahead")]
+    EpochTooFar,
     /// The preamble does not read.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -234,6 +241,11 @@ impl SendSession {
         self.chain.advance();
     }
 
+    /// Whether its epochs are used up, so that a new session is due.
+    pub fn is_exhausted(&self) -> bool {
+        self.chain.epoch >= EPOCH_MAX - AHEAD
+    }
+
     /// The frame that announces this session and its current epoch.
     pub fn preamble(&self, me: &Identity) -> Vec<u8> {
         let body = preamble::Body {
@@ -342,6 +354,9 @@ impl RecvSession {
             first(&prf(&expand(&root, "confirm", 0), "preamble", &[&body.encode()]));
         if !bool::from(confirm.ct_eq(&view.confirm)) {
             return Err(SessionError::NotAuthentic);
+        }
+        if body.epoch > EPOCH_MAX {
+            return Err(SessionError::EpochTooFar);
         }
         let chain = Chain::start(&root, body.generation, binding.salt());
         let mut session =

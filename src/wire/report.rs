@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! 0      version = 1
-//! 1      flags: bit 0 whole message delivered, bit 1 manifest here, bit 2 more is held than is listed,
+//! 1      flags: bit 0 whole message delivered, bit 1 manifest here, bit 2 no room for all there is to tell,
 //!        bit 3 no longer wanted
 //! 2..18  first half of the message id
 //! 18..22 number of this report, counting up
 //! 22..24 milliseconds since the state that it tells of
 //! then for each part that has news:
 //!   part 1, state 1: 0 nothing more, the part is complete and verified
-//!                    1 in blocks: varint n, blocks 0 to n-1 are solved; varint count of listed blocks, for each
-//!                      varint distance from the block before (the first: from n), form 1:
+//!                    1 in blocks, told to the end of the part; 2 likewise, told up to the last listed block:
+//!                      varint n, blocks 0 to n-1 are solved; varint f - n, told from block f on;
+//!                      varint count of listed blocks, for each
+//!                      varint distance from the block before (the first: from f), form 1:
 //!                        0 solved
 //!                        1 bitmap of whole symbols: varint length, bytes, first symbol in the lowest bit
 //!                        2 runs: varint h, varint count, then varint gap and varint length - 1 of each run of
@@ -19,7 +21,7 @@
 //!                        varint distance from the one before, mask of its slices 1
 //! ```
 //!
-//! Without flag bit 2 a block that is not listed holds nothing. Reports only ever add: what was held once is
+//! A block that is not listed but lies where it would have been holds nothing. Reports only ever add: what was held once is
 //! held. A report travels as a message of its own, sealed like any other.
 
 use super::read::{Malformed, Reader, put_varint, varint_len};
@@ -36,7 +38,7 @@ pub struct Header {
     pub complete: bool,
     /// The manifest is here.
     pub manifest: bool,
-    /// More is held than is listed, for want of room.
+    /// There was no room for all there is to tell.
     pub partial: bool,
     /// The recipient does not want the rest.
     pub unwanted: bool,
@@ -75,19 +77,33 @@ pub enum Part {
     Blocks {
         /// All blocks below this one are solved.
         solved: u32,
-        /// Others of which something is held.
+        /// The first block that is told of beyond those; at least `solved`.
+        from: u32,
+        /// Blocks from there on of which something is held.
         listed: Vec<Block>,
+        /// The list goes on to the end of the part; otherwise nothing is told beyond its last block.
+        to_end: bool,
     },
 }
 
 impl Part {
-    /// The same, but blocks before `first` are left out of the list.
+    /// The same, but told from block `first` on.
     pub fn listed_from(&self, first: u16) -> Self {
         let mut part = self.clone();
-        if let Self::Blocks { listed, .. } = &mut part {
-            listed.retain(|block| block.block >= first);
+        if let Self::Blocks { from, listed, .. } = &mut part {
+            *from = u32::from(first).max(*from);
+            listed.retain(|block| u32::from(block.block) >= *from);
         }
         part
+    }
+
+    /// The blocks that this tells of, those that hold nothing included: from, and up to.
+    pub fn told(&self) -> (u32, u32) {
+        match self {
+            Self::Complete => (0, u32::MAX),
+            Self::Blocks { from, to_end: true, .. } => (*from, u32::MAX),
+            Self::Blocks { from, listed, .. } => (*from, listed.last().map_or(*from, |b| u32::from(b.block) + 1)),
+        }
     }
 }
 
@@ -128,14 +144,15 @@ impl Writer {
     /// Says what is held of a part. What does not fit is left out, and the report says so; gives the first block
     /// that was left out.
     pub fn part(&mut self, part: u8, state: &Part, full: FullMask) -> Option<u16> {
-        let Part::Blocks { solved, listed } = state else {
+        let Part::Blocks { solved, from, listed, to_end } = state else {
             return (!self.append(&[part, 0])).then_some(0);
         };
-        let mut head = vec![part, 1];
+        let mut head = vec![part, if *to_end { 1 } else { 2 }];
         put_varint(&mut head, u64::from(*solved));
+        put_varint(&mut head, u64::from(from.saturating_sub(*solved)));
         let mut body = Vec::new();
         let mut fitting = 0u64;
-        let mut expected = u64::from(*solved);
+        let mut expected = u64::from(*from);
         let mut left_out = None;
         for block in listed {
             let mut one = Vec::new();
@@ -144,6 +161,7 @@ impl Writer {
             if self.out.len() + head.len() + varint_len(fitting + 1) + body.len() + one.len() > self.budget {
                 self.partial = true;
                 left_out = Some(block.block);
+                head[1] = 2;
                 break;
             }
             body.extend_from_slice(&one);
@@ -235,7 +253,7 @@ impl Report {
             let full = full(part).ok_or(Malformed::Value("part"))?;
             let state = match r.u8()? {
                 0 => Part::Complete,
-                1 => read_blocks(&mut r, full)?,
+                state @ (1 | 2) => read_blocks(&mut r, full, state == 1)?,
                 _ => return Err(Malformed::Value("state of a part")),
             };
             parts.push((part, state));
@@ -274,18 +292,19 @@ impl Header {
     }
 }
 
-fn read_blocks(r: &mut Reader<'_>, full: FullMask) -> Result<Part, Malformed> {
+fn read_blocks(r: &mut Reader<'_>, full: FullMask, to_end: bool) -> Result<Part, Malformed> {
     let solved = small(r, 1 << 16)?;
+    let from = solved + small(r, 1 << 16)?;
     let count = small(r, 1 << 16)?;
     let mut listed = Vec::new();
-    let mut next = u64::from(solved);
+    let mut next = u64::from(from);
     for _ in 0..count {
         let block = next + r.varint()?;
         let block = u16::try_from(block).map_err(|_| Malformed::Value("block"))?;
         next = u64::from(block) + 1;
         listed.push(Block { block, held: read_held(r, full)? });
     }
-    Ok(Part::Blocks { solved, listed })
+    Ok(Part::Blocks { solved, from, listed, to_end })
 }
 
 fn read_held(r: &mut Reader<'_>, full: FullMask) -> Result<Held, Malformed> {
@@ -353,12 +372,12 @@ mod tests {
                 at += gap;
                 listed.push(Block { block: at, held });
             }
-            Part::Blocks { solved, listed }
+            Part::Blocks { solved, from: solved, listed, to_end: true }
         })
     }
 
     fn trimmed(part: &Part) -> Part {
-        let Part::Blocks { solved, listed } = part else { return part.clone() };
+        let Part::Blocks { solved, from, listed, to_end } = part else { return part.clone() };
         let listed = listed.iter().map(|b| {
             let held = match &b.held {
                 Held::Solved => Held::Solved,
@@ -369,7 +388,7 @@ mod tests {
             };
             Block { block: b.block, held }
         });
-        Part::Blocks { solved: *solved, listed: listed.collect() }
+        Part::Blocks { solved: *solved, from: *from, listed: listed.collect(), to_end: *to_end }
     }
 
     proptest! {

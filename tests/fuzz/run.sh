@@ -45,7 +45,7 @@ for target in "${targets[@]}"; do
     fi
     echo "== fuzz $target, $seconds s"
     if ! cargo fuzz run --fuzz-dir . --target "$host" "$target" "${dirs[@]}" -- \
-        -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 \
+        -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=8192 -len_control=0 -print_final_stats=1 \
         2> "corpus/$target.log"; then
         failed+=("$target")
         tail -n 60 "corpus/$target.log" >&2

@@ -172,6 +172,8 @@ fn report_part(text: &str) -> (u8, Part) {
             });
             Part::Blocks {
                 solved: solved.parse().unwrap(),
+                from: solved.parse().unwrap(),
+                to_end: true,
                 listed: listed.collect(),
             }
         }

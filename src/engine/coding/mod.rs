@@ -48,7 +48,7 @@ impl Scheme {
         match self {
             Self::Repeat => k == 1 && r == 0,
             Self::SmallBlock => r >= 1 && k + r <= 255,
-            Self::LargeBlock => k <= 4096 && r >= 1 && k + r <= SYMBOLS_MAX && coding.slice_len % 64 == 0,
+            Self::LargeBlock => k <= 4096 && r >= 1 && k + r <= SYMBOLS_MAX && coding.slice_len.is_multiple_of(64),
         }
     }
 }
