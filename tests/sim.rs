@@ -10,13 +10,15 @@ mod world;
 
 use ostrakon::engine::io::{Event, Input, LinkId, Pacing};
 use ostrakon::engine::message::Priority;
-use std::time::Duration;
 use rand_core::Rng;
+use std::time::Duration;
 use world::{MS, SECOND, Spec, World};
 
 /// Runs a test over seeds, or over the one that the environment names.
 fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
-    let only: Option<u64> = std::env::var("OSTRAKON_SEED").ok().and_then(|s| s.parse().ok());
+    let only: Option<u64> = std::env::var("OSTRAKON_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok());
     for seed in only.map_or(range, |s| s..s + 1) {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
         if let Err(why) = outcome {
@@ -30,9 +32,20 @@ fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
 fn a_text_arrives_after_one_way_delay_and_the_receipt_comes_back() {
     seeds(0..5, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        world.link(0, 1, &Spec { rtt: Duration::from_millis(600), ..Spec::default() });
+        world.link(
+            0,
+            1,
+            &Spec {
+                rtt: Duration::from_millis(600),
+                ..Spec::default()
+            },
+        );
         let start = world.now;
-        let id = world.send(0, 1, &[("", b"water at the bridge".to_vec(), Priority::Urgent)]);
+        let id = world.send(
+            0,
+            1,
+            &[("", b"water at the bridge".to_vec(), Priority::Urgent)],
+        );
         assert!(world.run_until(start + 30 * SECOND, |w| w.confirmed(0, id)));
         assert_eq!(world.content(1, id, 1).unwrap(), b"water at the bridge");
         let took = world.nodes[1].delivered_at[&(id, 1)] - start;
@@ -44,16 +57,26 @@ fn a_text_arrives_after_one_way_delay_and_the_receipt_comes_back() {
 fn a_large_part_arrives_whole_over_a_lossy_satellite_with_little_more_than_it_needs() {
     seeds(0..5, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        let spec = Spec { rtt: Duration::from_millis(600), loss: 0.1, ..Spec::default() };
+        let spec = Spec {
+            rtt: Duration::from_millis(600),
+            loss: 0.1,
+            ..Spec::default()
+        };
         let link = world.link(0, 1, &spec);
         let file = world.bytes(6_000_000);
         let start = world.now;
         let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
         assert!(world.run_until(start + 120 * SECOND, |w| w.confirmed(0, id)));
-        assert!(world.content(1, id, 1).unwrap() == file, "other bytes arrived");
+        assert!(
+            world.content(1, id, 1).unwrap() == file,
+            "other bytes arrived"
+        );
         let took = (world.nodes[1].delivered_at[&(id, 1)] - start) as f64 / SECOND as f64;
         let offered = world.link_stats(link)[0].unwrap().offered_bytes as f64;
-        println!("seed {seed}: {took:.2} s, offered {:.3} of the file", offered / 6e6);
+        println!(
+            "seed {seed}: {took:.2} s, offered {:.3} of the file",
+            offered / 6e6
+        );
         assert!(offered < 6e6 / 0.9 * 1.12, "offered {offered}");
     });
 }
@@ -62,7 +85,12 @@ fn a_large_part_arrives_whole_over_a_lossy_satellite_with_little_more_than_it_ne
 fn rate_control_alone_fills_a_lossy_satellite_without_flooding_it() {
     seeds(0..3, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        let spec = Spec { rtt: Duration::from_millis(600), loss: 0.05, pacing: Pacing::Engine, ..Spec::default() };
+        let spec = Spec {
+            rtt: Duration::from_millis(600),
+            loss: 0.05,
+            pacing: Pacing::Engine,
+            ..Spec::default()
+        };
         let link = world.link(0, 1, &spec);
         let file = world.bytes(8_000_000);
         let start = world.now;
@@ -81,14 +109,42 @@ fn three_unequal_links_bring_the_text_first_and_the_file_sooner_than_the_best_al
     seeds(0..5, |seed| {
         let run = |all: bool| {
             let mut world = World::new(seed, &["a", "b"]);
-            world.link(0, 1, &Spec { rtt: Duration::from_millis(600), loss: 0.05, ..Spec::default() });
+            world.link(
+                0,
+                1,
+                &Spec {
+                    rtt: Duration::from_millis(600),
+                    loss: 0.05,
+                    ..Spec::default()
+                },
+            );
             if all {
-                world.link(0, 1, &Spec { rate: 2_000_000, rtt: Duration::from_millis(80), ..Spec::default() });
-                world.link(0, 1, &Spec { rate: 7680, rtt: Duration::from_millis(20), mtu: 222, ..Spec::default() });
+                world.link(
+                    0,
+                    1,
+                    &Spec {
+                        rate: 2_000_000,
+                        rtt: Duration::from_millis(80),
+                        ..Spec::default()
+                    },
+                );
+                world.link(
+                    0,
+                    1,
+                    &Spec {
+                        rate: 7680,
+                        rtt: Duration::from_millis(20),
+                        mtu: 222,
+                        ..Spec::default()
+                    },
+                );
             }
             let file = world.bytes(3_000_000);
             let start = world.now;
-            let parts = [("note", vec![b'x'; 200], Priority::Urgent), ("map", file.clone(), Priority::Normal)];
+            let parts = [
+                ("note", vec![b'x'; 200], Priority::Urgent),
+                ("map", file.clone(), Priority::Normal),
+            ];
             let id = world.send(0, 1, &parts);
             assert!(world.run_until(start + 60 * SECOND, |w| w.confirmed(0, id)));
             assert!(world.content(1, id, 2).unwrap() == file);
@@ -97,7 +153,12 @@ fn three_unequal_links_bring_the_text_first_and_the_file_sooner_than_the_best_al
             (at(1), at(2))
         };
         let (alone, together) = (run(false), run(true));
-        println!("seed {seed}: alone {} ms, together {} ms, text {} ms", alone.1 / MS, together.1 / MS, together.0 / MS);
+        println!(
+            "seed {seed}: alone {} ms, together {} ms, text {} ms",
+            alone.1 / MS,
+            together.1 / MS,
+            together.0 / MS
+        );
         assert!(together.1 < alone.1);
     });
 }
@@ -106,10 +167,17 @@ fn three_unequal_links_bring_the_text_first_and_the_file_sooner_than_the_best_al
 fn killed_processes_and_power_cuts_cost_little_and_nothing_is_delivered_twice() {
     seeds(0..30, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        let spec = Spec { rtt: Duration::from_millis(200), loss: 0.05, ..Spec::default() };
+        let spec = Spec {
+            rtt: Duration::from_millis(200),
+            loss: 0.05,
+            ..Spec::default()
+        };
         world.link(0, 1, &spec);
         let file = world.bytes(4_000_000);
-        let parts = [("note", vec![b'x'; 100], Priority::Urgent), ("map", file.clone(), Priority::Normal)];
+        let parts = [
+            ("note", vec![b'x'; 100], Priority::Urgent),
+            ("map", file.clone(), Priority::Normal),
+        ];
         let start = world.now;
         let id = world.send(0, 1, &parts);
         world.run_until(start + 50 * MS, |_| false);
@@ -124,8 +192,14 @@ fn killed_processes_and_power_cuts_cost_little_and_nothing_is_delivered_twice() 
             world.start(node);
         }
         let end = world.now + 120 * SECOND;
-        assert!(world.run_until(end, |w| w.delivered(1, id)), "not delivered");
-        assert!(world.content(1, id, 2).unwrap() == file, "other bytes arrived");
+        assert!(
+            world.run_until(end, |w| w.delivered(1, id)),
+            "not delivered"
+        );
+        assert!(
+            world.content(1, id, 2).unwrap() == file,
+            "other bytes arrived"
+        );
         assert!(world.nodes[1].inbox.values().all(|&times| times == 1));
         let end = world.now + 60 * SECOND;
         assert!(world.run_until(end, |w| w.confirmed(0, id)), "no receipt");
@@ -136,8 +210,24 @@ fn killed_processes_and_power_cuts_cost_little_and_nothing_is_delivered_twice() 
 fn a_cut_link_is_replaced_by_another_and_used_again_when_it_is_back() {
     seeds(0..5, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        let fast = world.link(0, 1, &Spec { rtt: Duration::from_millis(600), loss: 0.05, ..Spec::default() });
-        world.link(0, 1, &Spec { rate: 2_000_000, rtt: Duration::from_millis(80), ..Spec::default() });
+        let fast = world.link(
+            0,
+            1,
+            &Spec {
+                rtt: Duration::from_millis(600),
+                loss: 0.05,
+                ..Spec::default()
+            },
+        );
+        world.link(
+            0,
+            1,
+            &Spec {
+                rate: 2_000_000,
+                rtt: Duration::from_millis(80),
+                ..Spec::default()
+            },
+        );
         let file = world.bytes(4_000_000);
         let start = world.now;
         let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
@@ -146,7 +236,11 @@ fn a_cut_link_is_replaced_by_another_and_used_again_when_it_is_back() {
         assert!(world.run_until(start + 60 * SECOND, |w| w.confirmed(0, id)));
         assert!(world.content(1, id, 1).unwrap() == file);
         let links = world.status(1).links;
-        println!("seed {seed}: {} ms, {:?}", (world.now - start) / MS, links.iter().map(|l| l.first_seen_bytes).collect::<Vec<_>>());
+        println!(
+            "seed {seed}: {} ms, {:?}",
+            (world.now - start) / MS,
+            links.iter().map(|l| l.first_seen_bytes).collect::<Vec<_>>()
+        );
         assert!(world.now - start < 10 * SECOND);
     });
 }
@@ -155,14 +249,25 @@ fn a_cut_link_is_replaced_by_another_and_used_again_when_it_is_back() {
 fn without_any_way_back_the_planned_redundancy_suffices_and_its_chance_is_told() {
     seeds(0..10, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        let spec = Spec { loss: 0.1, oneway: true, assume_loss_ppm: 120_000, ..Spec::default() };
+        let spec = Spec {
+            loss: 0.1,
+            oneway: true,
+            assume_loss_ppm: 120_000,
+            ..Spec::default()
+        };
         world.link(0, 1, &spec);
         let file = world.bytes(3_000_000);
-        let parts = [("note", vec![b'x'; 100], Priority::Urgent), ("map", file.clone(), Priority::Normal)];
+        let parts = [
+            ("note", vec![b'x'; 100], Priority::Urgent),
+            ("map", file.clone(), Priority::Normal),
+        ];
         let id = world.send(0, 1, &parts);
         assert!(world.run_until(world.now + 60 * SECOND, |w| w.delivered(1, id)));
         assert!(world.content(1, id, 2).unwrap() == file);
-        let told = world.nodes[0].events.iter().any(|e| matches!(e, Event::OneWayDone { success_ppm, .. } if *success_ppm > 999_000));
+        let told = world.nodes[0]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::OneWayDone { success_ppm, .. } if *success_ppm > 999_000));
         assert!(told, "{:?}", world.nodes[0].events);
     });
 }
@@ -171,7 +276,14 @@ fn without_any_way_back_the_planned_redundancy_suffices_and_its_chance_is_told()
 fn a_full_disk_stops_the_recipient_by_name_and_loses_nothing_once_there_is_room() {
     seeds(0..5, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        world.link(0, 1, &Spec { loss: 0.02, ..Spec::default() });
+        world.link(
+            0,
+            1,
+            &Spec {
+                loss: 0.02,
+                ..Spec::default()
+            },
+        );
         let file = world.bytes(3_000_000);
         let start = world.now;
         let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
@@ -179,7 +291,10 @@ fn a_full_disk_stops_the_recipient_by_name_and_loses_nothing_once_there_is_room(
         world.at(start + 6000 * MS, |w| w.nodes[1].disk.full = false);
         assert!(world.run_until(start + 90 * SECOND, |w| w.confirmed(0, id)));
         assert!(world.content(1, id, 1).unwrap() == file);
-        let failed = world.nodes[1].events.iter().any(|e| matches!(e, Event::StoreFailed(_)));
+        let failed = world.nodes[1]
+            .events
+            .iter()
+            .any(|e| matches!(e, Event::StoreFailed(_)));
         assert!(failed && world.nodes[1].events.contains(&Event::StoreRecovered));
     });
 }
@@ -191,7 +306,10 @@ fn frames_that_come_twice_or_late_or_after_a_restart_are_delivered_once() {
         world.link(0, 1, &Spec::default());
         world.nodes[0].keep_sent = true;
         let file = world.bytes(400_000);
-        let parts = [("note", vec![b'x'; 100], Priority::Urgent), ("map", file, Priority::Normal)];
+        let parts = [
+            ("note", vec![b'x'; 100], Priority::Urgent),
+            ("map", file, Priority::Normal),
+        ];
         let id = world.send(0, 1, &parts);
         assert!(world.run_until(world.now + 30 * SECOND, |w| w.confirmed(0, id)));
         let frames = world.nodes[0].sent.clone();
@@ -203,12 +321,22 @@ fn frames_that_come_twice_or_late_or_after_a_restart_are_delivered_once() {
             }
             for frame in &frames {
                 let link = LinkId(0);
-                world.input(1, Input::Received { link, frame: frame.clone(), custody: None });
+                world.input(
+                    1,
+                    Input::Received {
+                        link,
+                        frame: frame.clone(),
+                        custody: None,
+                    },
+                );
             }
             world.run_until(world.now + 5 * SECOND, |_| false);
         }
         assert_eq!(world.nodes[1].inbox.len(), 3);
-        assert_eq!(world.nodes[1].inbox_writes, 3, "a delivery was repeated although it had been acknowledged");
+        assert_eq!(
+            world.nodes[1].inbox_writes, 3,
+            "a delivery was repeated although it had been acknowledged"
+        );
     });
 }
 
@@ -234,11 +362,22 @@ fn noise_truncation_and_flipped_bits_change_nothing() {
                     frame[at] ^= 1 << world.below(8);
                 }
             }
-            world.input(1, Input::Received { link: LinkId(0), frame: frame.into(), custody: None });
+            world.input(
+                1,
+                Input::Received {
+                    link: LinkId(0),
+                    frame: frame.into(),
+                    custody: None,
+                },
+            );
         }
         assert!(world.run_until(world.now + 60 * SECOND, |w| w.confirmed(0, id)));
         assert!(world.content(1, id, 1).unwrap() == file);
-        assert!(world.status(1).dropped.values().sum::<u64>() > 1000, "{:?}", world.status(1).dropped);
+        assert!(
+            world.status(1).dropped.values().sum::<u64>() > 1000,
+            "{:?}",
+            world.status(1).dropped
+        );
     });
 }
 
@@ -246,7 +385,14 @@ fn noise_truncation_and_flipped_bits_change_nothing() {
 fn the_same_seed_gives_the_same_frames() {
     let run = |seed| {
         let mut world = World::new(seed, &["a", "b"]);
-        world.link(0, 1, &Spec { loss: 0.1, ..Spec::default() });
+        world.link(
+            0,
+            1,
+            &Spec {
+                loss: 0.1,
+                ..Spec::default()
+            },
+        );
         world.nodes[0].keep_sent = true;
         let file = world.bytes(300_000);
         let id = world.send(0, 1, &[("map", file, Priority::Normal)]);
@@ -266,12 +412,31 @@ fn many_unsolved_blocks_at_once_still_come_to_an_end() {
     seeds(0..2, |seed| {
         let mut world = World::new(seed, &["a", "b"]);
         // The fast link loses two of three frames and is cut, as a flooded satellite is; the other must finish alone.
-        let fast = world.link(0, 1, &Spec { rate: 40_000_000, rtt: Duration::from_millis(600), loss: 0.66, ..Spec::default() });
-        world.link(0, 1, &Spec { rate: 2_000_000, rtt: Duration::from_millis(80), ..Spec::default() });
+        let fast = world.link(
+            0,
+            1,
+            &Spec {
+                rate: 40_000_000,
+                rtt: Duration::from_millis(600),
+                loss: 0.66,
+                ..Spec::default()
+            },
+        );
+        world.link(
+            0,
+            1,
+            &Spec {
+                rate: 2_000_000,
+                rtt: Duration::from_millis(80),
+                ..Spec::default()
+            },
+        );
         let file = world.bytes(30_000_000);
         let start = world.now;
         let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
-        world.at(start + 3 * SECOND, move |w| w.set_link_silently(fast, false));
+        world.at(start + 3 * SECOND, move |w| {
+            w.set_link_silently(fast, false)
+        });
         assert!(world.run_until(start + 150 * SECOND, |w| w.confirmed(0, id)));
         assert!(world.content(1, id, 1).unwrap() == file);
         println!("seed {seed}: {} s", (world.now - start) / SECOND);

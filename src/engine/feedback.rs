@@ -3,6 +3,7 @@
 use super::io::{Event, LinkId, Time};
 use super::link::{Mode, Sent};
 use super::outgoing::Outgoing;
+use super::pool::carrier;
 use super::{Engine, MessageId, PersonId};
 use crate::wire::report::{Header, Held, Part, Report};
 use std::time::Duration;
@@ -18,6 +19,10 @@ struct Tally {
     /// Fragments that arrived, and their ages together.
     arrived: u32,
     age: Duration,
+    /// Fragments that are no longer under way.
+    settled: Vec<Sent>,
+    /// Those of them that were lost.
+    gone: Vec<Sent>,
 }
 
 /// What became of a fragment under way.
@@ -30,7 +35,9 @@ enum Fate {
 
 impl Engine {
     pub(super) fn on_report(&mut self, from: PersonId, content: &[u8]) {
-        let Ok(header) = Header::peek(content) else { return self.count("malformed report") };
+        let Ok(header) = Header::peek(content) else {
+            return self.count("malformed report");
+        };
         if let Some(record) = self.sessions.confirm(from, None) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
@@ -44,18 +51,34 @@ impl Engine {
         let Some(message) = self.outbox.get_mut(&seq).filter(|m| m.to == from) else {
             return self.count("report of somebody else");
         };
-        let full = |part: u8| message.parts.get(&part).map(|p| p.pool.geometry().coding.full_mask());
-        let Ok(report) = Report::decode(content, full) else { return self.count("malformed report") };
+        let full = |part: u8| {
+            message
+                .parts
+                .get(&part)
+                .map(|p| p.pool.geometry().coding.full_mask())
+        };
+        let Ok(report) = Report::decode(content, full) else {
+            return self.count("malformed report");
+        };
         self.work += 1;
         if header.complete {
-            return self.dismiss(seq, Event::Confirmed { message: id, part: 0 });
+            return self.dismiss(
+                seq,
+                Event::Confirmed {
+                    message: id,
+                    part: 0,
+                },
+            );
         }
         if header.unwanted {
             return self.dismiss(seq, Event::Expired { message: id });
         }
         message.heard = Some(self.now);
         if !header.partial {
-            message.parts.values_mut().for_each(|part| part.pool.learn(0, u32::MAX));
+            message
+                .parts
+                .values_mut()
+                .for_each(|part| part.pool.learn(0, u32::MAX));
         }
         message.hold_until = None;
         message.manifest_there |= header.manifest;
@@ -69,36 +92,57 @@ impl Engine {
 
     /// Settles what is under way: there, lost, or still open.
     fn tally(&mut self, seq: u64, report: &Report) {
-        let Some(message) = self.outbox.get_mut(&seq) else { return };
+        let Some(message) = self.outbox.get_mut(&seq) else {
+            return;
+        };
         let delay = Duration::from_millis(u64::from(report.header.delay_ms));
         let now = self.now;
-        for link in self.links.values_mut() {
-            let patience = link.rate.patience() + delay;
-            let mut tally = Tally::default();
+        for (&id, link) in &mut self.links {
+            let by = carrier(id);
+            let patience = (link.rate.patience() + delay) * 2;
             let alive = !link.is_unanswered(now);
+            let counts = |sent: &Sent| alive || message.is_telling(sent, by);
+            let there = |sent: &&Sent| {
+                sent.message == message.id && message.is_there(sent) && message.is_telling(sent, by)
+            };
+            link.newest_there = link
+                .newest_there
+                .max(link.sent.iter().filter(there).map(|sent| sent.at).max());
+            // A link keeps the order of what it carries, but for a little; so what left clearly earlier than
+            // something that arrived is lost.
+            let overtaken = link.newest_there.map_or(0, |at| {
+                at.0.saturating_sub(link.rate.reordering().as_nanos() as u64)
+            });
+            let mut tally = Tally::default();
             link.sent.retain(|sent| {
                 if sent.message != message.id {
                     return true;
                 }
-                let fate = message.fate(sent, report, sent.at.after(patience) <= now);
-                match fate {
+                let late = sent.at.0 < overtaken || sent.at.after(patience) <= now;
+                match message.fate(sent, report, late) {
                     Fate::Open => return true,
-                    Fate::There if !alive && !message.is_telling(sent) => link.rate.forget(sent.bytes as usize),
+                    Fate::There if !counts(sent) => link.rate.forget(sent.bytes as usize),
                     Fate::There => {
-                        tally.proven |= message.is_telling(sent);
+                        tally.proven |= message.is_telling(sent, by);
                         tally.delivered += u64::from(sent.bytes);
                         tally.newest = tally.newest.max(Some(sent.at));
                         tally.arrived += 1;
                         tally.age += now.since(sent.at);
                     }
-                    Fate::Lost => tally.lost += u64::from(sent.bytes),
+                    Fate::Lost => {
+                        tally.lost += u64::from(sent.bytes);
+                        tally.gone.push(*sent);
+                    }
                 }
-                message.settle(sent);
+                tally.settled.push(*sent);
                 false
             });
+            tally.settled.iter().for_each(|sent| message.settle(sent));
+            tally.gone.iter().for_each(|sent| message.lost(sent, by));
             let newest = tally.newest.map(|at| now.since(at).saturating_sub(delay));
             let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
-            link.rate.on_feedback(now, tally.delivered, tally.lost, ages);
+            link.rate
+                .on_feedback(now, tally.delivered, tally.lost, ages);
             let answers = link.profile.as_ref().is_some_and(|p| !p.courier);
             // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
             if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
@@ -117,13 +161,23 @@ impl Engine {
         }
         let now = self.now;
         let mut any = false;
-        for link in self.links.values_mut() {
+        for (&id, link) in &mut self.links {
             let limit = link.patience() * 2 + Duration::from_secs(1);
-            while let Some(sent) = link.sent.front().filter(|s| now.since(s.at) > limit).copied() {
+            while let Some(sent) = link
+                .sent
+                .front()
+                .filter(|s| now.since(s.at) > limit)
+                .copied()
+            {
                 link.sent.pop_front();
                 link.rate.forget(sent.bytes as usize);
-                if let Some(message) = self.outbox_ids.get(&sent.message).and_then(|seq| self.outbox.get_mut(seq)) {
+                if let Some(message) = self
+                    .outbox_ids
+                    .get(&sent.message)
+                    .and_then(|seq| self.outbox.get_mut(seq))
+                {
                     message.settle(&sent);
+                    message.lost(&sent, carrier(id));
                     self.work += 1;
                 }
             }
@@ -135,9 +189,16 @@ impl Engine {
     /// The chance, of [`super::pool::FULL`], that a fragment sent by this link now will arrive.
     pub(super) fn weight(&self, id: LinkId) -> u32 {
         // Probes of a link that seems to swallow everything are no reason for others to wait.
-        let Some(link) = self.links.get(&id).filter(|link| !link.is_unanswered(self.now)) else { return 0 };
+        let Some(link) = self
+            .links
+            .get(&id)
+            .filter(|link| !link.is_unanswered(self.now))
+        else {
+            return 0;
+        };
         let loss = link.loss_ppm();
-        (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000) as u32
+        (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000)
+            as u32
     }
 }
 
@@ -146,7 +207,9 @@ impl Outgoing {
     fn merge(&mut self, report: &Report) -> Vec<u8> {
         let mut completed = Vec::new();
         for (number, held) in &report.parts {
-            let Some(part) = self.parts.get_mut(number) else { continue };
+            let Some(part) = self.parts.get_mut(number) else {
+                continue;
+            };
             match held {
                 Part::Complete if !part.complete => {
                     part.complete = true;
@@ -154,7 +217,8 @@ impl Outgoing {
                 }
                 Part::Complete => {}
                 Part::Blocks { solved, listed, .. } => {
-                    (0..(*solved).min(part.pool.geometry().blocks())).for_each(|b| part.pool.solve(b as u16));
+                    (0..(*solved).min(part.pool.geometry().blocks()))
+                        .for_each(|b| part.pool.solve(b as u16));
                     for block in listed {
                         match &block.held {
                             Held::Solved => part.pool.solve(block.block),
@@ -169,9 +233,15 @@ impl Outgoing {
         completed
     }
 
+    /// Whether the recipient has what this fragment brings, or needs it no more.
+    fn is_there(&self, sent: &Sent) -> bool {
+        self.parts
+            .get(&sent.part)
+            .is_none_or(|part| part.complete || part.pool.has(&sent.run))
+    }
+
     fn fate(&self, sent: &Sent, report: &Report, late: bool) -> Fate {
-        let Some(part) = self.parts.get(&sent.part) else { return Fate::There };
-        if part.complete || part.pool.has(&sent.run) {
+        if self.is_there(sent) {
             return Fate::There;
         }
         let told = report.parts.iter().any(|(number, held)| {
@@ -179,14 +249,25 @@ impl Outgoing {
             *number == sent.part && (from..upto).contains(&u32::from(sent.run.block))
         });
         // A report without a word on a part, though there was room for all, says that nothing of it is held.
-        let told = told || (!report.header.partial && report.parts.iter().all(|(number, _)| *number != sent.part));
+        let told = told
+            || (!report.header.partial
+                && report.parts.iter().all(|(number, _)| *number != sent.part));
         if late && told { Fate::Lost } else { Fate::Open }
     }
 
-    /// Whether the arrival of a fragment proves its link: it left once only, and the recipient lists it. Of a block
-    /// that is solved nobody knows which fragments did it.
-    fn is_telling(&self, sent: &Sent) -> bool {
-        self.parts.get(&sent.part).is_some_and(|p| p.pool.is_unique(&sent.run))
+    /// Whether the arrival of a fragment proves its link: no other link carried that symbol, and the recipient lists
+    /// it. Of a block that is solved nobody knows which fragments did it.
+    fn is_telling(&self, sent: &Sent, by: u8) -> bool {
+        self.parts
+            .get(&sent.part)
+            .is_some_and(|p| p.pool.is_only_by(&sent.run, by))
+    }
+
+    /// A fragment is lost.
+    fn lost(&mut self, sent: &Sent, by: u8) {
+        if let Some(part) = self.parts.get_mut(&sent.part) {
+            part.pool.lost(&sent.run, by);
+        }
     }
 
     /// A fragment is no longer under way.

@@ -44,12 +44,28 @@ impl Coding {
         let full = u64::from(SLICE) * u64::from(SLICES);
         let symbols = len.div_ceil(full).max(1);
         if symbols > SMALL_BLOCK {
-            return Self { scheme: Scheme::LargeBlock, slice_len: SLICE, slices: SLICES, block_symbols: BLOCK, repair: BLOCK };
+            return Self {
+                scheme: Scheme::LargeBlock,
+                slice_len: SLICE,
+                slices: SLICES,
+                block_symbols: BLOCK,
+                repair: BLOCK,
+            };
         }
-        let slices = len.div_ceil(u64::from(SLICE) * symbols).clamp(1, u64::from(SLICES));
+        let slices = len
+            .div_ceil(u64::from(SLICE) * symbols)
+            .clamp(1, u64::from(SLICES));
         let slice_len = len.div_ceil(symbols * slices).clamp(1, u64::from(SLICE));
-        let scheme = if symbols == 1 { Scheme::Repeat } else { Scheme::SmallBlock };
-        let repair = if symbols == 1 { 0 } else { (symbols + 4).min(128) };
+        let scheme = if symbols == 1 {
+            Scheme::Repeat
+        } else {
+            Scheme::SmallBlock
+        };
+        let repair = if symbols == 1 {
+            0
+        } else {
+            (symbols + 4).min(128)
+        };
         Self {
             scheme,
             slice_len: slice_len as u16,
@@ -126,7 +142,11 @@ impl Geometry {
 
     /// Source symbols of a block.
     pub fn source_symbols(&self, block: u16) -> u16 {
-        if u32::from(block) < self.large_blocks { self.large } else { self.small }
+        if u32::from(block) < self.large_blocks {
+            self.large
+        } else {
+            self.small
+        }
     }
 
     /// Source and repair symbols of a block.
@@ -154,7 +174,8 @@ impl Geometry {
 
     /// Where the slot of a repair symbol begins in the file of repair symbols.
     pub fn repair_offset(&self, block: u16, symbol: u16) -> u64 {
-        let slot = u64::from(block) * u64::from(self.coding.repair) + u64::from(symbol - self.source_symbols(block).min(symbol));
+        let slot = u64::from(block) * u64::from(self.coding.repair)
+            + u64::from(symbol - self.source_symbols(block).min(symbol));
         slot * self.coding.symbol_len() as u64
     }
 

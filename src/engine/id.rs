@@ -124,7 +124,10 @@ fn key32(text: &str) -> Result<[u8; 32], UriError> {
 }
 
 fn number<T: FromStr>(text: &str) -> Result<T, UriError> {
-    if text.is_empty() || (text.len() > 1 && text.starts_with('0')) || !text.bytes().all(|b| b.is_ascii_digit()) {
+    if text.is_empty()
+        || (text.len() > 1 && text.starts_with('0'))
+        || !text.bytes().all(|b| b.is_ascii_digit())
+    {
         return Err(UriError::Number);
     }
     text.parse().map_err(|_| UriError::Number)
@@ -149,7 +152,11 @@ pub struct PartId {
 impl PartId {
     /// The RFC 2392 URL of this part in mail.
     pub fn cid(&self) -> String {
-        format!("cid:{}.{}@ostrakon.invalid", self.part, to_base32(&self.message.0))
+        format!(
+            "cid:{}.{}@ostrakon.invalid",
+            self.part,
+            to_base32(&self.message.0)
+        )
     }
 }
 
@@ -167,7 +174,10 @@ impl FromStr for PartId {
         if part == 0 {
             return Err(UriError::Number);
         }
-        Ok(Self { message: message.parse()?, part })
+        Ok(Self {
+            message: message.parse()?,
+            part,
+        })
     }
 }
 
@@ -186,8 +196,13 @@ pub struct FragmentId {
 
 impl fmt::Display for FragmentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/block/{}/symbol/{}", self.part, self.block, self.symbol)?;
-        self.slice.map_or(Ok(()), |slice| write!(f, "/slice/{slice}"))
+        write!(
+            f,
+            "{}/block/{}/symbol/{}",
+            self.part, self.block, self.symbol
+        )?;
+        self.slice
+            .map_or(Ok(()), |slice| write!(f, "/slice/{slice}"))
     }
 }
 
@@ -203,7 +218,12 @@ impl FromStr for FragmentId {
         if slice.is_some_and(|j| j > 7) {
             return Err(UriError::Number);
         }
-        Ok(Self { part: part.parse()?, block: number(block)?, symbol: number(symbol)?, slice })
+        Ok(Self {
+            part: part.parse()?,
+            block: number(block)?,
+            symbol: number(symbol)?,
+            slice,
+        })
     }
 }
 
@@ -239,10 +259,22 @@ mod tests {
     fn what_is_no_identifier_is_refused_by_name() {
         let id = MessageId([7; 32]).to_string();
         assert_eq!("mailto:a@b".parse::<MessageId>(), Err(UriError::Form));
-        assert_eq!(id.replace("message", "person").parse::<MessageId>(), Err(UriError::Form));
+        assert_eq!(
+            id.replace("message", "person").parse::<MessageId>(),
+            Err(UriError::Form)
+        );
         assert!(format!("{id}a").parse::<MessageId>().is_err());
-        assert_eq!(format!("{id}/part/0").parse::<PartId>(), Err(UriError::Number));
-        assert_eq!(format!("{id}/part/01").parse::<PartId>(), Err(UriError::Number));
-        assert_eq!(format!("{id}/part/1/block/1/symbol/1/slice/8").parse::<FragmentId>(), Err(UriError::Number));
+        assert_eq!(
+            format!("{id}/part/0").parse::<PartId>(),
+            Err(UriError::Number)
+        );
+        assert_eq!(
+            format!("{id}/part/01").parse::<PartId>(),
+            Err(UriError::Number)
+        );
+        assert_eq!(
+            format!("{id}/part/1/block/1/symbol/1/slice/8").parse::<FragmentId>(),
+            Err(UriError::Number)
+        );
     }
 }

@@ -97,8 +97,18 @@ pub enum Taken {
 
 impl Incoming {
     /// From a verified manifest.
-    pub fn new(id: MessageId, from: PersonId, manifest: Manifest, keys: MessageKeys, now: Time) -> Self {
-        let parts = manifest.parts.iter().map(|entry| (entry.id, InPart::new(entry))).collect();
+    pub fn new(
+        id: MessageId,
+        from: PersonId,
+        manifest: Manifest,
+        keys: MessageKeys,
+        now: Time,
+    ) -> Self {
+        let parts = manifest
+            .parts
+            .iter()
+            .map(|entry| (entry.id, InPart::new(entry)))
+            .collect();
         Self {
             id,
             from,
@@ -130,13 +140,25 @@ impl Incoming {
 
     /// The id of a bulk file of a part.
     pub fn file(&self, kind: FileKind, part: u8) -> FileId {
-        FileId { kind, message: self.id, part }
+        FileId {
+            kind,
+            message: self.id,
+            part,
+        }
     }
 
     /// When its lifetime ends.
     pub fn expires(&self) -> Option<Time> {
-        let all: Option<Vec<Duration>> = self.manifest.parts.iter().map(|p| p.lifetime.duration()).collect();
-        let rest = all?.into_iter().max()?.saturating_sub(Duration::from_secs(self.age_s));
+        let all: Option<Vec<Duration>> = self
+            .manifest
+            .parts
+            .iter()
+            .map(|p| p.lifetime.duration())
+            .collect();
+        let rest = all?
+            .into_iter()
+            .max()?
+            .saturating_sub(Duration::from_secs(self.age_s));
         Some(self.taken.after(rest))
     }
 
@@ -150,9 +172,15 @@ impl Incoming {
         let mut records = Vec::new();
         for (part, state) in &self.parts {
             if let Some(geometry) = &state.geometry {
-                records.push(Record::Create { file: self.file(FileKind::Incoming, *part), len: geometry.len });
+                records.push(Record::Create {
+                    file: self.file(FileKind::Incoming, *part),
+                    len: geometry.len,
+                });
                 if geometry.coding.repair > 0 {
-                    records.push(Record::Create { file: self.file(FileKind::Repair, *part), len: geometry.repair_len() });
+                    records.push(Record::Create {
+                        file: self.file(FileKind::Repair, *part),
+                        len: geometry.repair_len(),
+                    });
                 }
             }
         }
@@ -161,7 +189,10 @@ impl Incoming {
 
     /// What is here, in the words of a report.
     pub fn held(&self) -> Vec<(u8, report::Part)> {
-        self.parts.iter().filter_map(|(part, state)| Some((*part, state.held()?))).collect()
+        self.parts
+            .iter()
+            .filter_map(|(part, state)| Some((*part, state.held()?)))
+            .collect()
     }
 
     /// The rows that changed since the last call.
@@ -189,7 +220,11 @@ impl Incoming {
             value.extend_from_slice(&stored);
         }
         value.extend_from_slice(&self.manifest.encode());
-        Record::Put { table: Table::Inbox, key: self.id.0.to_vec(), value }
+        Record::Put {
+            table: Table::Inbox,
+            key: self.id.0.to_vec(),
+            value,
+        }
     }
 
     /// Reads what [`Incoming::records`] wrote for the message itself.
@@ -215,11 +250,19 @@ impl Incoming {
 
     /// Keys of all rows of this message.
     pub fn deletes(&self) -> Vec<Record> {
-        let delete = |key: Vec<u8>| Record::Delete { table: Table::Inbox, key };
+        let delete = |key: Vec<u8>| Record::Delete {
+            table: Table::Inbox,
+            key,
+        };
         let mut records = vec![delete(self.id.0.to_vec())];
         for (part, state) in &self.parts {
             records.push(delete(part_key(&self.id, *part)));
-            records.extend(state.blocks.keys().map(|block| delete(block_key(&self.id, *part, *block))));
+            records.extend(
+                state
+                    .blocks
+                    .keys()
+                    .map(|block| delete(block_key(&self.id, *part, *block))),
+            );
         }
         records
     }
@@ -260,12 +303,16 @@ impl InPart {
 
     /// Whether a block is solved.
     pub fn is_solved(&self, block: u16) -> bool {
-        self.solved.get(usize::from(block) / 64).is_some_and(|w| w >> (block % 64) & 1 == 1)
+        self.solved
+            .get(usize::from(block) / 64)
+            .is_some_and(|w| w >> (block % 64) & 1 == 1)
     }
 
     /// Takes a run of slices: `mask` of `symbol` in `block`, all in range.
     pub fn take(&mut self, block: u16, symbol: u16, mask: u8) -> Taken {
-        let Some(geometry) = self.geometry else { return Taken::Surplus };
+        let Some(geometry) = self.geometry else {
+            return Taken::Surplus;
+        };
         if self.complete || self.is_solved(block) {
             return Taken::Surplus;
         }
@@ -276,7 +323,11 @@ impl InPart {
             return Taken::Surplus;
         }
         self.dirty_blocks.insert(block);
-        if state.is_full(k, geometry.coding.slices) { Taken::Full(new) } else { Taken::New(new) }
+        if state.is_full(k, geometry.coding.slices) {
+            Taken::Full(new)
+        } else {
+            Taken::New(new)
+        }
     }
 
     /// A block is solved and on its way to the disk with this token.
@@ -301,7 +352,9 @@ impl InPart {
 
     /// Bytes that are here or can be computed.
     pub fn held_bytes(&self, entry: &PartEntry) -> u64 {
-        let Some(geometry) = &self.geometry else { return entry.body.len() };
+        let Some(geometry) = &self.geometry else {
+            return entry.body.len();
+        };
         if self.complete {
             return geometry.len;
         }
@@ -316,7 +369,11 @@ impl InPart {
             .iter()
             .map(|(&b, block)| {
                 let k = geometry.source_symbols(b);
-                block.counts.iter().map(|&c| u64::from(c.min(k))).sum::<u64>()
+                block
+                    .counts
+                    .iter()
+                    .map(|&c| u64::from(c.min(k)))
+                    .sum::<u64>()
             })
             .sum();
         (solved + pieces * slice).min(geometry.len)
@@ -327,11 +384,16 @@ impl InPart {
         if self.complete {
             return Some(report::Part::Complete);
         }
-        let solved = (0..geometry.blocks()).find(|&b| !self.is_solved(b as u16)).unwrap_or(geometry.blocks());
+        let solved = (0..geometry.blocks())
+            .find(|&b| !self.is_solved(b as u16))
+            .unwrap_or(geometry.blocks());
         let mut listed: Vec<report::Block> = (solved..geometry.blocks())
             .map(|b| b as u16)
             .filter(|&b| self.is_solved(b))
-            .map(|block| report::Block { block, held: report::Held::Solved })
+            .map(|block| report::Block {
+                block,
+                held: report::Held::Solved,
+            })
             .collect();
         for (&block, state) in &self.blocks {
             // A block that can be solved is as good as solved: no more of it is wanted.
@@ -342,22 +404,40 @@ impl InPart {
             listed.push(report::Block { block, held });
         }
         listed.sort_by_key(|b| b.block);
-        Some(report::Part::Blocks { solved, from: solved, listed, to_end: true })
+        Some(report::Part::Blocks {
+            solved,
+            from: solved,
+            listed,
+            to_end: true,
+        })
     }
 
     fn records(&mut self, id: &MessageId, part: u8, out: &mut Vec<Record>) {
         if std::mem::take(&mut self.dirty) {
             let mut value = vec![u8::from(self.complete) | u8::from(self.delivered) << 1];
             if !self.complete {
-                self.solved.iter().for_each(|word| value.extend_from_slice(&word.to_be_bytes()));
+                self.solved
+                    .iter()
+                    .for_each(|word| value.extend_from_slice(&word.to_be_bytes()));
             }
-            out.push(Record::Put { table: Table::Inbox, key: part_key(id, part), value });
+            out.push(Record::Put {
+                table: Table::Inbox,
+                key: part_key(id, part),
+                value,
+            });
         }
         for block in std::mem::take(&mut self.dirty_blocks) {
             let key = block_key(id, part, block);
             out.push(match self.blocks.get(&block) {
-                Some(state) if !self.complete => Record::Put { table: Table::Inbox, key, value: state.masks.clone() },
-                _ => Record::Delete { table: Table::Inbox, key },
+                Some(state) if !self.complete => Record::Put {
+                    table: Table::Inbox,
+                    key,
+                    value: state.masks.clone(),
+                },
+                _ => Record::Delete {
+                    table: Table::Inbox,
+                    key,
+                },
             });
         }
     }
@@ -388,7 +468,9 @@ impl InPart {
 
     /// Reads a block's row, or a note of cheap progress. What does not fit is left out: it will be sent again.
     pub fn restore_slices(&mut self, block: u16, symbol: u16, mask: u8) {
-        let Some(geometry) = self.geometry else { return };
+        let Some(geometry) = self.geometry else {
+            return;
+        };
         let fits = u32::from(block) < geometry.blocks() && symbol < geometry.symbols(block);
         if !fits || mask & !geometry.coding.full_mask() != 0 {
             return;
@@ -404,12 +486,21 @@ impl InPart {
 impl InBlock {
     fn new(n: u16) -> Self {
         let masks = vec![0; usize::from(n)];
-        Self { masks, counts: [0; 8], full_at: None, busy: false, source: None, repair: None }
+        Self {
+            masks,
+            counts: [0; 8],
+            full_at: None,
+            busy: false,
+            source: None,
+            repair: None,
+        }
     }
 
     /// The slices of `mask` that are new and that their code words still need.
     fn add(&mut self, k: u16, symbol: u16, mask: u8) -> u8 {
-        let Some(held) = self.masks.get_mut(usize::from(symbol)) else { return 0 };
+        let Some(held) = self.masks.get_mut(usize::from(symbol)) else {
+            return 0;
+        };
         let mut new = mask & !*held;
         for j in 0..8u8 {
             if self.counts[usize::from(j)] >= k {
@@ -424,12 +515,18 @@ impl InBlock {
     }
 
     fn is_full(&self, k: u16, slices: u8) -> bool {
-        self.counts.iter().take(usize::from(slices)).all(|&count| count >= k)
+        self.counts
+            .iter()
+            .take(usize::from(slices))
+            .all(|&count| count >= k)
     }
 
     /// Whether all source symbols are here, so that nothing has to be computed.
     pub fn has_source(&self, k: u16, full: u8) -> bool {
-        self.masks.iter().take(usize::from(k)).all(|&mask| mask == full)
+        self.masks
+            .iter()
+            .take(usize::from(k))
+            .all(|&mask| mask == full)
     }
 
     /// One past the last repair symbol that is here, counted among the repair symbols.
@@ -458,14 +555,20 @@ impl Notes {
     /// The journal records.
     pub fn drain(&mut self) -> Vec<Record> {
         let notes = std::mem::take(&mut self.by_message);
-        notes.into_iter().map(|(id, note)| Record::Journal([&id.0[..], &note].concat())).collect()
+        notes
+            .into_iter()
+            .map(|(id, note)| Record::Journal([&id.0[..], &note].concat()))
+            .collect()
     }
 
     /// Reads a journal record.
     ///
     /// # Errors
     /// [`Malformed`] if it is something else.
-    pub fn read(note: &[u8], mut each: impl FnMut(MessageId, u8, u16, u16, u8)) -> Result<(), Malformed> {
+    pub fn read(
+        note: &[u8],
+        mut each: impl FnMut(MessageId, u8, u16, u16, u8),
+    ) -> Result<(), Malformed> {
         let mut r = Reader::new(note);
         let id = MessageId(r.array()?);
         while !r.is_empty() {

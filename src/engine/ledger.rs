@@ -35,16 +35,43 @@ impl Ledger {
     }
 
     /// Adds a message; the oldest beyond `most` are forgotten. Gives the rows to write and the labels forgotten.
-    pub fn add(&mut self, id: MessageId, from: PersonId, labels: Vec<Label>, unwanted: bool, most: usize) -> (Vec<Record>, Vec<Label>) {
+    pub fn add(
+        &mut self,
+        id: MessageId,
+        from: PersonId,
+        labels: Vec<Label>,
+        unwanted: bool,
+        most: usize,
+    ) -> (Vec<Record>, Vec<Label>) {
         self.last += 1;
-        let entry = Entry { from, labels, unwanted, owed: true, number: self.last };
-        let mut records = vec![Record::Put { table: Table::Ledger, key: id.0.to_vec(), value: entry.encode() }];
+        let entry = Entry {
+            from,
+            labels,
+            unwanted,
+            owed: true,
+            number: self.last,
+        };
+        let mut records = vec![Record::Put {
+            table: Table::Ledger,
+            key: id.0.to_vec(),
+            value: entry.encode(),
+        }];
         self.insert(id, entry);
         let mut forgotten = Vec::new();
         while self.entries.len() > most {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
-            records.push(Record::Delete { table: Table::Ledger, key: oldest.0.to_vec() });
-            forgotten.extend(self.entries.remove(&oldest).into_iter().flat_map(|e| e.labels));
+            let Some((_, oldest)) = self.order.pop_first() else {
+                break;
+            };
+            records.push(Record::Delete {
+                table: Table::Ledger,
+                key: oldest.0.to_vec(),
+            });
+            forgotten.extend(
+                self.entries
+                    .remove(&oldest)
+                    .into_iter()
+                    .flat_map(|e| e.labels),
+            );
         }
         (records, forgotten)
     }
@@ -53,7 +80,11 @@ impl Ledger {
     pub fn told(&mut self, id: &MessageId) -> Option<Record> {
         let entry = self.entries.get_mut(id).filter(|entry| entry.owed)?;
         entry.owed = false;
-        Some(Record::Put { table: Table::Ledger, key: id.0.to_vec(), value: entry.encode() })
+        Some(Record::Put {
+            table: Table::Ledger,
+            key: id.0.to_vec(),
+            value: entry.encode(),
+        })
     }
 
     /// Messages whose senders have still to be told.
@@ -71,7 +102,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Malformed`] if it is something else.
-    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(MessageId, Vec<Label>), Malformed> {
+    pub fn restore(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(MessageId, Vec<Label>), Malformed> {
         let id = MessageId(key.try_into().map_err(|_| Malformed::Value("ledger key"))?);
         let mut r = Reader::new(value);
         let (from, flags, number) = (PersonId(r.array()?), r.u8()?, r.u64()?);
@@ -80,7 +115,16 @@ impl Ledger {
             labels.push(r.array()?);
         }
         let (unwanted, owed) = (flags & 1 != 0, flags & 2 != 0);
-        self.insert(id, Entry { from, labels: labels.clone(), unwanted, owed, number });
+        self.insert(
+            id,
+            Entry {
+                from,
+                labels: labels.clone(),
+                unwanted,
+                owed,
+                number,
+            },
+        );
         Ok((id, labels))
     }
 }
@@ -90,7 +134,9 @@ impl Entry {
         let mut out = self.from.0.to_vec();
         out.push(u8::from(self.unwanted) | u8::from(self.owed) << 1);
         out.extend_from_slice(&self.number.to_be_bytes());
-        self.labels.iter().for_each(|label| out.extend_from_slice(label));
+        self.labels
+            .iter()
+            .for_each(|label| out.extend_from_slice(label));
         out
     }
 }

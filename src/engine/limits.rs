@@ -79,7 +79,9 @@ pub enum LimitError {
     #[error("a message has 1 to 255 parts, not {0}; send several messages")]
     Parts(usize),
     /// The manifest is too large.
-    #[error("the list of parts takes {len} bytes, at most {max} are possible; shorten names or send several messages")]
+    #[error(
+        "the list of parts takes {len} bytes, at most {max} are possible; shorten names or send several messages"
+    )]
     Manifest {
         /// Its length.
         len: usize,

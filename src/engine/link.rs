@@ -53,6 +53,8 @@ pub struct Link {
     pub mode: Mode,
     /// When it came up.
     pub up_since: Time,
+    /// When the youngest fragment left that is known to have arrived.
+    pub newest_there: Option<Time>,
     /// Since when it has sent without any proof that something arrived.
     pub unproven_since: Option<Time>,
     /// Frames since the last preamble, by recipient; none was sent yet where there is no entry.
@@ -96,6 +98,7 @@ impl Link {
             up_since: Time::default(),
             unproven_since: None,
             since_preamble: BTreeMap::new(),
+            newest_there: None,
             pending: None,
             pace_at: None,
             idle: None,
@@ -113,9 +116,14 @@ impl Link {
             self.rate = RateControl::new(profile.rate_bps, profile.rtt);
             self.since_preamble.clear();
             self.idle = None;
+            self.newest_there = None;
             self.unproven_since = None;
             let detached = profile.courier || !profile.can_receive;
-            self.mode = if detached { Mode::Detached } else { Mode::Attached };
+            self.mode = if detached {
+                Mode::Detached
+            } else {
+                Mode::Attached
+            };
         }
         self.stats.up = true;
         self.profile = Some(profile);
@@ -145,7 +153,14 @@ impl Link {
 
     /// Bytes of a frame that a fragment can take.
     pub fn room(&self) -> usize {
-        self.profile.as_ref().map_or(0, |p| p.mtu - if p.enveloped { crate::wire::envelope::LEN } else { 0 })
+        self.profile.as_ref().map_or(0, |p| {
+            p.mtu
+                - if p.enveloped {
+                    crate::wire::envelope::LEN
+                } else {
+                    0
+                }
+        })
     }
 
     /// Loss to reckon with, in parts per million: measured, else assumed.
@@ -170,11 +185,17 @@ impl Link {
 
     /// How often a report about one message may leave by this link.
     pub fn report_interval(&self, bytes: usize) -> Duration {
-        let Some(profile) = &self.profile else { return Duration::from_secs(1) };
+        let Some(profile) = &self.profile else {
+            return Duration::from_secs(1);
+        };
         if profile.courier {
             return Duration::from_secs(10);
         }
-        let rtt = self.rate.srtt().or(profile.rtt).unwrap_or(Duration::from_millis(200));
+        let rtt = self
+            .rate
+            .srtt()
+            .or(profile.rtt)
+            .unwrap_or(Duration::from_millis(200));
         let by_rtt = (rtt / 4).clamp(Duration::from_millis(50), Duration::from_millis(250));
         let line = profile.rate_bps.map_or(Duration::ZERO, |bps| {
             Duration::from_micros(bytes as u64 * 8 * 1_000_000 / bps.max(1) * 8)
@@ -199,7 +220,8 @@ impl Link {
     /// Whether nothing has proven for long that what leaves by it arrives.
     pub fn is_unanswered(&self, now: Time) -> bool {
         let limit = Duration::from_secs(1) + self.patience() * 3;
-        self.unproven_since.is_some_and(|since| now.since(since) > limit)
+        self.unproven_since
+            .is_some_and(|since| now.since(since) > limit)
     }
 
     /// Whether it seems to swallow everything, so that a few fragments at a time are enough to find out when it

@@ -3,13 +3,15 @@
 use crate::engine::geometry::Coding;
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::LinkId;
-use crate::engine::limits::{LimitError, Limits};
 use crate::engine::io::SendError;
+use crate::engine::limits::{LimitError, Limits};
 use crate::wire::manifest::{Body, Lifetime, Manifest, PartEntry};
 use bytes::Bytes;
 
 /// How urgent a part is. Lower leaves first, whatever came before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Before everything else, on several links at once.
@@ -122,12 +124,24 @@ impl Draft {
             entries.push(entry);
         }
         if total > limits.message_bytes {
-            return Err(LimitError::Message { len: total, max: limits.message_bytes }.into());
+            return Err(LimitError::Message {
+                len: total,
+                max: limits.message_bytes,
+            }
+            .into());
         }
-        let manifest = Manifest { salt: self.salt, created: self.created, parts: entries };
+        let manifest = Manifest {
+            salt: self.salt,
+            created: self.created,
+            parts: entries,
+        };
         let len = manifest.encode().len();
         if len > limits.manifest_bytes {
-            return Err(LimitError::Manifest { len, max: limits.manifest_bytes }.into());
+            return Err(LimitError::Manifest {
+                len,
+                max: limits.manifest_bytes,
+            }
+            .into());
         }
         Ok(manifest)
     }
@@ -148,15 +162,21 @@ impl DraftPart {
         }
         let body = match &self.content {
             Content::Inline(bytes) if bytes.len() > limits.inline_bytes => {
-                return Err(too_large(self.id, bytes.len() as u64, limits.inline_bytes as u64));
+                return Err(too_large(
+                    self.id,
+                    bytes.len() as u64,
+                    limits.inline_bytes as u64,
+                ));
             }
             Content::Inline(bytes) => Body::Inline(bytes.clone()),
             Content::Snapshot { len, .. } if *len > limits.part_bytes => {
                 return Err(too_large(self.id, *len, limits.part_bytes));
             }
-            Content::Snapshot { len, digest } => {
-                Body::Coded { len: *len, digest: *digest, coding: Coding::choose(*len) }
-            }
+            Content::Snapshot { len, digest } => Body::Coded {
+                len: *len,
+                digest: *digest,
+                coding: Coding::choose(*len),
+            },
         };
         Ok(PartEntry {
             id: self.id,

@@ -122,13 +122,39 @@ pub struct PartInfo {
 /// What a request to the host was made for.
 #[derive(Debug)]
 enum Request {
-    LoadBlock { seq: u64, part: u8, block: u16 },
-    CodeBlock { seq: u64, part: u8, block: u16 },
-    SolveSource { message: MessageId, part: u8, block: u16 },
-    SolveRepair { message: MessageId, part: u8, block: u16 },
-    Solve { message: MessageId, part: u8, block: u16 },
-    ReadDigest { message: MessageId, part: u8 },
-    Digest { message: MessageId, part: u8 },
+    LoadBlock {
+        seq: u64,
+        part: u8,
+        block: u16,
+    },
+    CodeBlock {
+        seq: u64,
+        part: u8,
+        block: u16,
+    },
+    SolveSource {
+        message: MessageId,
+        part: u8,
+        block: u16,
+    },
+    SolveRepair {
+        message: MessageId,
+        part: u8,
+        block: u16,
+    },
+    Solve {
+        message: MessageId,
+        part: u8,
+        block: u16,
+    },
+    ReadDigest {
+        message: MessageId,
+        part: u8,
+    },
+    Digest {
+        message: MessageId,
+        part: u8,
+    },
 }
 
 /// What may happen once a batch counts.
@@ -213,7 +239,9 @@ impl Engine {
     pub fn new(config: Config, now: Time) -> Result<Self, Damaged> {
         let mailbox_key = config.identity.mailbox_key();
         let mut engine = Self {
-            my_tags: (0..mailbox::TAGS).map(|i| mailbox::tag(&mailbox_key, i)).collect(),
+            my_tags: (0..mailbox::TAGS)
+                .map(|i| mailbox::tag(&mailbox_key, i))
+                .collect(),
             me: config.identity,
             limits: config.limits,
             rng: ChaCha20Rng::from_seed(config.seed),
@@ -269,7 +297,11 @@ impl Engine {
         match input {
             Input::Send(draft) => self.take_draft(&draft),
             Input::Cancel(message) => self.cancel(message),
-            Input::Received { link, frame, custody } => self.on_frame(link, frame, custody),
+            Input::Received {
+                link,
+                frame,
+                custody,
+            } => self.on_frame(link, frame, custody),
             Input::LinkUp { link, profile } => self.on_link_up(link, profile),
             Input::LinkDown { link } => self.on_link_down(link),
             Input::LinkReady { link, frames } => {
@@ -309,8 +341,15 @@ impl Engine {
 
     fn deadline(&self) -> (Option<Time>, Why) {
         let mut all = vec![
-            (self.writer.window_end().filter(|_| !self.writer.refuses()), Why::Journal),
-            (self.sync_at.filter(|_| !self.writer.syncing() && self.writer.retry_at().is_none()), Why::Report),
+            (
+                self.writer.window_end().filter(|_| !self.writer.refuses()),
+                Why::Journal,
+            ),
+            (
+                self.sync_at
+                    .filter(|_| !self.writer.syncing() && self.writer.retry_at().is_none()),
+                Why::Report,
+            ),
             (self.report_due(), Why::Report),
             (self.loss_at, Why::Loss),
             (self.probe_at, Why::Probe),
@@ -319,7 +358,10 @@ impl Engine {
             (self.next_expiry(), Why::Lifetime),
         ];
         all.extend(self.links.values().map(|link| (link.pace_at, Why::Pace)));
-        let first = all.into_iter().filter_map(|(at, why)| at.map(|at| (at, why))).min_by_key(|(at, _)| *at);
+        let first = all
+            .into_iter()
+            .filter_map(|(at, why)| at.map(|at| (at, why)))
+            .min_by_key(|(at, _)| *at);
         first.map_or((None, Why::Idle), |(at, why)| (Some(at), why))
     }
 
@@ -351,10 +393,16 @@ impl Engine {
     fn take_draft(&mut self, draft: &Draft) {
         match self.accept(draft) {
             Ok(seq) => {
-                self.waiting.push(Effect::Accepted { seq, request: draft.request });
+                self.waiting.push(Effect::Accepted {
+                    seq,
+                    request: draft.request,
+                });
                 self.want_sync(Duration::ZERO);
             }
-            Err(why) => self.event(Event::Refused { request: draft.request, why }),
+            Err(why) => self.event(Event::Refused {
+                request: draft.request,
+                why,
+            }),
         }
     }
 
@@ -368,7 +416,9 @@ impl Engine {
             return Err(SendError::Duplicate);
         }
         let card = self.cards.get(&draft.to).ok_or(SendError::UnknownPerson)?;
-        let opened = self.sessions.sending(&self.me, card, &mut self.rng, self.now);
+        let opened = self
+            .sessions
+            .sending(&self.me, card, &mut self.rng, self.now);
         let (sending, record) = opened.map_err(|_| SendError::UnusableCard)?;
         sending.turn(self.now);
         let keys = sending.keys(id, self.now);
@@ -397,7 +447,9 @@ impl Engine {
 
     /// A message needs no more sending: it is delivered, expired, refused or cancelled.
     fn dismiss(&mut self, seq: u64, event: Event) {
-        let Some(message) = self.outbox.remove(&seq) else { return };
+        let Some(message) = self.outbox.remove(&seq) else {
+            return;
+        };
         self.outbox_ids.remove(&message.id);
         self.schedule.retain(|&(_, s, _)| s != seq);
         for link in self.links.values_mut() {
@@ -410,9 +462,16 @@ impl Engine {
                 keep
             });
         }
-        self.writer.durable(Record::Delete { table: io::Table::Outbox, key: message.id.0.to_vec() });
+        self.writer.durable(Record::Delete {
+            table: io::Table::Outbox,
+            key: message.id.0.to_vec(),
+        });
         for part in message.parts.keys() {
-            let file = io::FileId { kind: io::FileKind::Outgoing, message: message.id, part: *part };
+            let file = io::FileId {
+                kind: io::FileKind::Outgoing,
+                message: message.id,
+                part: *part,
+            };
             self.writer.durable(Record::Remove { file });
         }
         self.out.push_back(Output::Purge { tag: message.tag });
@@ -446,8 +505,12 @@ impl Engine {
         for (seq, message) in out {
             self.dismiss(seq, Event::Expired { message });
         }
-        let incoming: Vec<MessageId> =
-            self.inbox.values().filter(|m| over(m.expires(), self.now)).map(|m| m.id).collect();
+        let incoming: Vec<MessageId> = self
+            .inbox
+            .values()
+            .filter(|m| over(m.expires(), self.now))
+            .map(|m| m.id)
+            .collect();
         for message in incoming {
             self.refuse(message, Event::Expired { message });
         }

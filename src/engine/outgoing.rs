@@ -98,12 +98,27 @@ pub struct Cursor {
 
 impl Outgoing {
     /// From a draft that was checked.
-    pub fn new(draft: &Draft, manifest: Manifest, id: MessageId, keys: MessageKeys, epoch: u32, tag: u64, now: Time) -> Self {
-        let policies = draft.parts.iter().map(|p| (p.id, p.policy.clone())).collect();
+    pub fn new(
+        draft: &Draft,
+        manifest: Manifest,
+        id: MessageId,
+        keys: MessageKeys,
+        epoch: u32,
+        tag: u64,
+        now: Time,
+    ) -> Self {
+        let policies = draft
+            .parts
+            .iter()
+            .map(|p| (p.id, p.policy.clone()))
+            .collect();
         Self::assemble(id, draft.to, manifest, keys, epoch, tag, now, policies)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one constructor for new and restored messages")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one constructor for new and restored messages"
+    )]
     fn assemble(
         id: MessageId,
         to: PersonId,
@@ -116,10 +131,23 @@ impl Outgoing {
     ) -> Self {
         let chunks = cut_manifest(&manifest.encode());
         let parts = manifest.parts.iter().filter_map(|entry| {
-            let Body::Coded { len, coding, .. } = &entry.body else { return None };
+            let Body::Coded { len, coding, .. } = &entry.body else {
+                return None;
+            };
             let priority = Priority::from_code(entry.priority);
-            let pool = Pool::new(Geometry::new(*coding, *len).ok()?, priority == Priority::Urgent);
-            Some((entry.id, OutPart { priority, pool, complete: false, detached: BTreeMap::new() }))
+            let pool = Pool::new(
+                Geometry::new(*coding, *len).ok()?,
+                priority == Priority::Urgent,
+            );
+            Some((
+                entry.id,
+                OutPart {
+                    priority,
+                    pool,
+                    complete: false,
+                    detached: BTreeMap::new(),
+                },
+            ))
         });
         Self {
             id,
@@ -146,8 +174,18 @@ impl Outgoing {
     /// report, and symbols wait for that report unless the recipient was heard of just now.
     pub fn greet(&mut self, link: LinkId, now: Time) {
         let rounds = self.offers.get(&link).map_or(0, |o| o.rounds.min(1));
-        self.offers.insert(link, Offer { chunk: 0, left: self.source_chunks(), rounds, next: now });
-        let lately = self.heard.is_some_and(|heard| now.since(heard) < super::HOLD);
+        self.offers.insert(
+            link,
+            Offer {
+                chunk: 0,
+                left: self.source_chunks(),
+                rounds,
+                next: now,
+            },
+        );
+        let lately = self
+            .heard
+            .is_some_and(|heard| now.since(heard) < super::HOLD);
         if self.sent_fragments > 0 && !lately {
             self.hold_until = Some(now.after(super::HOLD));
         }
@@ -155,12 +193,18 @@ impl Outgoing {
 
     /// Whether it fits one short fragment of so many bytes.
     pub fn fits_short(&self, room: usize) -> bool {
-        self.parts.is_empty() && self.manifest.encode().len() + crate::wire::fragment::NARROW_OVERHEAD <= room
+        self.parts.is_empty()
+            && self.manifest.encode().len() + crate::wire::fragment::NARROW_OVERHEAD <= room
     }
 
     /// The most urgent part decides when the manifest leaves.
     pub fn priority(&self) -> Priority {
-        self.manifest.parts.iter().map(|p| Priority::from_code(p.priority)).min().unwrap_or(Priority::Bulk)
+        self.manifest
+            .parts
+            .iter()
+            .map(|p| Priority::from_code(p.priority))
+            .min()
+            .unwrap_or(Priority::Bulk)
     }
 
     /// Chunk number `index` of the manifest, parity after source.
@@ -181,7 +225,10 @@ impl Outgoing {
     /// Whether a link may carry a part; the manifest (part 0) may leave by every link that any part may use.
     pub fn allows(&self, part: u8, link: LinkId, profile: &LinkProfile) -> bool {
         let allows = |policy: &LinkPolicy| {
-            policy.links.as_ref().is_none_or(|links| links.contains(&link))
+            policy
+                .links
+                .as_ref()
+                .is_none_or(|links| links.contains(&link))
                 && policy.max_cost.is_none_or(|most| profile.cost <= most)
         };
         match part {
@@ -192,7 +239,12 @@ impl Outgoing {
 
     /// The longest lifetime of its parts; `None` is for ever.
     pub fn lifetime(&self) -> Option<Duration> {
-        let all: Option<Vec<Duration>> = self.manifest.parts.iter().map(|p| p.lifetime.duration()).collect();
+        let all: Option<Vec<Duration>> = self
+            .manifest
+            .parts
+            .iter()
+            .map(|p| p.lifetime.duration())
+            .collect();
         all.and_then(|all| all.into_iter().max())
     }
 
@@ -203,7 +255,9 @@ impl Outgoing {
 
     /// When its lifetime ends.
     pub fn expires(&self) -> Option<Time> {
-        let rest = self.lifetime()?.saturating_sub(Duration::from_secs(self.age_s));
+        let rest = self
+            .lifetime()?
+            .saturating_sub(Duration::from_secs(self.age_s));
         Some(self.taken.after(rest))
     }
 
@@ -218,12 +272,19 @@ impl Outgoing {
         for (part, policy) in &self.policies {
             value.push(*part);
             put_varint(&mut value, policy.max_cost.map_or(0, |c| u64::from(c) + 1));
-            put_varint(&mut value, policy.links.as_ref().map_or(0, |l| l.len() as u64 + 1));
+            put_varint(
+                &mut value,
+                policy.links.as_ref().map_or(0, |l| l.len() as u64 + 1),
+            );
             for link in policy.links.iter().flatten() {
                 value.extend_from_slice(&link.0.to_be_bytes());
             }
         }
-        Record::Put { table: Table::Outbox, key: self.id.0.to_vec(), value }
+        Record::Put {
+            table: Table::Outbox,
+            key: self.id.0.to_vec(),
+            value,
+        }
     }
 
     /// Reads what [`Outgoing::record`] wrote.
@@ -240,9 +301,16 @@ impl Outgoing {
         let mut policies = BTreeMap::new();
         while !r.is_empty() {
             let part = r.u8()?;
-            let max_cost = r.varint()?.checked_sub(1).and_then(|c| u32::try_from(c).ok());
+            let max_cost = r
+                .varint()?
+                .checked_sub(1)
+                .and_then(|c| u32::try_from(c).ok());
             let links = match r.varint()?.checked_sub(1) {
-                Some(n) => Some((0..n).map(|_| r.u32().map(LinkId)).collect::<Result<Vec<_>, _>>()?),
+                Some(n) => Some(
+                    (0..n)
+                        .map(|_| r.u32().map(LinkId))
+                        .collect::<Result<Vec<_>, _>>()?,
+                ),
                 None => None,
             };
             policies.insert(part, LinkPolicy { links, max_cost });
@@ -258,21 +326,37 @@ impl OutPart {
     /// symbols as the assumed loss asks for.
     pub fn next_detached(&mut self, link: LinkId, slices: u8, loss_ppm: u32) -> Option<Run> {
         let geometry = *self.pool.geometry();
-        let cursor = self.detached.entry(link).or_insert(Cursor { success_ppm: redundancy::CERTAIN, ..Cursor::default() });
+        let cursor = self.detached.entry(link).or_insert(Cursor {
+            success_ppm: redundancy::CERTAIN,
+            ..Cursor::default()
+        });
         while cursor.block < geometry.blocks() {
             let block = cursor.block as u16;
             let k = u32::from(geometry.source_symbols(block));
-            let n = redundancy::plan(k, u32::from(geometry.symbols(block)), geometry.blocks(), loss_ppm, 999_500);
+            let n = redundancy::plan(
+                k,
+                u32::from(geometry.symbols(block)),
+                geometry.blocks(),
+                loss_ppm,
+                999_500,
+            );
             if cursor.reckoned <= cursor.block {
                 cursor.reckoned = cursor.block + 1;
-                cursor.success_ppm = cursor.success_ppm.min(redundancy::success_ppm(k, n, loss_ppm));
+                cursor.success_ppm = cursor
+                    .success_ppm
+                    .min(redundancy::success_ppm(k, n, loss_ppm));
             }
             if u32::from(cursor.symbol) >= n || self.pool.is_solved(block) {
                 (cursor.block, cursor.symbol, cursor.slice) = (cursor.block + 1, 0, 0);
                 continue;
             }
             let count = slices.min(geometry.coding.slices - cursor.slice);
-            return Some(Run { block, symbol: cursor.symbol, slice: cursor.slice, count });
+            return Some(Run {
+                block,
+                symbol: cursor.symbol,
+                slice: cursor.slice,
+                count,
+            });
         }
         None
     }
@@ -291,7 +375,10 @@ impl OutPart {
     /// The chance that what a detached link has sent suffices for all blocks, once it has sent everything; told once.
     pub fn detached_done(&mut self, link: LinkId) -> Option<u32> {
         let blocks = self.pool.geometry().blocks();
-        let cursor = self.detached.get_mut(&link).filter(|c| c.block >= blocks && !c.done)?;
+        let cursor = self
+            .detached
+            .get_mut(&link)
+            .filter(|c| c.block >= blocks && !c.done)?;
         cursor.done = true;
         Some(redundancy::all_blocks_ppm(cursor.success_ppm, blocks))
     }
@@ -320,12 +407,22 @@ pub fn manifest_coding(len: usize) -> Coding {
 
 fn cut_manifest(bytes: &[u8]) -> Vec<Bytes> {
     let wrap = |piece: &[u8]| {
-        Bytes::from(ManifestChunk { manifest_len: bytes.len() as u16, bytes: piece }.encode())
+        Bytes::from(
+            ManifestChunk {
+                manifest_len: bytes.len() as u16,
+                bytes: piece,
+            }
+            .encode(),
+        )
     };
     let mut chunks: Vec<Bytes> = bytes.chunks(ManifestChunk::SIZE).map(wrap).collect();
     if chunks.len() > 1 {
         let coding = manifest_coding(bytes.len());
-        let job = coding::Job::Encode { coding, k: coding.block_symbols, source: Bytes::copy_from_slice(bytes) };
+        let job = coding::Job::Encode {
+            coding,
+            k: coding.block_symbols,
+            source: Bytes::copy_from_slice(bytes),
+        };
         if let coding::Done::Encoded(parity) = job.run() {
             chunks.extend(parity.chunks(ManifestChunk::SIZE).map(wrap));
         }

@@ -44,6 +44,18 @@ pub struct Draw {
     pub weight: u32,
     /// Loss to protect the tail against.
     pub loss_ppm: u32,
+    /// Which link it is: see [`carrier`].
+    pub link: u8,
+}
+
+/// No link carries a symbol.
+const NOBODY: u8 = 0;
+/// More than one link carries a symbol.
+const SEVERAL: u8 = 255;
+
+/// The number of a link among the carriers of symbols. Two links with one number only cost a little accuracy.
+pub fn carrier(link: super::io::LinkId) -> u8 {
+    (link.0 % 254) as u8 + 1
 }
 
 /// What a pool has for a link.
@@ -82,8 +94,8 @@ struct Block {
     k: u16,
     /// Slices of each symbol that were sent at least once.
     sent: Vec<u8>,
-    /// Slices of each symbol that were sent more than once.
-    repeated: Vec<u8>,
+    /// By which link each symbol is under way or has arrived: [`Draw::link`], [`NOBODY`] or [`SEVERAL`].
+    carriers: Vec<u8>,
     /// Slices of each symbol that the recipient has.
     held: Vec<u8>,
     held_count: [u16; 8],
@@ -113,7 +125,14 @@ impl Pool {
     /// A pool of which nothing was sent yet. `urgent` parts are protected against loss from the start.
     pub fn new(geometry: Geometry, urgent: bool) -> Self {
         let words = geometry.blocks().div_ceil(64) as usize;
-        Self { geometry, active: BTreeMap::new(), solved: vec![0; words], next_block: 0, unknown_from: None, urgent }
+        Self {
+            geometry,
+            active: BTreeMap::new(),
+            solved: vec![0; words],
+            next_block: 0,
+            unknown_from: None,
+            urgent,
+        }
     }
 
     /// How the part is cut.
@@ -128,7 +147,9 @@ impl Pool {
 
     /// A report told of blocks `from` to `upto`.
     pub fn learn(&mut self, from: u32, upto: u32) {
-        let first_unsolved = (0..self.geometry.blocks()).find(|&b| !self.is_solved(b as u16)).unwrap_or(u32::MAX);
+        let first_unsolved = (0..self.geometry.blocks())
+            .find(|&b| !self.is_solved(b as u16))
+            .unwrap_or(u32::MAX);
         if let Some(unknown) = self.unknown_from
             && from <= unknown.max(first_unsolved)
         {
@@ -139,7 +160,9 @@ impl Pool {
 
     /// Whether the recipient has this block.
     pub fn is_solved(&self, block: u16) -> bool {
-        self.solved.get(usize::from(block) / 64).is_some_and(|w| w >> (block % 64) & 1 == 1)
+        self.solved
+            .get(usize::from(block) / 64)
+            .is_some_and(|w| w >> (block % 64) & 1 == 1)
     }
 
     /// The recipient has this block.
@@ -174,14 +197,32 @@ impl Pool {
         if self.is_solved(run.block) {
             return true;
         }
-        let Some(block) = self.active.get(&run.block) else { return false };
-        block.held.get(usize::from(run.symbol)).is_some_and(|held| held & run.mask() == run.mask())
+        let Some(block) = self.active.get(&run.block) else {
+            return false;
+        };
+        block
+            .held
+            .get(usize::from(run.symbol))
+            .is_some_and(|held| held & run.mask() == run.mask())
     }
 
-    /// Whether this run was sent once only, so that its arrival says something of the link it left by.
-    pub fn is_unique(&self, run: &Run) -> bool {
+    /// Whether nobody but this link can have brought a run.
+    pub fn is_only_by(&self, run: &Run, link: u8) -> bool {
         let block = self.active.get(&run.block);
-        block.and_then(|b| b.repeated.get(usize::from(run.symbol))).is_some_and(|again| again & run.mask() == 0)
+        block
+            .and_then(|b| b.carriers.get(usize::from(run.symbol)))
+            .is_some_and(|carrier| *carrier == link)
+    }
+
+    /// A run that a link carried is lost: whoever carries the symbol next is the only one again.
+    pub fn lost(&mut self, run: &Run, link: u8) {
+        let block = self.active.get_mut(&run.block);
+        if let Some(carrier) = block
+            .and_then(|b| b.carriers.get_mut(usize::from(run.symbol)))
+            .filter(|c| **c == link)
+        {
+            *carrier = NOBODY;
+        }
     }
 
     /// Bytes that the recipient has or can compute.
@@ -197,7 +238,10 @@ impl Pool {
     }
 
     fn open(&mut self, block: u16) -> &mut Block {
-        let (k, n) = (self.geometry.source_symbols(block), self.geometry.symbols(block));
+        let (k, n) = (
+            self.geometry.source_symbols(block),
+            self.geometry.symbols(block),
+        );
         self.active.entry(block).or_insert_with(|| Block::new(k, n))
     }
 
@@ -216,8 +260,16 @@ impl Pool {
         let slices = self.geometry.coding.slices;
         let mut wanting = Drawn::Nothing;
         let known = self.unknown_from.unwrap_or(u32::MAX);
-        for (&number, block) in self.active.iter_mut().filter(|(number, _)| u32::from(**number) < known) {
-            let margin = if tail { tail_margin(u32::from(block.k), draw.loss_ppm) } else { 0 };
+        for (&number, block) in self
+            .active
+            .iter_mut()
+            .filter(|(number, _)| u32::from(**number) < known)
+        {
+            let margin = if tail {
+                tail_margin(block.lacking(slices), draw.loss_ppm)
+            } else {
+                0
+            };
             let needed = block.needed(slices, margin);
             if needed == 0 {
                 continue;
@@ -225,7 +277,7 @@ impl Pool {
             match block.pick(number, needed, draw) {
                 Drawn::Nothing => {}
                 Drawn::Run(run) => {
-                    block.take(&run, draw.weight);
+                    block.take(&run, draw);
                     return Drawn::Run(run);
                 }
                 needs => {
@@ -239,7 +291,10 @@ impl Pool {
     }
 
     fn open_next(&mut self) -> bool {
-        let end = self.geometry.blocks().min(self.unknown_from.unwrap_or(u32::MAX));
+        let end = self
+            .geometry
+            .blocks()
+            .min(self.unknown_from.unwrap_or(u32::MAX));
         while self.next_block < end && self.active.len() < ACTIVE_MAX {
             let block = self.next_block as u16;
             self.next_block += 1;
@@ -253,12 +308,16 @@ impl Pool {
 
     /// The block that will be asked for after `block`, to read ahead.
     pub fn block_after(&self, block: u16) -> Option<u16> {
-        (u32::from(block) + 1..self.geometry.blocks()).map(|b| b as u16).find(|&b| !self.is_solved(b))
+        (u32::from(block) + 1..self.geometry.blocks())
+            .map(|b| b as u16)
+            .find(|&b| !self.is_solved(b))
     }
 
     /// Whether more than half of the source symbols of this block have left.
     pub fn is_half_sent(&self, block: u16) -> bool {
-        self.active.get(&block).is_some_and(|b| b.next_fresh > b.k / 2)
+        self.active
+            .get(&block)
+            .is_some_and(|b| b.next_fresh > b.k / 2)
     }
 
     /// A run is no longer under way: it arrived, was lost, or counts no longer.
@@ -318,7 +377,10 @@ pub fn cut_padded(source: &Bytes, at: usize, len: usize) -> Bytes {
     if at + len <= source.len() {
         return source.slice(at..at + len);
     }
-    let mut out = source.get(at.min(source.len())..).unwrap_or_default().to_vec();
+    let mut out = source
+        .get(at.min(source.len())..)
+        .unwrap_or_default()
+        .to_vec();
     out.resize(len, 0);
     out.into()
 }
@@ -329,7 +391,7 @@ impl Block {
         Self {
             k,
             sent: vec![0; n],
-            repeated: vec![0; n],
+            carriers: vec![NOBODY; n],
             held: vec![0; n],
             held_count: [0; 8],
             under_way: [0; 8],
@@ -342,11 +404,29 @@ impl Block {
 
     /// Whether nothing is known of it but that it was read.
     fn is_untouched(&self) -> bool {
-        !self.data.fetching && !self.data.coding && self.next_fresh == 0 && self.held_count == [0; 8]
+        !self.data.fetching
+            && !self.data.coding
+            && self.next_fresh == 0
+            && self.held_count == [0; 8]
     }
 
     fn held_slices(&self) -> u64 {
-        self.held_count.iter().map(|&count| u64::from(count.min(self.k))).sum()
+        self.held_count
+            .iter()
+            .map(|&count| u64::from(count.min(self.k)))
+            .sum()
+    }
+
+    /// Symbols that the code word with the fewest still lacks.
+    fn lacking(&self, slices: u8) -> u32 {
+        let least = self
+            .held_count
+            .iter()
+            .take(usize::from(slices))
+            .min()
+            .copied()
+            .unwrap_or(0);
+        u32::from(self.k.saturating_sub(least))
     }
 
     /// Slices whose code word would fall short by at least half a symbol.
@@ -376,19 +456,39 @@ impl Block {
     }
 
     fn pick(&mut self, number: u16, needed: u8, draw: &Draw) -> Drawn {
-        let run = |symbol, mask| first_run(mask, draw.slices).map(|(slice, count)| Run { block: number, symbol, slice, count });
-        let begun = self.begun.iter().find_map(|&symbol| run(symbol, self.unsent(symbol) & needed));
-        let fresh = || {
-            (self.next_fresh..self.sent.len() as u16).find_map(|symbol| run(symbol, self.unsent(symbol) & needed))
+        let run = |symbol, mask| {
+            first_run(mask, draw.slices).map(|(slice, count)| Run {
+                block: number,
+                symbol,
+                slice,
+                count,
+            })
         };
-        let Some(run) = begun.or_else(fresh).or_else(|| self.again(number, needed, draw)) else {
+        let begun = self
+            .begun
+            .iter()
+            .find_map(|&symbol| run(symbol, self.unsent(symbol) & needed));
+        let fresh = || {
+            (self.next_fresh..self.sent.len() as u16)
+                .find_map(|symbol| run(symbol, self.unsent(symbol) & needed))
+        };
+        let Some(run) = begun
+            .or_else(fresh)
+            .or_else(|| self.again(number, needed, draw))
+        else {
             return Drawn::Nothing;
         };
         if run.symbol < self.k && self.data.source.is_none() {
-            return Drawn::Needs { block: number, repair: false };
+            return Drawn::Needs {
+                block: number,
+                repair: false,
+            };
         }
         if run.symbol >= self.k && self.data.repair.is_none() {
-            return Drawn::Needs { block: number, repair: true };
+            return Drawn::Needs {
+                block: number,
+                repair: true,
+            };
         }
         Drawn::Run(run)
     }
@@ -396,29 +496,46 @@ impl Block {
     /// Everything was sent once: repeats what the recipient lacks, in turn, source symbols first.
     fn again(&self, number: u16, needed: u8, draw: &Draw) -> Option<Run> {
         let n = self.held.len() as u16;
-        (0..n).map(|i| (self.next_again + i) % n).find_map(|symbol| {
-            let mask = !self.held[usize::from(symbol)] & needed;
-            first_run(mask, draw.slices).map(|(slice, count)| Run { block: number, symbol, slice, count })
-        })
+        (0..n)
+            .map(|i| (self.next_again + i) % n)
+            .find_map(|symbol| {
+                let mask = !self.held[usize::from(symbol)] & needed;
+                first_run(mask, draw.slices).map(|(slice, count)| Run {
+                    block: number,
+                    symbol,
+                    slice,
+                    count,
+                })
+            })
     }
 
-    fn take(&mut self, run: &Run, weight: u32) {
+    fn take(&mut self, run: &Run, draw: &Draw) {
         let i = usize::from(run.symbol);
-        let repeated = self.sent.get(i).is_some_and(|sent| sent & run.mask() == run.mask());
-        if let (Some(sent), Some(again)) = (self.sent.get_mut(i), self.repeated.get_mut(i)) {
-            *again |= *sent & run.mask();
+        let repeated = self
+            .sent
+            .get(i)
+            .is_some_and(|sent| sent & run.mask() == run.mask());
+        if let (Some(sent), Some(carrier)) = (self.sent.get_mut(i), self.carriers.get_mut(i)) {
             *sent |= run.mask();
+            *carrier = if *carrier == NOBODY || *carrier == draw.link {
+                draw.link
+            } else {
+                SEVERAL
+            };
         }
         if repeated {
             self.next_again = (run.symbol + 1) % self.held.len().max(1) as u16;
         }
-        self.next_fresh = self.next_fresh.max(run.symbol + 1).min(self.sent.len() as u16);
+        self.next_fresh = self
+            .next_fresh
+            .max(run.symbol + 1)
+            .min(self.sent.len() as u16);
         self.begun.retain(|&symbol| symbol != run.symbol);
         if self.unsent(run.symbol) != 0 && !repeated {
             self.begun.push(run.symbol);
         }
         for j in run.slice..run.slice + run.count {
-            self.under_way[usize::from(j & 7)] += weight;
+            self.under_way[usize::from(j & 7)] += draw.weight;
         }
     }
 }
@@ -450,8 +567,18 @@ mod tests {
         }
     }
 
-    const WIDE: Draw = Draw { slices: 7, weight: FULL, loss_ppm: 0 };
-    const THIN: Draw = Draw { slices: 1, weight: FULL, loss_ppm: 0 };
+    const WIDE: Draw = Draw {
+        slices: 7,
+        weight: FULL,
+        loss_ppm: 0,
+        link: 1,
+    };
+    const THIN: Draw = Draw {
+        slices: 1,
+        weight: FULL,
+        loss_ppm: 0,
+        link: 1,
+    };
 
     fn drain(pool: &mut Pool, draw: &Draw) -> Vec<Run> {
         let mut runs = Vec::new();
@@ -468,7 +595,11 @@ mod tests {
         feed(&mut pool, len);
         let runs = drain(&mut pool, &WIDE);
         assert_eq!(runs.len(), 500);
-        assert!(runs.iter().enumerate().all(|(i, run)| usize::from(run.symbol) == i && run.count == 7));
+        assert!(
+            runs.iter()
+                .enumerate()
+                .all(|(i, run)| usize::from(run.symbol) == i && run.count == 7)
+        );
     }
 
     #[test]
@@ -483,7 +614,10 @@ mod tests {
         }
         pool.hold(0, &masks);
         runs.iter().for_each(|run| pool.settle(run, FULL));
-        let repair: Vec<u16> = drain(&mut pool, &WIDE).iter().map(|run| run.symbol).collect();
+        let repair: Vec<u16> = drain(&mut pool, &WIDE)
+            .iter()
+            .map(|run| run.symbol)
+            .collect();
         assert_eq!(repair, [500, 501, 502]);
     }
 
@@ -497,7 +631,9 @@ mod tests {
         loop {
             turn += 1;
             let draw = if turn % 5 == 0 { THIN } else { WIDE };
-            let Drawn::Run(run) = pool.draw(&draw) else { break };
+            let Drawn::Run(run) = pool.draw(&draw) else {
+                break;
+            };
             (run.slice..run.slice + run.count).for_each(|j| words[usize::from(j)] += 1);
         }
         assert_eq!(words, [300; 7]);
@@ -508,7 +644,16 @@ mod tests {
         let len = 1000 * 1344;
         let mut pool = pool(len);
         feed(&mut pool, len);
-        let sent = drain(&mut pool, &Draw { slices: 7, weight: FULL * 8 / 10, loss_ppm: 200_000 }).len();
+        let sent = drain(
+            &mut pool,
+            &Draw {
+                slices: 7,
+                weight: FULL * 8 / 10,
+                loss_ppm: 200_000,
+                link: 1,
+            },
+        )
+        .len();
         assert!((1250..1330).contains(&sent), "{sent}");
     }
 }

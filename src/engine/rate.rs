@@ -91,6 +91,11 @@ impl RateControl {
         srtt + (self.rtt_var * 4).max(Duration::from_millis(50))
     }
 
+    /// How far the order of arrival may differ from that of sending.
+    pub fn reordering(&self) -> Duration {
+        (self.min_rtt.unwrap_or_default() / 8).max(Duration::from_millis(20))
+    }
+
     /// Rate of delivery in bytes per second: measured, else configured.
     pub fn rate(&self) -> Option<u64> {
         self.rounds.iter().max().copied().or(self.configured)
@@ -103,11 +108,15 @@ impl RateControl {
 
     /// Bytes that may be in flight.
     pub fn window(&self) -> u64 {
-        let (Some(rate), Some(rtt)) = (self.rate(), self.min_rtt.or(self.srtt)) else { return INITIAL_WINDOW };
+        let (Some(rate), Some(rtt)) = (self.rate(), self.min_rtt.or(self.srtt)) else {
+            return INITIAL_WINDOW;
+        };
         let delivered = u128::from(rate) * (rtt + self.wait).as_micros() / 1_000_000;
         let sent = (delivered << 16) / u128::from(65_536 - self.loss.min(49_152));
         let window = u64::try_from(sent).unwrap_or(u64::MAX);
-        (window / 8).saturating_mul(self.gain_eighths()).max(INITIAL_WINDOW)
+        (window / 8)
+            .saturating_mul(self.gain_eighths())
+            .max(INITIAL_WINDOW)
     }
 
     fn gain_eighths(&self) -> u64 {
@@ -146,7 +155,13 @@ impl RateControl {
 
     /// A report tells of fragments: bytes delivered, bytes lost, the round trip of the youngest that arrived, and
     /// the mean age of all that did.
-    pub fn on_feedback(&mut self, now: Time, delivered: u64, lost: u64, ages: Option<(Duration, Duration)>) {
+    pub fn on_feedback(
+        &mut self,
+        now: Time,
+        delivered: u64,
+        lost: u64,
+        ages: Option<(Duration, Duration)>,
+    ) {
         self.in_flight = self.in_flight.saturating_sub(delivered + lost);
         if let Some((rtt, mean)) = ages {
             self.on_rtt(rtt);
@@ -154,7 +169,10 @@ impl RateControl {
         }
         self.on_loss(delivered, lost);
         self.round_bytes += delivered;
-        let round = self.min_rtt.unwrap_or(Duration::from_millis(100)).max(Duration::from_millis(20));
+        let round = self
+            .min_rtt
+            .unwrap_or(Duration::from_millis(100))
+            .max(Duration::from_millis(20));
         if let Some(start) = self.round_start
             && now.since(start) >= round
         {
@@ -166,7 +184,11 @@ impl RateControl {
         let rate = u128::from(self.round_bytes) * 1_000_000 / took.as_micros().max(1);
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
         let best = self.rounds.iter().max().copied().unwrap_or(0);
-        self.flat = if rate > best + best / 4 { 0 } else { self.flat.saturating_add(1) };
+        self.flat = if rate > best + best / 4 {
+            0
+        } else {
+            self.flat.saturating_add(1)
+        };
         if self.rounds.len() == ROUNDS {
             self.rounds.pop_front();
         }
@@ -197,7 +219,11 @@ impl RateControl {
             return;
         }
         let share = (lost << 16) / total;
-        let weight = if self.loss_known { total.min(200_000) } else { 200_000 };
+        let weight = if self.loss_known {
+            total.min(200_000)
+        } else {
+            200_000
+        };
         let old = u64::from(self.loss);
         let mixed = (old * (400_000 - weight) + share * weight) / 400_000;
         self.loss = u32::try_from(if self.loss_known { mixed } else { share / 2 }).unwrap_or(0);
@@ -223,7 +249,11 @@ mod tests {
         }
         let bdp = 600_000;
         assert!(rate.window() > bdp, "{} at 20 % loss", rate.window());
-        assert!((150_000..250_000).contains(&rate.loss_ppm()), "{}", rate.loss_ppm());
+        assert!(
+            (150_000..250_000).contains(&rate.loss_ppm()),
+            "{}",
+            rate.loss_ppm()
+        );
         let before = rate.window();
         for round in 20..30 {
             rate.on_sent(ms(600 * (round - 1)), 750_000);

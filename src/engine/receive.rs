@@ -70,7 +70,11 @@ impl Engine {
             link.custody_broken |= refuses;
             if !link.custody_broken {
                 link.custody.0 = link.custody.0.max(number);
-                let within = if self.dirty.is_empty() { Duration::ZERO } else { super::SYNC_INTERVAL };
+                let within = if self.dirty.is_empty() {
+                    Duration::ZERO
+                } else {
+                    super::SYNC_INTERVAL
+                };
                 self.want_sync(within);
             }
         }
@@ -92,8 +96,12 @@ impl Engine {
 
     fn on_envelope(&mut self, id: LinkId, frame: &Bytes) {
         match Envelope::unwrap(frame) {
-            Ok((envelope, _)) if !self.my_tags.contains(&envelope.tag) => self.count("mailbox of somebody else"),
-            Ok((_, inner)) if frame_kind(inner) == FrameKind::Envelope => self.count("envelope in envelope"),
+            Ok((envelope, _)) if !self.my_tags.contains(&envelope.tag) => {
+                self.count("mailbox of somebody else")
+            }
+            Ok((_, inner)) if frame_kind(inner) == FrameKind::Envelope => {
+                self.count("envelope in envelope")
+            }
             Ok((_, inner)) => self.on_inner(id, frame.slice_ref(inner)),
             Err(_) => self.count("malformed envelope"),
         }
@@ -104,11 +112,17 @@ impl Engine {
             return;
         }
         let (per_second, clock) = (self.limits.preambles_per_second, &self.clock);
-        let limiter = self.limiters.entry(id).or_insert_with(|| Limiter::new(per_second, clock));
+        let limiter = self
+            .limiters
+            .entry(id)
+            .or_insert_with(|| Limiter::new(per_second, clock));
         if !limiter.allows() {
             return self.count("too many preambles");
         }
-        match self.sessions.announce(&self.me, &self.cards, frame, &self.limits) {
+        match self
+            .sessions
+            .announce(&self.me, &self.cards, frame, &self.limits)
+        {
             Ok((announced, session, record)) => {
                 self.writer.durable(record);
                 self.waiting.push(Effect::SessionKnown(session));
@@ -134,7 +148,9 @@ impl Engine {
     }
 
     fn on_fragment(&mut self, id: LinkId, frame: Bytes) {
-        let Ok(view) = View::parse(&frame) else { return self.count("malformed fragment") };
+        let Ok(view) = View::parse(&frame) else {
+            return self.count("malformed fragment");
+        };
         match self.routes.get(&view.label) {
             Some(Route::Done(message)) => {
                 let message = *message;
@@ -146,7 +162,9 @@ impl Engine {
                 let message = *message;
                 self.on_known(id, message, &view);
             }
-            None if self.assembling.contains_key(&view.label) => self.on_assembling(id, &frame, &view),
+            None if self.assembling.contains_key(&view.label) => {
+                self.on_assembling(id, &frame, &view)
+            }
             None => self.on_unknown(id, &frame, &view),
         }
     }
@@ -159,7 +177,9 @@ impl Engine {
 
     /// A fragment of a message whose manifest is here.
     fn on_known(&mut self, id: LinkId, message: MessageId, view: &View<'_>) {
-        let Some(incoming) = self.inbox.get(&message) else { return };
+        let Some(incoming) = self.inbox.get(&message) else {
+            return;
+        };
         let keys = incoming.keys.iter().find(|keys| keys.label() == view.label);
         let Some((place, plain)) = keys.and_then(|keys| keys.open(view).ok()) else {
             return self.count("fragment that does not authenticate");
@@ -174,10 +194,23 @@ impl Engine {
         self.on_symbol(id, message, view.kind, place, &plain);
     }
 
-    fn on_symbol(&mut self, id: LinkId, message: MessageId, kind: Kind, place: Place, plain: &Bytes) {
-        let Some(incoming) = self.inbox.get_mut(&message) else { return };
-        let Some(state) = incoming.parts.get_mut(&place.part) else { return self.count("fragment of no part") };
-        let Some(geometry) = state.geometry else { return self.count("fragment of an inline part") };
+    fn on_symbol(
+        &mut self,
+        id: LinkId,
+        message: MessageId,
+        kind: Kind,
+        place: Place,
+        plain: &Bytes,
+    ) {
+        let Some(incoming) = self.inbox.get_mut(&message) else {
+            return;
+        };
+        let Some(state) = incoming.parts.get_mut(&place.part) else {
+            return self.count("fragment of no part");
+        };
+        let Some(geometry) = state.geometry else {
+            return self.count("fragment of an inline part");
+        };
         let slice_len = usize::from(geometry.coding.slice_len);
         let slices = plain.len() / slice_len;
         let fits = plain.len().is_multiple_of(slice_len)
@@ -199,10 +232,15 @@ impl Engine {
             }
             Taken::New(new) | Taken::Full(new) => new,
         };
-        let in_block = usize::from(place.symbol) * geometry.coding.symbol_len() + usize::from(place.slice) * slice_len;
+        let in_block = usize::from(place.symbol) * geometry.coding.symbol_len()
+            + usize::from(place.slice) * slice_len;
         let source = place.symbol < geometry.source_symbols(place.block);
         let bytes = if source {
-            plain.slice(..plain.len().min(geometry.block_len(place.block).saturating_sub(in_block)))
+            plain.slice(
+                ..plain
+                    .len()
+                    .min(geometry.block_len(place.block).saturating_sub(in_block)),
+            )
         } else {
             plain.clone()
         };
@@ -214,18 +252,42 @@ impl Engine {
             block.full_at = Some(self.writer.next_token());
         }
         let (file, offset) = if source {
-            (incoming.file(FileKind::Incoming, place.part), geometry.block_offset(place.block) + in_block as u64)
+            (
+                incoming.file(FileKind::Incoming, place.part),
+                geometry.block_offset(place.block) + in_block as u64,
+            )
         } else {
             let slot = geometry.repair_offset(place.block, place.symbol);
-            (incoming.file(FileKind::Repair, place.part), slot + (usize::from(place.slice) * slice_len) as u64)
+            (
+                incoming.file(FileKind::Repair, place.part),
+                slot + (usize::from(place.slice) * slice_len) as u64,
+            )
         };
         self.link_counts(id, |stats| stats.first_seen_bytes += useful);
-        self.note_symbol(message, place, new, Record::Write { file, offset, bytes }, taken);
+        self.note_symbol(
+            message,
+            place,
+            new,
+            Record::Write {
+                file,
+                offset,
+                bytes,
+            },
+            taken,
+        );
     }
 
-    fn note_symbol(&mut self, message: MessageId, place: Place, new: u8, write: Record, taken: Taken) {
+    fn note_symbol(
+        &mut self,
+        message: MessageId,
+        place: Place,
+        new: u8,
+        write: Record,
+        taken: Taken,
+    ) {
         self.writer.cheap(self.now, write);
-        self.notes.add(message, place.part, place.block, place.symbol, new);
+        self.notes
+            .add(message, place.part, place.block, place.symbol, new);
         self.dirty.insert(message);
         self.want_sync(super::SYNC_INTERVAL);
         if let Taken::Full(_) = taken {
@@ -236,10 +298,22 @@ impl Engine {
 
     /// A block of which all source symbols came is solved without computing anything.
     fn solve_if_source(&mut self, message: MessageId, part: u8, block: u16) {
-        let Some(state) = self.inbox.get_mut(&message).and_then(|m| m.parts.get_mut(&part)) else { return };
-        let Some(geometry) = state.geometry else { return };
+        let Some(state) = self
+            .inbox
+            .get_mut(&message)
+            .and_then(|m| m.parts.get_mut(&part))
+        else {
+            return;
+        };
+        let Some(geometry) = state.geometry else {
+            return;
+        };
         let (k, full) = (geometry.source_symbols(block), geometry.coding.full_mask());
-        if state.blocks.get(&block).is_some_and(|b| b.has_source(k, full)) {
+        if state
+            .blocks
+            .get(&block)
+            .is_some_and(|b| b.has_source(k, full))
+        {
             state.solve(block, self.writer.next_token());
         }
     }
@@ -247,7 +321,9 @@ impl Engine {
     /// A fragment with a label that nothing is known of.
     fn on_unknown(&mut self, id: LinkId, frame: &Bytes, view: &View<'_>) {
         for (session, epoch, keys) in self.sessions.candidates(view) {
-            let Ok((place, plain)) = keys.open(view) else { continue };
+            let Ok((place, plain)) = keys.open(view) else {
+                continue;
+            };
             self.link_counts(id, |stats| stats.received_fragments += 1);
             return self.on_first(id, frame, session, epoch, keys, view.kind, place, &plain);
         }
@@ -255,12 +331,17 @@ impl Engine {
         self.quarantine_bytes += frame.len();
         self.quarantine.push_back((id, frame.clone()));
         while self.quarantine_bytes > self.limits.quarantine_bytes {
-            let Some((_, oldest)) = self.quarantine.pop_front() else { break };
+            let Some((_, oldest)) = self.quarantine.pop_front() else {
+                break;
+            };
             self.quarantine_bytes -= oldest.len();
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "everything that the opening of one fragment has shown")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "everything that the opening of one fragment has shown"
+    )]
     fn on_first(
         &mut self,
         id: LinkId,
@@ -272,7 +353,9 @@ impl Engine {
         place: Place,
         plain: &Bytes,
     ) {
-        let Some((from, moved)) = self.sessions.verified(session, &epoch) else { return };
+        let Some((from, moved)) = self.sessions.verified(session, &epoch) else {
+            return;
+        };
         if let Some(record) = moved {
             self.writer.durable(record);
             self.want_sync(super::SYNC_INTERVAL);
@@ -285,13 +368,22 @@ impl Engine {
             return self.count("too many manifests under way");
         }
         let label = keys.label();
-        let assembly = Assembly { from, epoch, keys, len: 0, chunks: Vec::new(), early: Vec::new() };
+        let assembly = Assembly {
+            from,
+            epoch,
+            keys,
+            len: 0,
+            chunks: Vec::new(),
+            early: Vec::new(),
+        };
         self.assembling.insert(label, assembly);
         self.add_to_assembly(id, label, frame, place, plain);
     }
 
     fn on_assembling(&mut self, id: LinkId, frame: &Bytes, view: &View<'_>) {
-        let Some(assembly) = self.assembling.get(&view.label) else { return };
+        let Some(assembly) = self.assembling.get(&view.label) else {
+            return;
+        };
         let Ok((place, plain)) = assembly.keys.open(view) else {
             return self.count("fragment that does not authenticate");
         };
@@ -299,8 +391,17 @@ impl Engine {
         self.add_to_assembly(id, view.label, frame, place, &plain);
     }
 
-    fn add_to_assembly(&mut self, id: LinkId, label: Label, frame: &Bytes, place: Place, plain: &Bytes) {
-        let Some(assembly) = self.assembling.get_mut(&label) else { return };
+    fn add_to_assembly(
+        &mut self,
+        id: LinkId,
+        label: Label,
+        frame: &Bytes,
+        place: Place,
+        plain: &Bytes,
+    ) {
+        let Some(assembly) = self.assembling.get_mut(&label) else {
+            return;
+        };
         if place.part != 0 {
             if self.early_bytes + frame.len() > self.limits.early_bytes {
                 return self.count("fragment too long before its manifest");
@@ -308,12 +409,20 @@ impl Engine {
             self.early_bytes += frame.len();
             return assembly.early.push((id, frame.clone()));
         }
-        let Ok(chunk) = ManifestChunk::decode(plain) else { return self.count("malformed manifest chunk") };
-        if usize::from(chunk.manifest_len) > self.limits.manifest_bytes || !assembly.add(&chunk, place.symbol) {
+        let Ok(chunk) = ManifestChunk::decode(plain) else {
+            return self.count("malformed manifest chunk");
+        };
+        if usize::from(chunk.manifest_len) > self.limits.manifest_bytes
+            || !assembly.add(&chunk, place.symbol)
+        {
             return self.count("malformed manifest chunk");
         }
-        let Some(bytes) = assembly.whole() else { return };
-        let Some(assembly) = self.assembling.remove(&label) else { return };
+        let Some(bytes) = assembly.whole() else {
+            return;
+        };
+        let Some(assembly) = self.assembling.remove(&label) else {
+            return;
+        };
         self.on_manifest(assembly.from, &assembly.epoch, assembly.keys, &bytes);
         for (link, frame) in assembly.early {
             self.early_bytes -= frame.len();
@@ -323,7 +432,9 @@ impl Engine {
 
     /// A manifest is whole and authentic.
     fn on_manifest(&mut self, from: PersonId, epoch: &Epoch, keys: MessageKeys, bytes: &[u8]) {
-        let Ok(manifest) = Manifest::decode(bytes) else { return self.count("malformed manifest") };
+        let Ok(manifest) = Manifest::decode(bytes) else {
+            return self.count("malformed manifest");
+        };
         let id = manifest.message_id(from, self.me.person());
         if epoch.label(id) != keys.label() {
             return self.count("manifest under another label");
@@ -349,8 +460,17 @@ impl Engine {
     }
 
     fn begin(&mut self, id: MessageId, from: PersonId, manifest: Manifest, keys: MessageKeys) {
-        let total: u64 = manifest.parts.iter().map(|p| p.body.len()).fold(0, u64::saturating_add);
-        let largest = manifest.parts.iter().map(|p| p.body.len()).max().unwrap_or(0);
+        let total: u64 = manifest
+            .parts
+            .iter()
+            .map(|p| p.body.len())
+            .fold(0, u64::saturating_add);
+        let largest = manifest
+            .parts
+            .iter()
+            .map(|p| p.body.len())
+            .max()
+            .unwrap_or(0);
         if self.inbox.len() >= self.limits.inbox_messages {
             return self.count("too many messages arriving");
         }
@@ -359,7 +479,10 @@ impl Engine {
         }
         self.routes.insert(keys.label(), Route::Incoming(id));
         let message = Incoming::new(id, from, manifest, keys, self.now);
-        message.creates().into_iter().for_each(|record| self.writer.durable(record));
+        message
+            .creates()
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
         self.inbox.insert(id, message);
         self.reports.insert(id, Reporting::new(from, self.now));
         self.dirty.insert(id);
@@ -376,7 +499,9 @@ impl Engine {
     }
 
     fn on_session_ack(&mut self, from: PersonId, content: &[u8]) {
-        let Ok(id) = SessionId::try_from(content) else { return self.count("malformed control record") };
+        let Ok(id) = SessionId::try_from(content) else {
+            return self.count("malformed control record");
+        };
         if let Some(record) = self.sessions.confirm(from, Some(id)) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
@@ -385,9 +510,13 @@ impl Engine {
 
     /// A message that is not wanted any more: nothing of it is kept but its name.
     pub(super) fn refuse(&mut self, id: MessageId, event: Event) {
-        let Some(message) = self.inbox.remove(&id) else { return };
+        let Some(message) = self.inbox.remove(&id) else {
+            return;
+        };
         for part in message.parts.keys() {
-            self.writer.durable(Record::Remove { file: message.file(FileKind::Incoming, *part) });
+            self.writer.durable(Record::Remove {
+                file: message.file(FileKind::Incoming, *part),
+            });
         }
         self.close(&message, true);
         self.event(event);
@@ -397,14 +526,24 @@ impl Engine {
     pub(super) fn close(&mut self, message: &Incoming, unwanted: bool) {
         let id = message.id;
         self.reading.remove(&id);
-        message.deletes().into_iter().for_each(|record| self.writer.durable(record));
+        message
+            .deletes()
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
         for part in message.parts.keys() {
-            self.writer.durable(Record::Remove { file: message.file(FileKind::Repair, *part) });
+            self.writer.durable(Record::Remove {
+                file: message.file(FileKind::Repair, *part),
+            });
         }
         let labels: Vec<Label> = message.keys.iter().map(MessageKeys::label).collect();
-        self.routes.extend(labels.iter().map(|label| (*label, Route::Done(id))));
-        let (records, forgotten) = self.ledger.add(id, message.from, labels, unwanted, self.limits.ledger);
-        records.into_iter().for_each(|record| self.writer.durable(record));
+        self.routes
+            .extend(labels.iter().map(|label| (*label, Route::Done(id))));
+        let (records, forgotten) =
+            self.ledger
+                .add(id, message.from, labels, unwanted, self.limits.ledger);
+        records
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
         forgotten.iter().for_each(|label| {
             self.routes.remove(label);
         });
@@ -425,7 +564,11 @@ impl Assembly {
         }
         let index = usize::from(symbol);
         let last = len - (n - 1) * ManifestChunk::SIZE;
-        let expected = if index + 1 == n { last } else { ManifestChunk::SIZE };
+        let expected = if index + 1 == n {
+            last
+        } else {
+            ManifestChunk::SIZE
+        };
         let fits = self.len == chunk.manifest_len && chunk.bytes.len() == expected;
         match self.chunks.get_mut(index) {
             Some(slot) if fits => {
@@ -445,7 +588,13 @@ impl Assembly {
             return None;
         }
         if source.iter().all(Option::is_some) {
-            return Some(source.iter().flatten().flat_map(|chunk| chunk.iter().copied()).collect());
+            return Some(
+                source
+                    .iter()
+                    .flatten()
+                    .flat_map(|chunk| chunk.iter().copied())
+                    .collect(),
+            );
         }
         let flat = |chunks: &[Option<Bytes>]| {
             let mut out = vec![0; chunks.len() * ManifestChunk::SIZE];
@@ -457,9 +606,21 @@ impl Assembly {
             Bytes::from(out)
         };
         let coding = manifest_coding(len);
-        let held = self.chunks.iter().map(|chunk| u8::from(chunk.is_some())).collect();
-        let job = coding::Job::Decode { coding, k: n as u16, source: flat(source), repair: flat(parity), held };
-        let coding::Done::Decoded(block) = job.run() else { return None };
+        let held = self
+            .chunks
+            .iter()
+            .map(|chunk| u8::from(chunk.is_some()))
+            .collect();
+        let job = coding::Job::Decode {
+            coding,
+            k: n as u16,
+            source: flat(source),
+            repair: flat(parity),
+            held,
+        };
+        let coding::Done::Decoded(block) = job.run() else {
+            return None;
+        };
         Some(block.get(..len)?.to_vec())
     }
 }

@@ -49,11 +49,12 @@ pub fn all_blocks_ppm(each_ppm: u32, blocks: u32) -> u32 {
     (libm::pow(each, f64::from(blocks)) * f64::from(CERTAIN)) as u32
 }
 
-/// Extra symbols, beyond the mean, for a block whose last symbols should not cost another round trip: two
-/// standard deviations of the number that gets lost among `k / (1 - p)`.
-pub fn tail_margin(k: u32, loss_ppm: u32) -> u32 {
-    let p = f64::from(loss_ppm.min(900_000)) / f64::from(CERTAIN);
-    libm::ceil(2.0 * libm::sqrt(f64::from(k) * p) / (1.0 - p) * libm::sqrt(1.0 - p)) as u32
+/// Extra symbols, beyond the mean, for a block that lacks `lacking` and whose last symbols should not cost another
+/// round trip: two standard deviations of the number that arrives of `lacking / (1 - p)`. Loss above 30 % is mostly
+/// one's own flood, which more symbols would only feed.
+pub fn tail_margin(lacking: u32, loss_ppm: u32) -> u32 {
+    let p = f64::from(loss_ppm.min(300_000)) / f64::from(CERTAIN);
+    libm::ceil(2.0 * libm::sqrt(f64::from(lacking) * p)) as u32
 }
 
 #[cfg(test)]
@@ -72,10 +73,21 @@ mod tests {
 
     #[test]
     fn a_plan_suffices_and_one_symbol_less_does_not() {
-        for (k, loss, blocks) in [(1u32, 100_000, 1u32), (32, 200_000, 1), (1024, 100_000, 75), (1000, 10_000, 3)] {
+        for (k, loss, blocks) in [
+            (1u32, 100_000, 1u32),
+            (32, 200_000, 1),
+            (1024, 100_000, 75),
+            (1000, 10_000, 3),
+        ] {
             let n = plan(k, 4 * k + 20, blocks, loss, 999_000);
-            assert!(all_blocks_ppm(success_ppm(k, n, loss), blocks) >= 998_900, "k {k} n {n}");
-            assert!(n == k || all_blocks_ppm(success_ppm(k, n - 1, loss), blocks) < 999_100, "k {k} n {n}");
+            assert!(
+                all_blocks_ppm(success_ppm(k, n, loss), blocks) >= 998_900,
+                "k {k} n {n}"
+            );
+            assert!(
+                n == k || all_blocks_ppm(success_ppm(k, n - 1, loss), blocks) < 999_100,
+                "k {k} n {n}"
+            );
         }
     }
 }

@@ -58,13 +58,29 @@ pub struct Told {
 impl Reporting {
     /// The message was delivered, or refused, and all of that is durable.
     pub fn closed(to: PersonId, unwanted: bool, now: Time) -> Self {
-        let view = View { complete: !unwanted, unwanted, parts: Vec::new(), at: now };
-        Self { view: Some(view), version: 1, ..Self::new(to, Time::default()) }
+        let view = View {
+            complete: !unwanted,
+            unwanted,
+            parts: Vec::new(),
+            at: now,
+        };
+        Self {
+            view: Some(view),
+            version: 1,
+            ..Self::new(to, Time::default())
+        }
     }
 
     /// Nothing is durable yet.
     pub fn new(to: PersonId, now: Time) -> Self {
-        Self { to, view: None, version: 0, told: BTreeMap::new(), number: 0, asked: now }
+        Self {
+            to,
+            view: None,
+            version: 0,
+            told: BTreeMap::new(),
+            number: 0,
+            asked: now,
+        }
     }
 
     /// When a report by this link is due; `None` if there is nothing to say.
@@ -78,14 +94,31 @@ impl Reporting {
 
     /// A report has left by this link. If there was no room for all, a wide link goes on at once; a thin one, on
     /// which that would be all it carries, at its next turn.
-    fn told(&mut self, link: LinkId, now: Time, interval: Duration, goes_on: Option<(u8, u16)>, wide: bool) {
-        let told = self.told.entry(link).or_insert(Told { version: 0, repeats: 0, next: now, goes_on: None });
+    fn told(
+        &mut self,
+        link: LinkId,
+        now: Time,
+        interval: Duration,
+        goes_on: Option<(u8, u16)>,
+        wide: bool,
+    ) {
+        let told = self.told.entry(link).or_insert(Told {
+            version: 0,
+            repeats: 0,
+            next: now,
+            goes_on: None,
+        });
         told.goes_on = goes_on;
         if goes_on.is_some() && wide {
             told.version = 0;
             told.next = now;
         } else if told.version < self.version {
-            *told = Told { version: self.version, repeats: REPEATS, next: now.after(interval), goes_on };
+            *told = Told {
+                version: self.version,
+                repeats: REPEATS,
+                next: now.after(interval),
+                goes_on,
+            };
         } else {
             told.repeats = told.repeats.saturating_sub(1);
             told.next = now.after(interval * 8);
@@ -107,13 +140,18 @@ impl Engine {
 
     /// A fragment of a delivered message came: its sender has not got the receipt.
     pub(super) fn answer_late_copy(&mut self, message: MessageId) {
-        let Some(entry) = self.ledger.get(&message) else { return };
+        let Some(entry) = self.ledger.get(&message) else {
+            return;
+        };
         if self.dirty.contains(&message) {
             return;
         }
         let (now, unwanted) = (self.now, entry.unwanted);
         let from = entry.from;
-        let reporting = self.reports.entry(message).or_insert_with(|| Reporting::closed(from, unwanted, now));
+        let reporting = self
+            .reports
+            .entry(message)
+            .or_insert_with(|| Reporting::closed(from, unwanted, now));
         if let Some(view) = &mut reporting.view {
             view.at = now;
         }
@@ -122,10 +160,16 @@ impl Engine {
 
     /// The next moment at which a report is due on a link that has room.
     pub(super) fn report_due(&self) -> Option<Time> {
-        let links = self.links.iter().filter(|(_, l)| l.credit > 0 && l.pending.is_none());
+        let links = self
+            .links
+            .iter()
+            .filter(|(_, l)| l.credit > 0 && l.pending.is_none());
         links
             .flat_map(|(id, link)| {
-                let able = self.reports.values().filter(move |r| link.toward(r.to).is_some());
+                let able = self
+                    .reports
+                    .values()
+                    .filter(move |r| link.toward(r.to).is_some());
                 able.filter_map(move |r| r.due(*id))
             })
             .min()
@@ -144,8 +188,16 @@ impl Engine {
         let (bytes, goes_on) = reporting.encode(message, room, self.now, from);
         reporting.told(id, self.now, interval, goes_on, room >= WIDE_REPORT);
         let to = reporting.to;
-        let finished = reporting.view.as_ref().is_some_and(|v| v.complete || v.unwanted);
-        if finished && self.links.iter().all(|(id, l)| l.toward(to).is_none() || reporting.due(*id).is_none()) {
+        let finished = reporting
+            .view
+            .as_ref()
+            .is_some_and(|v| v.complete || v.unwanted);
+        if finished
+            && self
+                .links
+                .iter()
+                .all(|(id, l)| l.toward(to).is_none() || reporting.due(*id).is_none())
+        {
             self.reports.remove(&message);
             if let Some(row) = self.ledger.told(&message) {
                 self.writer.durable(row);
@@ -157,18 +209,36 @@ impl Engine {
 
     /// The quickest link tells most often; others serve as its stand-ins.
     fn report_interval(&self, id: LinkId, bytes: usize) -> Duration {
-        let Some(link) = self.links.get(&id) else { return Duration::from_secs(1) };
-        let rtt = |l: &super::link::Link| l.profile.as_ref().and_then(|p| p.rtt).or(l.rate.srtt()).unwrap_or(Duration::from_millis(200));
-        let live = self.links.values().filter(|l| l.profile.as_ref().is_some_and(|p| p.can_send && !p.courier));
+        let Some(link) = self.links.get(&id) else {
+            return Duration::from_secs(1);
+        };
+        let rtt = |l: &super::link::Link| {
+            l.profile
+                .as_ref()
+                .and_then(|p| p.rtt)
+                .or(l.rate.srtt())
+                .unwrap_or(Duration::from_millis(200))
+        };
+        let live = self
+            .links
+            .values()
+            .filter(|l| l.profile.as_ref().is_some_and(|p| p.can_send && !p.courier));
         let best = live.map(rtt).min().unwrap_or_default();
         let interval = link.report_interval(bytes.min(400));
-        if rtt(link) > best { interval * 3 } else { interval }
+        if rtt(link) > best {
+            interval * 3
+        } else {
+            interval
+        }
     }
 
     /// A note to somebody that we know their session, by this link.
     pub(super) fn next_ack(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
-        let due = self.sessions.acks_due().find(|r| link.toward(r.session.peer()).is_some())?;
+        let due = self
+            .sessions
+            .acks_due()
+            .find(|r| link.toward(r.session.peer()).is_some())?;
         due.ack_due = false;
         let (to, session) = (due.session.peer(), due.session.id());
         self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
@@ -177,7 +247,10 @@ impl Engine {
     /// Seals a control record: a message of its own, in one frame.
     fn control(&mut self, to: PersonId, kind: &str, content: Bytes) -> Option<Ready> {
         let card = self.cards.get(&to)?;
-        let (sending, record) = self.sessions.sending(&self.me, card, &mut self.rng, self.now).ok()?;
+        let (sending, record) = self
+            .sessions
+            .sending(&self.me, card, &mut self.rng, self.now)
+            .ok()?;
         let turned = sending.turn(self.now);
         let mut frame = None;
         while frame.is_none() {
@@ -185,15 +258,31 @@ impl Engine {
             self.rng.fill_bytes(&mut salt);
             let record = Manifest::single(salt, None, Lifetime::default(), kind, content.clone());
             let id = record.message_id(self.me.person(), to);
-            let place = Place { part: 0, block: 0, symbol: 0, slice: 0 };
-            frame = sending.control_keys(id).map(|keys| keys.seal(Kind::Short, &place, &record.encode()));
+            let place = Place {
+                part: 0,
+                block: 0,
+                symbol: 0,
+                slice: 0,
+            };
+            frame = sending
+                .control_keys(id)
+                .map(|keys| keys.seal(Kind::Short, &place, &record.encode()));
         }
-        let row = if turned { Some(sending.record(to)) } else { record };
+        let row = if turned {
+            Some(sending.record(to))
+        } else {
+            record
+        };
         if let Some(row) = row {
             self.writer.durable(row);
             self.want_sync(Duration::from_secs(1));
         }
-        frame.map(|frame| Ready { to, frame, tag: 0, priority: 0 })
+        frame.map(|frame| Ready {
+            to,
+            frame,
+            tag: 0,
+            priority: 0,
+        })
     }
 
     /// Takes down what is held of all messages that changed: it may be told once this batch counts.
@@ -203,15 +292,32 @@ impl Engine {
             let at = self.now;
             let view = match (self.inbox.get_mut(&id), self.ledger.get(&id)) {
                 (Some(message), _) => {
-                    message.records(at).into_iter().for_each(|record| self.writer.durable(record));
+                    message
+                        .records(at)
+                        .into_iter()
+                        .for_each(|record| self.writer.durable(record));
                     let full = |part: u8| {
                         let geometry = message.parts.get(&part).and_then(|p| p.geometry);
                         geometry.map_or(0, |g| g.coding.full_mask())
                     };
-                    let parts = message.held().into_iter().map(|(part, held)| (part, full(part), held)).collect();
-                    View { complete: false, unwanted: message.unwanted, parts, at }
+                    let parts = message
+                        .held()
+                        .into_iter()
+                        .map(|(part, held)| (part, full(part), held))
+                        .collect();
+                    View {
+                        complete: false,
+                        unwanted: message.unwanted,
+                        parts,
+                        at,
+                    }
                 }
-                (None, Some(entry)) => View { complete: !entry.unwanted, unwanted: entry.unwanted, parts: Vec::new(), at },
+                (None, Some(entry)) => View {
+                    complete: !entry.unwanted,
+                    unwanted: entry.unwanted,
+                    parts: Vec::new(),
+                    at,
+                },
                 (None, None) => continue,
             };
             effects.push(Effect::View(id, Box::new(view)));
@@ -219,7 +325,10 @@ impl Engine {
         for (&id, link) in &mut self.links {
             if link.custody.0 > link.custody.1 {
                 link.custody.1 = link.custody.0;
-                effects.push(Effect::Release { link: id, upto: link.custody.0 });
+                effects.push(Effect::Release {
+                    link: id,
+                    upto: link.custody.0,
+                });
             }
         }
         effects
@@ -228,18 +337,33 @@ impl Engine {
     /// A view became durable.
     pub(super) fn on_view(&mut self, id: MessageId, view: View) {
         let deliver: Vec<u8> = match self.inbox.get(&id) {
-            Some(m) => m.parts.iter().filter(|(_, p)| p.complete && !p.delivered).map(|(part, _)| *part).collect(),
+            Some(m) => m
+                .parts
+                .iter()
+                .filter(|(_, p)| p.complete && !p.delivered)
+                .map(|(part, _)| *part)
+                .collect(),
             None => Vec::new(),
         };
         for part in deliver {
             // What is complete in memory may be so only since this batch left; then the next one delivers it.
-            let told = view.parts.iter().any(|(p, _, held)| *p == part && *held == report::Part::Complete);
-            let inline = self.inbox.get(&id).is_some_and(|m| m.parts.get(&part).is_some_and(|p| p.geometry.is_none()));
+            let told = view
+                .parts
+                .iter()
+                .any(|(p, _, held)| *p == part && *held == report::Part::Complete);
+            let inline = self
+                .inbox
+                .get(&id)
+                .is_some_and(|m| m.parts.get(&part).is_some_and(|p| p.geometry.is_none()));
             if told || inline {
                 self.offer(id, part);
             }
         }
-        if self.inbox.get(&id).is_some_and(super::incoming::Incoming::all_delivered) {
+        if self
+            .inbox
+            .get(&id)
+            .is_some_and(super::incoming::Incoming::all_delivered)
+        {
             self.offer(id, 0);
         }
         if let Some(reporting) = self.reports.get_mut(&id) {
@@ -250,16 +374,24 @@ impl Engine {
 
     /// Hands a part, or with 0 the whole, to the application, once per start.
     fn offer(&mut self, message: MessageId, part: u8) {
-        let Some(incoming) = self.inbox.get(&message) else { return };
+        let Some(incoming) = self.inbox.get(&message) else {
+            return;
+        };
         if self.offered.insert((message, part)) {
             let from = incoming.from;
-            self.out.push_back(Output::Deliver(super::io::Delivery { message, from, part }));
+            self.out.push_back(Output::Deliver(super::io::Delivery {
+                message,
+                from,
+                part,
+            }));
         }
     }
 
     /// The application has it, durably.
     pub(super) fn on_delivered(&mut self, message: MessageId, part: u8) {
-        let Some(incoming) = self.inbox.get_mut(&message) else { return };
+        let Some(incoming) = self.inbox.get_mut(&message) else {
+            return;
+        };
         if part == 0 {
             if incoming.all_delivered()
                 && let Some(done) = self.inbox.remove(&message)
@@ -305,8 +437,14 @@ impl Reporting {
         };
         let mut writer = report::Writer::new(&header, room);
         let mut goes_on = None;
-        for (part, full, held) in view.parts.iter().filter(|(part, ..)| from.is_none_or(|(p, _)| *part >= p)) {
-            let first = from.filter(|(p, _)| p == part).map_or(0, |(_, block)| block);
+        for (part, full, held) in view
+            .parts
+            .iter()
+            .filter(|(part, ..)| from.is_none_or(|(p, _)| *part >= p))
+        {
+            let first = from
+                .filter(|(p, _)| p == part)
+                .map_or(0, |(_, block)| block);
             let left_out = writer.part(*part, &held.listed_from(first), *full);
             goes_on = goes_on.or(left_out.map(|block| (*part, block)));
         }

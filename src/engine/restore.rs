@@ -31,13 +31,17 @@ impl Engine {
             Table::Session => self.sessions.restore(key, value),
             Table::Ledger => {
                 let (id, labels) = self.ledger.restore(key, value)?;
-                self.routes.extend(labels.into_iter().map(|label| (label, Route::Done(id))));
+                self.routes
+                    .extend(labels.into_iter().map(|label| (label, Route::Done(id))));
                 Ok(())
             }
             Table::Outbox => {
                 let mut message = Outgoing::restore(key, value, self.now)?;
                 message.hold_until = Some(self.now.after(HOLD));
-                message.parts.values_mut().for_each(|part| part.pool.forget());
+                message
+                    .parts
+                    .values_mut()
+                    .for_each(|part| part.pool.forget());
                 self.enlist(message);
                 Ok(())
             }
@@ -50,12 +54,19 @@ impl Engine {
         let mut r = Reader::new(key);
         let id = MessageId(r.array()?);
         if r.is_empty() {
-            self.inbox.insert(id, Incoming::restore(id, value, self.now)?);
+            self.inbox
+                .insert(id, Incoming::restore(id, value, self.now)?);
             return Ok(());
         }
         let part = r.u8()?;
-        let message = self.inbox.get_mut(&id).ok_or(Malformed::Value("inbox key"))?;
-        let state = message.parts.get_mut(&part).ok_or(Malformed::Value("inbox key"))?;
+        let message = self
+            .inbox
+            .get_mut(&id)
+            .ok_or(Malformed::Value("inbox key"))?;
+        let state = message
+            .parts
+            .get_mut(&part)
+            .ok_or(Malformed::Value("inbox key"))?;
         if r.is_empty() {
             return state.restore(value);
         }
@@ -69,23 +80,34 @@ impl Engine {
     /// What follows from the rows: solved blocks, routes, digests to take, deliveries to repeat, reports to give.
     fn resume(&mut self) {
         for (id, message) in &mut self.inbox {
-            self.routes.extend(message.keys.iter().map(|k| (k.label(), Route::Incoming(*id))));
+            self.routes.extend(
+                message
+                    .keys
+                    .iter()
+                    .map(|k| (k.label(), Route::Incoming(*id))),
+            );
             for state in message.parts.values_mut() {
                 let ready: Vec<u16> = state
                     .geometry
                     .iter()
                     .flat_map(|g| state.blocks.iter().map(move |(b, block)| (g, b, block)))
-                    .filter(|(g, b, block)| block.has_source(g.source_symbols(**b), g.coding.full_mask()))
+                    .filter(|(g, b, block)| {
+                        block.has_source(g.source_symbols(**b), g.coding.full_mask())
+                    })
                     .map(|(_, b, _)| *b)
                     .collect();
-                ready.into_iter().for_each(|block| state.solve(block, Token(0)));
+                ready
+                    .into_iter()
+                    .for_each(|block| state.solve(block, Token(0)));
             }
-            self.reports.insert(*id, Reporting::new(message.from, Time::default()));
+            self.reports
+                .insert(*id, Reporting::new(message.from, Time::default()));
             self.reading.insert(*id);
             self.dirty.insert(*id);
         }
         for (id, entry) in self.ledger.owed() {
-            self.reports.insert(*id, Reporting::closed(entry.from, entry.unwanted, self.now));
+            self.reports
+                .insert(*id, Reporting::closed(entry.from, entry.unwanted, self.now));
         }
         if !self.inbox.is_empty() {
             self.want_sync(std::time::Duration::ZERO);

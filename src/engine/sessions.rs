@@ -68,7 +68,10 @@ impl Sessions {
     pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         match (key.first(), value.split_first()) {
             (Some(b's'), Some((confirmed, rest))) => {
-                let person = key.get(1..).and_then(|k| k.try_into().ok()).ok_or(Malformed::Value("session key"))?;
+                let person = key
+                    .get(1..)
+                    .and_then(|k| k.try_into().ok())
+                    .ok_or(Malformed::Value("session key"))?;
                 let mut sending = Sending::new(SendSession::restore(rest)?, Time::default());
                 sending.confirmed = *confirmed == 1;
                 self.sending.insert(PersonId(person), sending);
@@ -91,7 +94,11 @@ impl Sessions {
         now: Time,
     ) -> Result<(&mut Sending, Option<Record>), SessionError> {
         let person = card.person();
-        if self.sending.get(&person).is_some_and(|s| s.session.is_exhausted()) {
+        if self
+            .sending
+            .get(&person)
+            .is_some_and(|s| s.session.is_exhausted())
+        {
             self.sending.remove(&person);
         }
         match self.sending.entry(person) {
@@ -149,7 +156,11 @@ impl Sessions {
     ) -> Result<(Announced, SessionId, Record), SessionError> {
         let session = RecvSession::accept(me, frame, |person| cards.get(&person))?;
         self.uses += 1;
-        if let Some(known) = self.receiving.iter_mut().find(|r| r.session.id() == session.id()) {
+        if let Some(known) = self
+            .receiving
+            .iter_mut()
+            .find(|r| r.session.id() == session.id())
+        {
             known.session.jump(session.epoch_number());
             known.epochs.clear();
             known.preamble = frame.to_vec();
@@ -171,7 +182,12 @@ impl Sessions {
         if !own && self.receiving.len() < limits.sessions {
             return;
         }
-        let oldest = self.receiving.iter().enumerate().filter(|(_, r)| !own || same(r)).min_by_key(|(_, r)| r.used);
+        let oldest = self
+            .receiving
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| !own || same(r))
+            .min_by_key(|(_, r)| r.used);
         if let Some((index, _)) = oldest {
             self.receiving.swap_remove(index);
         }
@@ -182,7 +198,9 @@ impl Sessions {
         let mut found = Vec::new();
         for receiving in &mut self.receiving {
             let id = receiving.session.id();
-            let Some(epoch) = receiving.epoch(view.epoch_bits) else { continue };
+            let Some(epoch) = receiving.epoch(view.epoch_bits) else {
+                continue;
+            };
             if epoch.hint(view.label) == view.hint {
                 found.push((id, epoch.clone(), epoch.message(view.label)));
             }
@@ -211,14 +229,25 @@ impl Sessions {
 
 impl Sending {
     fn new(session: SendSession, now: Time) -> Self {
-        Self { session, confirmed: false, messages: 0, controls: 0, since: now, labels: BTreeSet::new() }
+        Self {
+            session,
+            confirmed: false,
+            messages: 0,
+            controls: 0,
+            since: now,
+            labels: BTreeSet::new(),
+        }
     }
 
     /// The row of this session.
     pub fn record(&self, person: PersonId) -> Record {
         let mut value = vec![u8::from(self.confirmed)];
         value.extend_from_slice(&self.session.store());
-        Record::Put { table: Table::Session, key: [b"s", &person.0[..]].concat(), value }
+        Record::Put {
+            table: Table::Session,
+            key: [b"s", &person.0[..]].concat(),
+            value,
+        }
     }
 
     /// The frame that announces it.
@@ -276,12 +305,23 @@ impl Sending {
 
 impl Receiving {
     fn new(session: RecvSession, preamble: Vec<u8>, used: u64) -> Self {
-        Self { session, epochs: BTreeMap::new(), preamble, ack_due: false, durable: false, used }
+        Self {
+            session,
+            epochs: BTreeMap::new(),
+            preamble,
+            ack_due: false,
+            durable: false,
+            used,
+        }
     }
 
     fn record(&self) -> Record {
         let key = [b"r", &self.session.id()[..]].concat();
-        Record::Put { table: Table::Session, key, value: self.session.store() }
+        Record::Put {
+            table: Table::Session,
+            key,
+            value: self.session.store(),
+        }
     }
 
     fn epoch(&mut self, bits: u8) -> Option<&Epoch> {

@@ -10,7 +10,12 @@ use crate::wire::manifest::Body;
 impl Engine {
     /// A snapshot for people.
     pub fn status(&self, now: Time) -> Status {
-        let rate: u64 = self.links.values().filter(|l| l.profile.is_some()).filter_map(|l| l.rate.rate()).sum();
+        let rate: u64 = self
+            .links
+            .values()
+            .filter(|l| l.profile.is_some())
+            .filter_map(|l| l.rate.rate())
+            .sum();
         let links = self.links.values().map(|link| {
             let mut stats = link.stats.clone();
             stats.loss_ppm = link.rate.loss_ppm();
@@ -19,17 +24,27 @@ impl Engine {
             stats
         });
         Status {
-            outbound: self.outbox.values().map(|message| outbound(message, rate)).collect(),
+            outbound: self
+                .outbox
+                .values()
+                .map(|message| outbound(message, rate))
+                .collect(),
             inbound: self.inbox.values().map(inbound).collect(),
             links: links.collect(),
             dropped: self.dropped.clone(),
-            store_failing: self.writer.retry_at().is_some_and(|at| at.since(now) > std::time::Duration::ZERO),
+            store_failing: self
+                .writer
+                .retry_at()
+                .is_some_and(|at| at.since(now) > std::time::Duration::ZERO),
         }
     }
 
     /// Whether a bulk file is still of use, so that a host can sweep what a crash has left.
     pub fn wants(&self, file: &FileId) -> bool {
-        let part = self.inbox.get(&file.message).and_then(|m| m.parts.get(&file.part));
+        let part = self
+            .inbox
+            .get(&file.message)
+            .and_then(|m| m.parts.get(&file.part));
         match file.kind {
             FileKind::Outgoing => self.outbox_ids.contains_key(&file.message),
             FileKind::Incoming => part.is_some_and(|p| p.geometry.is_some()),
@@ -66,10 +81,19 @@ fn outbound(message: &Outgoing, rate: u64) -> Outbound {
             let held = state.map_or(0, |s| s.pool.held_bytes());
             let bytes = entry.body.len();
             let confirmed_bytes = if complete { bytes } else { held };
-            OutPart { part: entry.id, name: entry.name.clone(), bytes, confirmed_bytes, complete }
+            OutPart {
+                part: entry.id,
+                name: entry.name.clone(),
+                bytes,
+                confirmed_bytes,
+                complete,
+            }
         })
         .collect();
-    let left: u64 = parts.iter().map(|p| p.bytes - p.confirmed_bytes.min(p.bytes)).sum();
+    let left: u64 = parts
+        .iter()
+        .map(|p| p.bytes - p.confirmed_bytes.min(p.bytes))
+        .sum();
     Outbound {
         message: message.id,
         to: message.to,
@@ -90,8 +114,17 @@ fn inbound(message: &Incoming) -> Inbound {
             bytes: entry.body.len(),
             held_bytes: state.held_bytes(entry),
             complete: state.delivered,
-            first_seen_bytes: state.first_seen.iter().map(|(link, bytes)| (link.0, *bytes)).collect(),
+            first_seen_bytes: state
+                .first_seen
+                .iter()
+                .map(|(link, bytes)| (link.0, *bytes))
+                .collect(),
         })
     });
-    Inbound { message: message.id, from: message.from, parts: parts.collect(), surplus_bytes: message.surplus_bytes }
+    Inbound {
+        message: message.id,
+        from: message.from,
+        parts: parts.collect(),
+        surplus_bytes: message.surplus_bytes,
+    }
 }

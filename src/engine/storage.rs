@@ -24,8 +24,11 @@ impl Engine {
         }
         if self.writer.window_closed(self.now) {
             let notes = self.notes.drain();
-            notes.into_iter().for_each(|note| self.writer.cheap(self.now, note));
-            self.out.extend(self.writer.flush(false).map(|(_, output)| output));
+            notes
+                .into_iter()
+                .for_each(|note| self.writer.cheap(self.now, note));
+            self.out
+                .extend(self.writer.flush(false).map(|(_, output)| output));
         }
     }
 
@@ -39,7 +42,9 @@ impl Engine {
                 self.effects.insert(token, effects);
                 self.out.push_back(output);
             }
-            None => effects.into_iter().for_each(|effect| self.take_effect(effect)),
+            None => effects
+                .into_iter()
+                .for_each(|effect| self.take_effect(effect)),
         }
     }
 
@@ -72,7 +77,11 @@ impl Engine {
             }
             Effect::View(id, view) => self.on_view(id, *view),
             Effect::Release { link, upto } => {
-                if self.links.get(&link).is_some_and(|l| l.profile.is_some() && l.custody.1 == upto) {
+                if self
+                    .links
+                    .get(&link)
+                    .is_some_and(|l| l.profile.is_some() && l.custody.1 == upto)
+                {
                     self.out.push_back(Output::Release { link, upto });
                 }
             }
@@ -81,19 +90,37 @@ impl Engine {
     }
 
     pub(super) fn on_fetched(&mut self, token: Token, result: Result<Bytes, StoreError>) {
-        let Some(request) = self.requests.remove(&token) else { return };
-        let bytes = result.map_err(|error| self.event(Event::StoreFailed(error))).ok();
+        let Some(request) = self.requests.remove(&token) else {
+            return;
+        };
+        let bytes = result
+            .map_err(|error| self.event(Event::StoreFailed(error)))
+            .ok();
         match request {
             Request::LoadBlock { seq, part, block } => self.on_loaded(seq, part, block, bytes),
-            Request::SolveSource { message, part, block } => self.on_read_back(message, part, block, bytes, false),
-            Request::SolveRepair { message, part, block } => self.on_read_back(message, part, block, bytes, true),
+            Request::SolveSource {
+                message,
+                part,
+                block,
+            } => self.on_read_back(message, part, block, bytes, false),
+            Request::SolveRepair {
+                message,
+                part,
+                block,
+            } => self.on_read_back(message, part, block, bytes, true),
             Request::ReadDigest { message, part } => self.on_digest_read(message, part, bytes),
             Request::CodeBlock { .. } | Request::Solve { .. } | Request::Digest { .. } => {}
         }
     }
 
     fn on_loaded(&mut self, seq: u64, part: u8, block: u16, bytes: Option<Bytes>) {
-        let Some(state) = self.outbox.get_mut(&seq).and_then(|m| m.parts.get_mut(&part)) else { return };
+        let Some(state) = self
+            .outbox
+            .get_mut(&seq)
+            .and_then(|m| m.parts.get_mut(&part))
+        else {
+            return;
+        };
         if state.pool.is_solved(block) {
             return;
         }
@@ -110,18 +137,30 @@ impl Engine {
         if !data.wants_repair || data.coding {
             return;
         }
-        let Some(source) = data.source.clone() else { return };
+        let Some(source) = data.source.clone() else {
+            return;
+        };
         (data.wants_repair, data.coding) = (false, true);
         let k = geometry.source_symbols(block);
         let token = self.request(Request::CodeBlock { seq, part, block });
-        let job = Job::Code(coding::Job::Encode { coding: geometry.coding, k, source });
+        let job = Job::Code(coding::Job::Encode {
+            coding: geometry.coding,
+            k,
+            source,
+        });
         self.out.push_back(Output::Compute { token, job });
     }
 
     pub(super) fn on_computed(&mut self, token: Token, done: Done) {
         match (self.requests.remove(&token), done) {
             (Some(Request::CodeBlock { seq, part, block }), Done::Code(done)) => {
-                let Some(state) = self.outbox.get_mut(&seq).and_then(|m| m.parts.get_mut(&part)) else { return };
+                let Some(state) = self
+                    .outbox
+                    .get_mut(&seq)
+                    .and_then(|m| m.parts.get_mut(&part))
+                else {
+                    return;
+                };
                 if state.pool.is_solved(block) {
                     return;
                 }
@@ -132,7 +171,14 @@ impl Engine {
                 }
                 self.work += 1;
             }
-            (Some(Request::Solve { message, part, block }), Done::Code(done)) => {
+            (
+                Some(Request::Solve {
+                    message,
+                    part,
+                    block,
+                }),
+                Done::Code(done),
+            ) => {
                 self.on_solved(message, part, block, done);
             }
             (Some(Request::Digest { message, part }), Done::Digest { hasher }) => {
@@ -147,7 +193,11 @@ impl Engine {
         self.reread();
         let ids: Vec<MessageId> = self.reading.iter().copied().collect();
         for id in ids {
-            let parts: Vec<u8> = self.inbox.get(&id).map(|m| m.parts.keys().copied().collect()).unwrap_or_default();
+            let parts: Vec<u8> = self
+                .inbox
+                .get(&id)
+                .map(|m| m.parts.keys().copied().collect())
+                .unwrap_or_default();
             let mut busy = false;
             for part in parts {
                 busy |= self.read_back_solve(id, part);
@@ -161,10 +211,19 @@ impl Engine {
 
     /// Tells whether any block of the part is still to be solved.
     fn read_back_solve(&mut self, id: MessageId, part: u8) -> bool {
-        let Some(message) = self.inbox.get_mut(&id) else { return false };
-        let files = (message.file(FileKind::Incoming, part), message.file(FileKind::Repair, part));
-        let Some(state) = message.parts.get_mut(&part) else { return false };
-        let Some(geometry) = state.geometry else { return false };
+        let Some(message) = self.inbox.get_mut(&id) else {
+            return false;
+        };
+        let files = (
+            message.file(FileKind::Incoming, part),
+            message.file(FileKind::Repair, part),
+        );
+        let Some(state) = message.parts.get_mut(&part) else {
+            return false;
+        };
+        let Some(geometry) = state.geometry else {
+            return false;
+        };
         let mut left = false;
         let mut fetches = Vec::new();
         let mut solving = state.blocks.values().filter(|open| open.busy).count();
@@ -176,24 +235,58 @@ impl Engine {
             }
             open.busy = true;
             solving += 1;
-            let repair = usize::from(open.repair_end(geometry.source_symbols(block))) * geometry.coding.symbol_len();
-            let source = (files.0, geometry.block_offset(block), geometry.block_len(block));
+            let repair = usize::from(open.repair_end(geometry.source_symbols(block)))
+                * geometry.coding.symbol_len();
+            let source = (
+                files.0,
+                geometry.block_offset(block),
+                geometry.block_len(block),
+            );
             let first = geometry.repair_offset(block, geometry.source_symbols(block));
             fetches.push((block, source, (files.1, first, repair)));
         }
         for (block, source, repair) in fetches {
-            let token = self.request(Request::SolveSource { message: id, part, block });
-            self.out.push_back(Output::Fetch { token, file: source.0, offset: source.1, len: source.2 });
-            let token = self.request(Request::SolveRepair { message: id, part, block });
-            self.out.push_back(Output::Fetch { token, file: repair.0, offset: repair.1, len: repair.2 });
+            let token = self.request(Request::SolveSource {
+                message: id,
+                part,
+                block,
+            });
+            self.out.push_back(Output::Fetch {
+                token,
+                file: source.0,
+                offset: source.1,
+                len: source.2,
+            });
+            let token = self.request(Request::SolveRepair {
+                message: id,
+                part,
+                block,
+            });
+            self.out.push_back(Output::Fetch {
+                token,
+                file: repair.0,
+                offset: repair.1,
+                len: repair.2,
+            });
         }
         left
     }
 
-    fn on_read_back(&mut self, id: MessageId, part: u8, block: u16, bytes: Option<Bytes>, repair: bool) {
+    fn on_read_back(
+        &mut self,
+        id: MessageId,
+        part: u8,
+        block: u16,
+        bytes: Option<Bytes>,
+        repair: bool,
+    ) {
         let state = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part));
-        let Some((state, geometry)) = state.and_then(|s| s.geometry.map(|g| (s, g))) else { return };
-        let Some(open) = state.blocks.get_mut(&block) else { return };
+        let Some((state, geometry)) = state.and_then(|s| s.geometry.map(|g| (s, g))) else {
+            return;
+        };
+        let Some(open) = state.blocks.get_mut(&block) else {
+            return;
+        };
         let Some(bytes) = bytes else {
             (open.source, open.repair) = (None, None);
             return self.read_again_later(id);
@@ -203,32 +296,68 @@ impl Engine {
         } else {
             open.source = Some(bytes);
         }
-        let (Some(source), Some(repair)) = (open.source.clone(), open.repair.clone()) else { return };
+        let (Some(source), Some(repair)) = (open.source.clone(), open.repair.clone()) else {
+            return;
+        };
         (open.source, open.repair) = (None, None);
         let k = geometry.source_symbols(block);
         let held = open.masks.clone();
-        let job = Job::Code(coding::Job::Decode { coding: geometry.coding, k, source, repair, held });
-        let token = self.request(Request::Solve { message: id, part, block });
+        let job = Job::Code(coding::Job::Decode {
+            coding: geometry.coding,
+            k,
+            source,
+            repair,
+            held,
+        });
+        let token = self.request(Request::Solve {
+            message: id,
+            part,
+            block,
+        });
         self.out.push_back(Output::Compute { token, job });
     }
 
     fn on_solved(&mut self, id: MessageId, part: u8, block: u16, done: coding::Done) {
-        let Some(message) = self.inbox.get_mut(&id) else { return };
+        let Some(message) = self.inbox.get_mut(&id) else {
+            return;
+        };
         let file = message.file(FileKind::Incoming, part);
-        let Some(state) = message.parts.get_mut(&part) else { return };
-        let (Some(geometry), Some(open)) = (state.geometry, state.blocks.get_mut(&block)) else { return };
+        let Some(state) = message.parts.get_mut(&part) else {
+            return;
+        };
+        let (Some(geometry), Some(open)) = (state.geometry, state.blocks.get_mut(&block)) else {
+            return;
+        };
         let coding::Done::Decoded(bytes) = done else {
             // Cannot be: enough verified symbols always suffice. What is here counts as not here.
             state.blocks.remove(&block);
             return self.count("block that could not be solved");
         };
         let (symbol_len, len) = (geometry.coding.symbol_len(), geometry.block_len(block));
-        let (k, full) = (usize::from(geometry.source_symbols(block)), geometry.coding.full_mask());
-        let missing = open.masks.iter().take(k).enumerate().filter(|(_, mask)| **mask != full);
+        let (k, full) = (
+            usize::from(geometry.source_symbols(block)),
+            geometry.coding.full_mask(),
+        );
+        let missing = open
+            .masks
+            .iter()
+            .take(k)
+            .enumerate()
+            .filter(|(_, mask)| **mask != full);
         for (symbol, _) in missing {
-            let (from, to) = ((symbol * symbol_len).min(len), ((symbol + 1) * symbol_len).min(len));
+            let (from, to) = (
+                (symbol * symbol_len).min(len),
+                ((symbol + 1) * symbol_len).min(len),
+            );
             let offset = geometry.block_offset(block) + from as u64;
-            self.writer.cheap(self.now, Record::Write { file, offset, bytes: bytes.slice(from..to) });
+            self.writer.cheap(
+                self.now,
+                Record::Write {
+                    file,
+                    offset,
+                    bytes: bytes.slice(from..to),
+                },
+            );
         }
         state.solve(block, self.writer.next_token());
         self.dirty.insert(id);
@@ -249,15 +378,24 @@ impl Engine {
         }
         self.reread_at = None;
         for id in std::mem::take(&mut self.reread) {
-            let Some(message) = self.inbox.get_mut(&id) else { continue };
+            let Some(message) = self.inbox.get_mut(&id) else {
+                continue;
+            };
             for state in message.parts.values_mut() {
                 state.hashing &= state.hasher.is_none();
-                state.blocks.values_mut().for_each(|block| block.busy = false);
+                state
+                    .blocks
+                    .values_mut()
+                    .for_each(|block| block.busy = false);
             }
             self.reading.insert(id);
         }
         for (seq, part, block) in std::mem::take(&mut self.reload) {
-            if let Some(state) = self.outbox.get_mut(&seq).and_then(|m| m.parts.get_mut(&part)) {
+            if let Some(state) = self
+                .outbox
+                .get_mut(&seq)
+                .and_then(|m| m.parts.get_mut(&part))
+            {
                 state.pool.data(block).fetching = false;
             }
         }
@@ -266,40 +404,68 @@ impl Engine {
 
     /// Tells whether the part is still to be digested.
     fn read_back_digest(&mut self, id: MessageId, part: u8) -> bool {
-        let Some(message) = self.inbox.get_mut(&id) else { return false };
+        let Some(message) = self.inbox.get_mut(&id) else {
+            return false;
+        };
         let file = message.file(FileKind::Incoming, part);
-        let Some(state) = message.parts.get_mut(&part) else { return false };
-        let Some(geometry) = state.geometry.filter(|_| !state.complete) else { return false };
+        let Some(state) = message.parts.get_mut(&part) else {
+            return false;
+        };
+        let Some(geometry) = state.geometry.filter(|_| !state.complete) else {
+            return false;
+        };
         if state.hashing {
             return true;
         }
         let block = state.hashed as u16;
-        let Some(&at) = state.solved_at.get(&block).filter(|_| state.hashed < geometry.blocks()) else { return false };
+        let Some(&at) = state
+            .solved_at
+            .get(&block)
+            .filter(|_| state.hashed < geometry.blocks())
+        else {
+            return false;
+        };
         if !self.writer.counts(at) {
             return true;
         }
         state.hashing = true;
         let (offset, len) = (geometry.block_offset(block), geometry.block_len(block));
         let token = self.request(Request::ReadDigest { message: id, part });
-        self.out.push_back(Output::Fetch { token, file, offset, len });
+        self.out.push_back(Output::Fetch {
+            token,
+            file,
+            offset,
+            len,
+        });
         true
     }
 
     fn on_digest_read(&mut self, id: MessageId, part: u8, bytes: Option<Bytes>) {
-        let Some(state) = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part)) else { return };
+        let Some(state) = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part)) else {
+            return;
+        };
         let Some(bytes) = bytes else {
             return self.read_again_later(id);
         };
-        let Some(hasher) = state.hasher.take() else { return };
+        let Some(hasher) = state.hasher.take() else {
+            return;
+        };
         let token = self.request(Request::Digest { message: id, part });
-        self.out.push_back(Output::Compute { token, job: Job::Digest { hasher, bytes } });
+        self.out.push_back(Output::Compute {
+            token,
+            job: Job::Digest { hasher, bytes },
+        });
     }
 
     fn on_digested(&mut self, id: MessageId, part: u8, hasher: Box<blake3::Hasher>) {
-        let Some(message) = self.inbox.get_mut(&id) else { return };
+        let Some(message) = self.inbox.get_mut(&id) else {
+            return;
+        };
         let expected = message.digest(part);
         let repair = message.file(FileKind::Repair, part);
-        let Some(state) = message.parts.get_mut(&part) else { return };
+        let Some(state) = message.parts.get_mut(&part) else {
+            return;
+        };
         state.hashing = false;
         state.solved_at.remove(&(state.hashed as u16));
         state.hashed += 1;

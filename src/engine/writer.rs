@@ -88,23 +88,35 @@ impl Writer {
 
     /// Gives out what waits; a durable batch takes everything.
     pub fn flush(&mut self, durable: bool) -> Option<(Token, Output)> {
-        if self.failing.is_some() || (self.cheap.is_empty() && (!durable || self.durable.is_empty())) {
+        if self.failing.is_some()
+            || (self.cheap.is_empty() && (!durable || self.durable.is_empty()))
+        {
             return None;
         }
         let mut records = std::mem::take(&mut self.cheap);
         if durable {
             // Files are made before they are written.
-            let (create, rest): (Vec<_>, Vec<_>) =
-                self.durable.drain(..).partition(|r| matches!(r, Record::Create { .. }));
+            let (create, rest): (Vec<_>, Vec<_>) = self
+                .durable
+                .drain(..)
+                .partition(|r| matches!(r, Record::Create { .. }));
             records.splice(0..0, create);
             records.extend(rest);
         }
         self.last += 1;
-        let batch = Batch { token: Token(self.last), records, durable };
+        let batch = Batch {
+            token: Token(self.last),
+            records,
+            durable,
+        };
         let bytes = std::mem::take(&mut self.cheap_bytes);
         self.cheap_since = None;
         self.under_way_bytes += bytes;
-        self.under_way.push_back(Pending { batch: batch.clone(), bytes, done: false });
+        self.under_way.push_back(Pending {
+            batch: batch.clone(),
+            bytes,
+            done: false,
+        });
         Some((batch.token, Output::Persist(batch)))
     }
 
@@ -137,7 +149,10 @@ impl Writer {
         }
         self.failing = Some(now.after(RETRY * 30));
         self.under_way.iter_mut().for_each(|p| p.done = false);
-        self.under_way.iter().map(|p| Output::Persist(p.batch.clone())).collect()
+        self.under_way
+            .iter()
+            .map(|p| Output::Persist(p.batch.clone()))
+            .collect()
     }
 
     /// Tells whether the store has recovered: it was failing, and everything counts now.
@@ -177,7 +192,10 @@ mod tests {
         assert!(writer.failed(Time(0), &StoreError::Full(String::new())));
         assert!(writer.persisted(Token(3)).is_empty());
         note(&mut writer, 9);
-        assert!(writer.flush(false).is_none(), "nothing new while the store fails");
+        assert!(
+            writer.flush(false).is_none(),
+            "nothing new while the store fails"
+        );
         assert!(writer.refuses());
         assert_eq!(writer.retry(Time(0)).len(), 0, "not at once");
         assert_eq!(writer.retry(writer.retry_at().unwrap()).len(), 3);

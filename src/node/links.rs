@@ -65,8 +65,15 @@ impl Link {
             false => ONEWAY_LOSS,
         };
         let loss = config.and_then(|c| c.loss_percent);
-        let envelope = if p.store_and_forward { crate::wire::envelope::LEN } else { 0 };
-        let limit = config.and_then(|c| c.mtu).unwrap_or(p.mtu).max(MIN_MTU + envelope);
+        let envelope = if p.store_and_forward {
+            crate::wire::envelope::LEN
+        } else {
+            0
+        };
+        let limit = config
+            .and_then(|c| c.mtu)
+            .unwrap_or(p.mtu)
+            .max(MIN_MTU + envelope);
         let direct = self.kind != "relay";
         io::LinkProfile {
             mtu: p.mtu.min(limit),

@@ -100,13 +100,17 @@ pub enum CardError {
     #[error("this contact card is damaged or not in canonical form; ask for it again")]
     Encoding,
     /// The signature does not match.
-    #[error("the signature of this contact card is wrong: it was changed or forged; ask for it again")]
+    #[error(
+        "the signature of this contact card is wrong: it was changed or forged; ask for it again"
+    )]
     Signature,
     /// A field makes no sense.
     #[error("this contact card has no usable {0}; ask for a new one")]
     Field(&'static str),
     /// Older than the one that is known.
-    #[error("this contact card (number {got}) is older than the known one (number {known}); ask for the newest")]
+    #[error(
+        "this contact card (number {got}) is older than the known one (number {known}); ask for the newest"
+    )]
     Stale {
         /// The number of the known card.
         known: u64,
@@ -145,9 +149,13 @@ impl Card {
             return Err(CardError::Encoding);
         }
         let root = VerifyingKey::from_bytes(&body.root).map_err(|_| CardError::Signature)?;
-        root.verify_strict(signed, &Signature::from_bytes(signature)).map_err(|_| CardError::Signature)?;
+        root.verify_strict(signed, &Signature::from_bytes(signature))
+            .map_err(|_| CardError::Signature)?;
         check(&body)?;
-        Ok(Self { body, bytes: bytes.to_vec() })
+        Ok(Self {
+            body,
+            bytes: bytes.to_vec(),
+        })
     }
 
     /// Reads the text form.
@@ -155,7 +163,11 @@ impl Card {
     /// # Errors
     /// As [`Card::decode`].
     pub fn from_text(text: &str) -> Result<Self, CardError> {
-        let compact: String = text.chars().filter(|c| !c.is_whitespace()).take(2 * MAX).collect();
+        let compact: String = text
+            .chars()
+            .filter(|c| !c.is_whitespace())
+            .take(2 * MAX)
+            .collect();
         let head = compact.get(..PREFIX.len()).ok_or(CardError::Form)?;
         if !head.eq_ignore_ascii_case(PREFIX) {
             return Err(CardError::Form);
@@ -190,7 +202,11 @@ impl Card {
     /// [`CardError::Stale`] if it is older, or of the same number with other contents.
     pub fn replaces(&self, known: &Self) -> Result<(), CardError> {
         let (got, old) = (self.body.sequence, known.body.sequence);
-        if got > old || self.bytes == known.bytes { Ok(()) } else { Err(CardError::Stale { known: old, got }) }
+        if got > old || self.bytes == known.bytes {
+            Ok(())
+        } else {
+            Err(CardError::Stale { known: old, got })
+        }
     }
 }
 
@@ -204,7 +220,12 @@ fn check(body: &Body) -> Result<(), CardError> {
     if body.endpoints.is_empty() || body.endpoints.len() > 16 {
         return Err(CardError::Field("endpoint"));
     }
-    if body.relays.len() > 8 || body.relays.iter().any(|r| r.len() > 255 || r.chars().any(char::is_control)) {
+    if body.relays.len() > 8
+        || body
+            .relays
+            .iter()
+            .any(|r| r.len() > 255 || r.chars().any(char::is_control))
+    {
         return Err(CardError::Field("relay address"));
     }
     Ok(())
@@ -225,14 +246,21 @@ mod tests {
         let card = identity().card("Amina", 3, vec![]);
         assert!(card.bytes().len() <= 370, "{} bytes", card.bytes().len());
         let text = card.to_text();
-        let wrapped: String = text.as_bytes().chunks(60).map(|l| format!(" {}\n", std::str::from_utf8(l).unwrap())).collect();
+        let wrapped: String = text
+            .as_bytes()
+            .chunks(60)
+            .map(|l| format!(" {}\n", std::str::from_utf8(l).unwrap()))
+            .collect();
         assert_eq!(Card::from_text(&wrapped).unwrap(), card);
         assert_eq!(Card::from_text(&text.to_uppercase()).unwrap(), card);
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_refused() {
-        let bytes = identity().card("Amina", 3, vec!["relay://r:1?key=x".into()]).bytes().to_vec();
+        let bytes = identity()
+            .card("Amina", 3, vec!["relay://r:1?key=x".into()])
+            .bytes()
+            .to_vec();
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bad = bytes.clone();
@@ -248,14 +276,23 @@ mod tests {
         let me = identity();
         let (old, new) = (me.card("Amina", 3, vec![]), me.card("Amina", 4, vec![]));
         assert_eq!(new.replaces(&old), Ok(()));
-        assert_eq!(old.replaces(&new), Err(CardError::Stale { known: 4, got: 3 }));
-        assert_eq!(me.card("Other", 4, vec![]).replaces(&new), Err(CardError::Stale { known: 4, got: 4 }));
+        assert_eq!(
+            old.replaces(&new),
+            Err(CardError::Stale { known: 4, got: 3 })
+        );
+        assert_eq!(
+            me.card("Other", 4, vec![]).replaces(&new),
+            Err(CardError::Stale { known: 4, got: 4 })
+        );
     }
 
     #[test]
     fn a_second_encoding_of_the_same_card_is_refused_although_its_signature_holds() {
         let root = SigningKey::from_bytes(&[3; 32]);
-        let body = Body { root: root.verifying_key().to_bytes(), ..identity().card("A", 1, vec![]).body().clone() };
+        let body = Body {
+            root: root.verifying_key().to_bytes(),
+            ..identity().card("A", 1, vec![]).body().clone()
+        };
         let mut long = HEAD.to_vec();
         minicbor::encode(&body, &mut long).unwrap();
         // The sequence number 1 as a two-byte integer: valid CBOR, not canonical.

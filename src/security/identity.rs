@@ -124,12 +124,16 @@ impl Identity {
 
     /// The public half of the mailbox key.
     pub fn mailbox_key(&self) -> [u8; 32] {
-        SigningKey::from_bytes(self.mailbox.bytes()).verifying_key().to_bytes()
+        SigningKey::from_bytes(self.mailbox.bytes())
+            .verifying_key()
+            .to_bytes()
     }
 
     /// The public half of the link key.
     pub fn link_key(&self) -> [u8; 32] {
-        SigningKey::from_bytes(self.link.bytes()).verifying_key().to_bytes()
+        SigningKey::from_bytes(self.link.bytes())
+            .verifying_key()
+            .to_bytes()
     }
 
     /// Signs a contact card of this person.
@@ -139,7 +143,10 @@ impl Identity {
             name: name.to_owned(),
             root: self.person().0,
             inbox: PublicKey::from(&self.inbox).to_bytes(),
-            prekeys: vec![Prekey { id: self.prekey_id, key: PublicKey::from(&self.prekey).to_bytes() }],
+            prekeys: vec![Prekey {
+                id: self.prekey_id,
+                key: PublicKey::from(&self.prekey).to_bytes(),
+            }],
             endpoints: vec![Endpoint {
                 id: self.endpoint().0,
                 key: PublicKey::from(&self.endpoint_static).to_bytes(),
@@ -171,7 +178,11 @@ fn digits(person: PersonId) -> String {
         state = hash("safety number", &[&state, &person.0]);
     }
     let number = |chunk: &[u8]| chunk.iter().fold(0u64, |n, &b| n << 8 | u64::from(b)) % 100_000;
-    state.chunks_exact(5).map(number).map(|n| format!("{n:05}")).collect()
+    state
+        .chunks_exact(5)
+        .map(number)
+        .map(|n| format!("{n:05}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -197,10 +208,20 @@ mod tests {
 
     #[test]
     fn both_sides_read_the_same_sixty_digits_aloud() {
-        let (a, b, c) = (identity(1).person(), identity(2).person(), identity(3).person());
+        let (a, b, c) = (
+            identity(1).person(),
+            identity(2).person(),
+            identity(3).person(),
+        );
         let number = safety_number(a, b);
         assert_eq!(number, safety_number(b, a));
         assert_ne!(number, safety_number(a, c));
-        assert_eq!(number.split(' ').filter(|g| g.len() == 5 && g.bytes().all(|d| d.is_ascii_digit())).count(), 12);
+        assert_eq!(
+            number
+                .split(' ')
+                .filter(|g| g.len() == 5 && g.bytes().all(|d| d.is_ascii_digit()))
+                .count(),
+            12
+        );
     }
 }

@@ -51,7 +51,9 @@ fn absorb(hasher: &mut blake3::Hasher, label: &str, fields: &[&[u8]]) {
 /// HKDF-Extract: a root key from a salt and the results of key agreements, in order.
 pub fn extract(salt: &[u8; 32], secrets: &[&[u8; 32]]) -> Key {
     let mut extract = hkdf::HkdfExtract::<sha2::Sha256>::new(Some(salt));
-    secrets.iter().for_each(|secret| extract.input_ikm(&secret[..]));
+    secrets
+        .iter()
+        .for_each(|secret| extract.input_ikm(&secret[..]));
     let (mut out, _) = extract.finalize();
     let key = Key(out.into());
     out.as_mut_slice().zeroize();

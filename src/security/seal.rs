@@ -42,12 +42,18 @@ impl KindKey {
         let mut aead: [u8; 32] = *prf(&key, "aead", &[]).bytes();
         let cipher = ChaCha20Poly1305::new(&aead.into());
         aead.zeroize();
-        Self { cipher, mask: prf(&key, "mask", &[]) }
+        Self {
+            cipher,
+            mask: prf(&key, "mask", &[]),
+        }
     }
 
     fn mask(&self, tag: &[u8], bytes: &mut [u8]) {
         let mask = blake3::keyed_hash(self.mask.bytes(), tag);
-        bytes.iter_mut().zip(mask.as_bytes()).for_each(|(byte, m)| *byte ^= m);
+        bytes
+            .iter_mut()
+            .zip(mask.as_bytes())
+            .for_each(|(byte, m)| *byte ^= m);
     }
 }
 
@@ -60,8 +66,16 @@ impl std::fmt::Debug for MessageKeys {
 impl MessageKeys {
     /// From the secret of the message, see [`super::session::Epoch::message`].
     pub fn new(secret: Key, context: Context, epoch_bits: u8, hint: [u8; 2], label: Label) -> Self {
-        let kinds = [Kind::Narrow, Kind::Wide, Kind::Short].map(|kind| KindKey::derive(&secret, kind));
-        Self { secret, context, epoch_bits, hint, label, kinds }
+        let kinds =
+            [Kind::Narrow, Kind::Wide, Kind::Short].map(|kind| KindKey::derive(&secret, kind));
+        Self {
+            secret,
+            context,
+            epoch_bits,
+            hint,
+            label,
+            kinds,
+        }
     }
 
     /// The bytes from which [`MessageKeys::restore`] makes the same keys. Secret.
@@ -160,7 +174,12 @@ impl MessageKeys {
         let mut plain = BytesMut::from(cipher);
         let nonce = nonce(view.kind, &place, plain.len()).into();
         key.cipher
-            .decrypt_inout_detached(&nonce, &data[..data_len], (&mut plain[..]).into(), &(*tag).into())
+            .decrypt_inout_detached(
+                &nonce,
+                &data[..data_len],
+                (&mut plain[..]).into(),
+                &(*tag).into(),
+            )
             .map_err(|_| NotAuthentic)?;
         if view.epoch_bits != self.epoch_bits || view.hint != self.hint {
             return Err(NotAuthentic);

@@ -72,7 +72,11 @@ pub enum SessionError {
 
 fn agree(secret: &StaticSecret, public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SessionError> {
     let shared = secret.diffie_hellman(&PublicKey::from(*public));
-    if shared.was_contributory() { Ok(Zeroizing::new(shared.to_bytes())) } else { Err(SessionError::LowOrder) }
+    if shared.was_contributory() {
+        Ok(Zeroizing::new(shared.to_bytes()))
+    } else {
+        Err(SessionError::LowOrder)
+    }
 }
 
 /// The public values that a session binds.
@@ -130,7 +134,13 @@ impl Epoch {
     /// The keys of the message with this label.
     pub fn message(&self, label: Label) -> MessageKeys {
         let secret = prf(&self.key, "frag", &[&label]);
-        MessageKeys::new(secret, self.context, (self.number & 31) as u8, self.hint(label), label)
+        MessageKeys::new(
+            secret,
+            self.context,
+            (self.number & 31) as u8,
+            self.hint(label),
+            label,
+        )
     }
 }
 
@@ -151,13 +161,28 @@ struct Chain {
 
 impl Chain {
     fn start(root: &Key, generation: u32, salt: [u8; 32]) -> Self {
-        Self { key: expand(root, "chain", generation), epoch: 0, salt, generation }
+        Self {
+            key: expand(root, "chain", generation),
+            epoch: 0,
+            salt,
+            generation,
+        }
     }
 
     fn current(&self) -> Epoch {
-        let context =
-            hash("context", &[&self.salt, &self.generation.to_be_bytes(), &self.epoch.to_be_bytes()]);
-        Epoch { key: expand(&self.key, "epoch", self.epoch), context, number: self.epoch }
+        let context = hash(
+            "context",
+            &[
+                &self.salt,
+                &self.generation.to_be_bytes(),
+                &self.epoch.to_be_bytes(),
+            ],
+        );
+        Epoch {
+            key: expand(&self.key, "epoch", self.epoch),
+            context,
+            number: self.epoch,
+        }
     }
 
     fn advance(&mut self) {
@@ -173,7 +198,12 @@ impl Chain {
     }
 
     fn restore(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { key: Key::new(r.array()?), epoch: r.u32()?, salt: r.array()?, generation: r.u32()? })
+        Ok(Self {
+            key: Key::new(r.array()?),
+            epoch: r.u32()?,
+            salt: r.array()?,
+            generation: r.u32()?,
+        })
     }
 }
 
@@ -193,7 +223,11 @@ impl SendSession {
     ///
     /// # Errors
     /// [`SessionError::NoPrekey`] and [`SessionError::LowOrder`].
-    pub fn open(me: &Identity, card: &Card, rng: &mut impl CryptoRng) -> Result<Self, SessionError> {
+    pub fn open(
+        me: &Identity,
+        card: &Card,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, SessionError> {
         let to = card.body();
         let prekey = to.prekeys.last().ok_or(SessionError::NoPrekey)?;
         let mut seed = Zeroizing::new([0; 32]);
@@ -259,7 +293,11 @@ impl SendSession {
         let confirm: [u8; preamble::CONFIRM] = first(&prf(&self.confirm, "preamble", &[&sealed]));
         let cipher = ChaCha20Poly1305::new(self.outer.bytes().into());
         // ChaCha20-Poly1305 refuses only more than 256 GiB.
-        let tag = cipher.encrypt_inout_detached(&confirm.into(), &self.ephemeral, sealed.as_mut_slice().into());
+        let tag = cipher.encrypt_inout_detached(
+            &confirm.into(),
+            &self.ephemeral,
+            sealed.as_mut_slice().into(),
+        );
         let mut out = preamble::MARK.to_vec();
         out.extend_from_slice(&self.ephemeral);
         out.extend_from_slice(&confirm);
@@ -299,7 +337,11 @@ impl SendSession {
 }
 
 fn outer_key(inbox: &[u8; 32], ephemeral: &[u8; 32], recipient: &[u8; 32]) -> Key {
-    expand(&extract(&hash("preamble", &[ephemeral, recipient]), &[inbox]), "preamble", 0)
+    expand(
+        &extract(&hash("preamble", &[ephemeral, recipient]), &[inbox]),
+        "preamble",
+        0,
+    )
 }
 
 /// The receiving side.
@@ -333,7 +375,12 @@ impl RecvSession {
         let body = open_preamble(&view, &outer_key(&inbox, &view.ephemeral, &recipient))?;
         let peer = PersonId(body.sender_root);
         let card = card_of(peer).ok_or(SessionError::Stranger)?;
-        if !card.body().endpoints.iter().any(|e| e.key == body.sender_static) {
+        if !card
+            .body()
+            .endpoints
+            .iter()
+            .any(|e| e.key == body.sender_static)
+        {
             return Err(SessionError::Stranger);
         }
         if body.prekey != me.prekey_id {
@@ -350,8 +397,11 @@ impl RecvSession {
         let long_term = agree(&me.prekey, &body.sender_static)?;
         let fresh = agree(&me.prekey, &view.ephemeral)?;
         let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh]);
-        let confirm: [u8; preamble::CONFIRM] =
-            first(&prf(&expand(&root, "confirm", 0), "preamble", &[&body.encode()]));
+        let confirm: [u8; preamble::CONFIRM] = first(&prf(
+            &expand(&root, "confirm", 0),
+            "preamble",
+            &[&body.encode()],
+        ));
         if !bool::from(confirm.ct_eq(&view.confirm)) {
             return Err(SessionError::NotAuthentic);
         }
@@ -359,8 +409,13 @@ impl RecvSession {
             return Err(SessionError::EpochTooFar);
         }
         let chain = Chain::start(&root, body.generation, binding.salt());
-        let mut session =
-            Self { id: binding.id(), peer, endpoint: body.sender_static, chain, kept: BTreeMap::new() };
+        let mut session = Self {
+            id: binding.id(),
+            peer,
+            endpoint: body.sender_static,
+            chain,
+            kept: BTreeMap::new(),
+        };
         session.jump(body.epoch);
         Ok(session)
     }
@@ -412,8 +467,16 @@ impl RecvSession {
     }
 
     fn epoch_with(&self, number: u32, key: Key) -> Epoch {
-        let fields: [&[u8]; 3] = [&self.chain.salt, &self.chain.generation.to_be_bytes(), &number.to_be_bytes()];
-        Epoch { key, context: hash("context", &fields), number }
+        let fields: [&[u8]; 3] = [
+            &self.chain.salt,
+            &self.chain.generation.to_be_bytes(),
+            &number.to_be_bytes(),
+        ];
+        Epoch {
+            key,
+            context: hash("context", &fields),
+            number,
+        }
     }
 
     /// A tag verified in this epoch: the window moves there if it is newer. Tells whether it moved.
@@ -457,7 +520,10 @@ impl RecvSession {
 }
 
 fn open_preamble(view: &preamble::View<'_>, key: &Key) -> Result<preamble::Body, SessionError> {
-    let (cipher, tag) = view.sealed.split_last_chunk::<16>().ok_or(SessionError::NotAuthentic)?;
+    let (cipher, tag) = view
+        .sealed
+        .split_last_chunk::<16>()
+        .ok_or(SessionError::NotAuthentic)?;
     let mut plain = Zeroizing::new(cipher.to_vec());
     ChaCha20Poly1305::new(key.bytes().into())
         .decrypt_inout_detached(
@@ -499,13 +565,18 @@ mod tests {
     fn both_ends_derive_the_same_labels_hints_and_keys_also_from_store() {
         let mut pair = pair();
         let (send, recv) = open(&mut pair);
-        let (send, recv) =
-            (SendSession::restore(&send.store()).unwrap(), RecvSession::restore(&recv.store()).unwrap());
+        let (send, recv) = (
+            SendSession::restore(&send.store()).unwrap(),
+            RecvSession::restore(&recv.store()).unwrap(),
+        );
         assert_eq!(send.id(), recv.id());
         assert_eq!(recv.peer(), pair.a.person());
         let label = send.epoch().label(MessageId([4; 32]));
         assert_eq!(recv.epoch(0).unwrap().label(MessageId([4; 32])), label);
-        assert_eq!(recv.epoch(0).unwrap().message(label).store(), send.epoch().message(label).store());
+        assert_eq!(
+            recv.epoch(0).unwrap().message(label).store(),
+            send.epoch().message(label).store()
+        );
     }
 
     #[test]
@@ -518,13 +589,19 @@ mod tests {
             send.advance();
         }
         let newest = recv.epoch(AHEAD as u8).unwrap();
-        assert_eq!(newest.message(label).store(), send.epoch().message(label).store());
+        assert_eq!(
+            newest.message(label).store(),
+            send.epoch().message(label).store()
+        );
         assert_eq!(recv.epoch_number(), 0, "looking is not moving");
         assert_eq!(recv.epoch(0).unwrap().message(label).store(), old);
         assert!(recv.verified(&newest));
         assert_eq!(recv.epoch_number(), AHEAD);
         let looked_up = recv.epoch(0).unwrap().message(label).store();
-        assert_ne!(looked_up, old, "the bits of an epoch that is gone name one that is to come");
+        assert_ne!(
+            looked_up, old,
+            "the bits of an epoch that is gone name one that is to come"
+        );
         let behind = AHEAD - BEHIND;
         assert!(recv.epoch((behind & 31) as u8).is_some());
         assert!(!recv.verified(&recv.epoch((behind & 31) as u8).unwrap()));
@@ -541,9 +618,15 @@ mod tests {
         for bit in 0..frame.len() * 8 {
             let mut bad = frame.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(RecvSession::accept(&pair.b, &bad, |_| Some(&card)).is_err(), "bit {bit}");
+            assert!(
+                RecvSession::accept(&pair.b, &bad, |_| Some(&card)).is_err(),
+                "bit {bit}"
+            );
         }
-        assert_eq!(RecvSession::accept(&pair.b, &frame, |_| None).unwrap_err(), SessionError::Stranger);
+        assert_eq!(
+            RecvSession::accept(&pair.b, &frame, |_| None).unwrap_err(),
+            SessionError::Stranger
+        );
         let other = Identity::generate(&mut pair.rng);
         assert!(RecvSession::accept(&other, &frame, |_| Some(&card)).is_err());
     }
@@ -580,11 +663,24 @@ mod tests {
                 epoch: 0,
             };
             let mut sealed = body.encode();
-            let confirm: [u8; preamble::CONFIRM] = first(&prf(&self.confirm, "preamble", &[&sealed]));
+            let confirm: [u8; preamble::CONFIRM] =
+                first(&prf(&self.confirm, "preamble", &[&sealed]));
             let cipher = ChaCha20Poly1305::new(self.outer.bytes().into());
-            let tag =
-                cipher.encrypt_inout_detached(&confirm.into(), &self.ephemeral, sealed.as_mut_slice().into()).unwrap();
-            [&preamble::MARK[..], &self.ephemeral, &confirm, &sealed, &tag].concat()
+            let tag = cipher
+                .encrypt_inout_detached(
+                    &confirm.into(),
+                    &self.ephemeral,
+                    sealed.as_mut_slice().into(),
+                )
+                .unwrap();
+            [
+                &preamble::MARK[..],
+                &self.ephemeral,
+                &confirm,
+                &sealed,
+                &tag,
+            ]
+            .concat()
         }
     }
 }

@@ -71,6 +71,14 @@ impl Envelope {
         if r.is_empty() {
             return Err(Malformed::Truncated);
         }
-        Ok((Self { tag, age, hops, priority }, r.rest()))
+        Ok((
+            Self {
+                tag,
+                age,
+                hops,
+                priority,
+            },
+            r.rest(),
+        ))
     }
 }

@@ -57,7 +57,9 @@ impl Kind {
 
     /// From its number on the wire.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Narrow, Self::Wide, Self::Short].into_iter().find(|kind| kind.code() == code)
+        [Self::Narrow, Self::Wide, Self::Short]
+            .into_iter()
+            .find(|kind| kind.code() == code)
     }
 
     /// Bytes before the sealed ones.
@@ -102,7 +104,12 @@ impl Place {
         let block = if kind == Kind::Wide { r.u16()? } else { 0 };
         let packed = r.u16()?;
         r.finish()?;
-        Ok(Self { part, block, symbol: packed >> 3, slice: (packed & 7) as u8 })
+        Ok(Self {
+            part,
+            block,
+            symbol: packed >> 3,
+            slice: (packed & 7) as u8,
+        })
     }
 }
 
@@ -139,7 +146,14 @@ impl<'a> View<'a> {
         if sealed.len() < TAG {
             return Err(Malformed::Truncated);
         }
-        Ok(Self { kind, epoch_bits: first & 31, label, hint, masked, sealed })
+        Ok(Self {
+            kind,
+            epoch_bits: first & 31,
+            label,
+            hint,
+            masked,
+            sealed,
+        })
     }
 
     /// The tag.
@@ -200,6 +214,9 @@ impl<'a> ManifestChunk<'a> {
         if manifest_len == 0 || bytes.is_empty() || bytes.len() > Self::SIZE {
             return Err(Malformed::Value("manifest chunk"));
         }
-        Ok(Self { manifest_len, bytes })
+        Ok(Self {
+            manifest_len,
+            bytes,
+        })
     }
 }

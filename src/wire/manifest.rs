@@ -155,10 +155,18 @@ impl Manifest {
     }
 
     fn short_form(&self) -> Option<(Lifetime, u8, &Bytes)> {
-        let [part] = self.parts.as_slice() else { return None };
-        let Body::Inline(bytes) = &part.body else { return None };
+        let [part] = self.parts.as_slice() else {
+            return None;
+        };
+        let Body::Inline(bytes) = &part.body else {
+            return None;
+        };
         let code = media_code(&part.media_type)?;
-        (part.id == 1 && part.priority == SHORT_PRIORITY && part.name.is_empty()).then_some((part.lifetime, code, bytes))
+        (part.id == 1 && part.priority == SHORT_PRIORITY && part.name.is_empty()).then_some((
+            part.lifetime,
+            code,
+            bytes,
+        ))
     }
 
     /// Reads and checks. Every claim is checked here, nothing is allocated for it.
@@ -176,10 +184,22 @@ impl Manifest {
             return Err(Malformed::Value("manifest flags"));
         }
         let salt = r.array()?;
-        let created = if flags & CREATED != 0 { Some(r.u32()?) } else { None };
-        let parts = if flags & SHORT != 0 { vec![PartEntry::decode_short(&mut r)?] } else { decode_parts(&mut r)? };
+        let created = if flags & CREATED != 0 {
+            Some(r.u32()?)
+        } else {
+            None
+        };
+        let parts = if flags & SHORT != 0 {
+            vec![PartEntry::decode_short(&mut r)?]
+        } else {
+            decode_parts(&mut r)?
+        };
         r.finish()?;
-        let manifest = Self { salt, created, parts };
+        let manifest = Self {
+            salt,
+            created,
+            parts,
+        };
         if (flags & SHORT != 0) != manifest.short_form().is_some() {
             return Err(Malformed::Value("manifest form"));
         }
@@ -195,11 +215,19 @@ impl Manifest {
 
     /// The control record that this is, if it is one: its media type code and bytes.
     pub fn control(&self) -> Option<(u8, &Bytes)> {
-        self.short_form().filter(|(_, code, _)| *code >= 0x80).map(|(_, code, bytes)| (code, bytes))
+        self.short_form()
+            .filter(|(_, code, _)| *code >= 0x80)
+            .map(|(_, code, bytes)| (code, bytes))
     }
 
     /// A manifest of one inline part without name.
-    pub fn single(salt: [u8; 8], created: Option<u32>, lifetime: Lifetime, media_type: &str, bytes: Bytes) -> Self {
+    pub fn single(
+        salt: [u8; 8],
+        created: Option<u32>,
+        lifetime: Lifetime,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Self {
         let part = PartEntry {
             id: 1,
             priority: SHORT_PRIORITY,
@@ -208,7 +236,11 @@ impl Manifest {
             name: String::new(),
             body: Body::Inline(bytes),
         };
-        Self { salt, created, parts: vec![part] }
+        Self {
+            salt,
+            created,
+            parts: vec![part],
+        }
     }
 }
 
@@ -256,7 +288,11 @@ impl PartEntry {
                 out.push(0);
                 put_bytes16(out, bytes);
             }
-            Body::Coded { len, digest, coding } => {
+            Body::Coded {
+                len,
+                digest,
+                coding,
+            } => {
                 out.push(1);
                 put_varint(out, *len);
                 out.extend_from_slice(digest);
@@ -288,11 +324,22 @@ impl PartEntry {
                 let digest = r.array()?;
                 let coding = coding(r)?;
                 Geometry::new(coding, len)?;
-                Body::Coded { len, digest, coding }
+                Body::Coded {
+                    len,
+                    digest,
+                    coding,
+                }
             }
             _ => return Err(Malformed::Value("part body")),
         };
-        Ok(Self { id, priority, lifetime: Lifetime(lifetime), media_type, name, body })
+        Ok(Self {
+            id,
+            priority,
+            lifetime: Lifetime(lifetime),
+            media_type,
+            name,
+            body,
+        })
     }
 
     fn decode_short(r: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -300,7 +347,14 @@ impl PartEntry {
         let media_type = media_name(code)?.to_owned();
         let body = Body::Inline(bytes16(r)?);
         let lifetime = Lifetime(lifetime);
-        Ok(Self { id: 1, priority: SHORT_PRIORITY, lifetime, media_type, name: String::new(), body })
+        Ok(Self {
+            id: 1,
+            priority: SHORT_PRIORITY,
+            lifetime,
+            media_type,
+            name: String::new(),
+            body,
+        })
     }
 }
 
@@ -323,12 +377,17 @@ fn coding(r: &mut Reader<'_>) -> Result<Coding, Malformed> {
 }
 
 fn media_code(name: &str) -> Option<u8> {
-    MEDIA_TYPES.iter().find(|(_, known)| *known == name).map(|(code, _)| *code)
+    MEDIA_TYPES
+        .iter()
+        .find(|(_, known)| *known == name)
+        .map(|(code, _)| *code)
 }
 
 fn media_name(code: u8) -> Result<&'static str, Malformed> {
     let found = MEDIA_TYPES.iter().find(|(known, _)| *known == code);
-    found.map(|(_, name)| *name).ok_or(Malformed::Value("media type"))
+    found
+        .map(|(_, name)| *name)
+        .ok_or(Malformed::Value("media type"))
 }
 
 fn put_text8(out: &mut Vec<u8>, text: &str) {
@@ -367,15 +426,27 @@ mod tests {
             }),
         ];
         let media = prop_oneof![Just("text/plain".to_owned()), Just("image/webp".to_owned())];
-        (0u8..4, any::<u8>(), media, "\\PC{0,40}", body).prop_map(move |(priority, lifetime, media_type, name, body)| {
-            PartEntry { id, priority, lifetime: Lifetime(lifetime), media_type, name, body }
-        })
+        (0u8..4, any::<u8>(), media, "\\PC{0,40}", body).prop_map(
+            move |(priority, lifetime, media_type, name, body)| PartEntry {
+                id,
+                priority,
+                lifetime: Lifetime(lifetime),
+                media_type,
+                name,
+                body,
+            },
+        )
     }
 
     fn manifest() -> impl Strategy<Value = Manifest> {
         let parts = (1u8..6).prop_flat_map(|n| (1..=n).map(entry).collect::<Vec<_>>());
-        (any::<[u8; 8]>(), any::<Option<u32>>(), parts)
-            .prop_map(|(salt, created, parts)| Manifest { salt, created, parts })
+        (any::<[u8; 8]>(), any::<Option<u32>>(), parts).prop_map(|(salt, created, parts)| {
+            Manifest {
+                salt,
+                created,
+                parts,
+            }
+        })
     }
 
     proptest! {
@@ -415,8 +486,14 @@ mod tests {
     #[test]
     fn a_lifetime_is_never_shorter_than_asked_and_at_most_an_eighth_longer() {
         for seconds in [1u64, 9, 60, 3600, 86_400, 604_800, 31_536_000] {
-            let got = Lifetime::at_least(Some(Duration::from_secs(seconds))).duration().unwrap().as_secs();
-            assert!(got >= seconds && got <= (seconds + seconds / 8).max(9), "{seconds} became {got}");
+            let got = Lifetime::at_least(Some(Duration::from_secs(seconds)))
+                .duration()
+                .unwrap()
+                .as_secs();
+            assert!(
+                got >= seconds && got <= (seconds + seconds / 8).max(9),
+                "{seconds} became {got}"
+            );
         }
     }
 }

@@ -36,10 +36,14 @@ pub enum FrameKind {
 
 /// Tells what a frame is.
 pub fn frame_kind(frame: &[u8]) -> FrameKind {
-    let Some(&first) = frame.first() else { return FrameKind::Unknown };
+    let Some(&first) = frame.first() else {
+        return FrameKind::Unknown;
+    };
     match first >> 5 {
         6 => FrameKind::Envelope,
-        7 => frame.get(1).map_or(FrameKind::Unknown, |&ext| FrameKind::Escape(ext)),
+        7 => frame
+            .get(1)
+            .map_or(FrameKind::Unknown, |&ext| FrameKind::Escape(ext)),
         code => fragment::Kind::from_code(code).map_or(FrameKind::Unknown, FrameKind::Fragment),
     }
 }

@@ -46,7 +46,11 @@ impl<'a> View<'a> {
         if r.array()? != MARK {
             return Err(Malformed::Value("kind"));
         }
-        let view = Self { ephemeral: r.array()?, confirm: r.array()?, sealed: r.take(BODY + 16)? };
+        let view = Self {
+            ephemeral: r.array()?,
+            confirm: r.array()?,
+            sealed: r.take(BODY + 16)?,
+        };
         r.finish()?;
         Ok(view)
     }

@@ -39,7 +39,10 @@ impl<'a> Reader<'a> {
 
     /// The next `N` bytes as an array.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (head, tail) = self.rest.split_first_chunk::<N>().ok_or(Malformed::Truncated)?;
+        let (head, tail) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(Malformed::Truncated)?;
         self.rest = tail;
         Ok(*head)
     }
@@ -90,7 +93,11 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed::Trailing)
+        }
     }
 }
 
@@ -125,7 +132,10 @@ mod tests {
     #[test]
     fn varints_are_those_of_rfc_9000_appendix_a() {
         for (bytes, value) in [
-            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..], 151_288_809_941_952_652u64),
+            (
+                &[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..],
+                151_288_809_941_952_652u64,
+            ),
             (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
             (&[0x7b, 0xbd], 15_293),
             (&[0x25], 37),
@@ -135,7 +145,10 @@ mod tests {
             put_varint(&mut out, value);
             assert_eq!(out, bytes);
         }
-        assert_eq!(Reader::new(&[0x40, 0x25]).varint(), Err(Malformed::Value("varint")));
+        assert_eq!(
+            Reader::new(&[0x40, 0x25]).varint(),
+            Err(Malformed::Value("varint"))
+        );
     }
 
     proptest! {

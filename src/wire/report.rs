@@ -101,8 +101,13 @@ impl Part {
     pub fn told(&self) -> (u32, u32) {
         match self {
             Self::Complete => (0, u32::MAX),
-            Self::Blocks { from, to_end: true, .. } => (*from, u32::MAX),
-            Self::Blocks { from, listed, .. } => (*from, listed.last().map_or(*from, |b| u32::from(b.block) + 1)),
+            Self::Blocks {
+                from, to_end: true, ..
+            } => (*from, u32::MAX),
+            Self::Blocks { from, listed, .. } => (
+                *from,
+                listed.last().map_or(*from, |b| u32::from(b.block) + 1),
+            ),
         }
     }
 }
@@ -138,13 +143,23 @@ impl Writer {
             | u8::from(header.manifest) << 1
             | u8::from(header.partial) << 2
             | u8::from(header.unwanted) << 3;
-        Self { out, budget, partial: header.partial }
+        Self {
+            out,
+            budget,
+            partial: header.partial,
+        }
     }
 
     /// Says what is held of a part. What does not fit is left out, and the report says so; gives the first block
     /// that was left out.
     pub fn part(&mut self, part: u8, state: &Part, full: FullMask) -> Option<u16> {
-        let Part::Blocks { solved, from, listed, to_end } = state else {
+        let Part::Blocks {
+            solved,
+            from,
+            listed,
+            to_end,
+        } = state
+        else {
             return (!self.append(&[part, 0])).then_some(0);
         };
         let mut head = vec![part, if *to_end { 1 } else { 2 }];
@@ -158,7 +173,9 @@ impl Writer {
             let mut one = Vec::new();
             put_varint(&mut one, u64::from(block.block).saturating_sub(expected));
             put_held(&mut one, &block.held, full);
-            if self.out.len() + head.len() + varint_len(fitting + 1) + body.len() + one.len() > self.budget {
+            if self.out.len() + head.len() + varint_len(fitting + 1) + body.len() + one.len()
+                > self.budget
+            {
                 self.partial = true;
                 left_out = Some(block.block);
                 head[1] = 2;
@@ -170,7 +187,11 @@ impl Writer {
         }
         put_varint(&mut head, fitting);
         head.extend_from_slice(&body);
-        if self.append(&head) { left_out } else { Some(0) }
+        if self.append(&head) {
+            left_out
+        } else {
+            Some(0)
+        }
     }
 
     fn append(&mut self, bytes: &[u8]) -> bool {
@@ -191,11 +212,18 @@ impl Writer {
 }
 
 fn put_held(out: &mut Vec<u8>, held: &Held, full: FullMask) {
-    let Held::Some(masks) = held else { return out.push(0) };
+    let Held::Some(masks) = held else {
+        return out.push(0);
+    };
     let whole = |i: usize| masks.get(i).is_some_and(|&m| m == full);
-    let end = (0..masks.len()).rev().find(|&i| whole(i)).map_or(0, |i| i + 1);
+    let end = (0..masks.len())
+        .rev()
+        .find(|&i| whole(i))
+        .map_or(0, |i| i + 1);
     let mut bitmap = vec![0u8; end.div_ceil(8)];
-    (0..end).filter(|&i| whole(i)).for_each(|i| bitmap[i / 8] |= 1 << (i % 8));
+    (0..end)
+        .filter(|&i| whole(i))
+        .for_each(|i| bitmap[i / 8] |= 1 << (i % 8));
     let mut runs = Vec::new();
     put_runs(&mut runs, end, whole);
     if runs.len() < bitmap.len() + varint_len(bitmap.len() as u64) {
@@ -206,8 +234,12 @@ fn put_held(out: &mut Vec<u8>, held: &Held, full: FullMask) {
         put_varint(out, bitmap.len() as u64);
         out.extend_from_slice(&bitmap);
     }
-    let pieces: Vec<(usize, u8)> =
-        masks.iter().copied().enumerate().filter(|&(_, m)| m != 0 && m != full).collect();
+    let pieces: Vec<(usize, u8)> = masks
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|&(_, m)| m != 0 && m != full)
+        .collect();
     put_varint(out, pieces.len() as u64);
     let mut next = 0;
     for (i, mask) in pieces {
@@ -302,9 +334,17 @@ fn read_blocks(r: &mut Reader<'_>, full: FullMask, to_end: bool) -> Result<Part,
         let block = next + r.varint()?;
         let block = u16::try_from(block).map_err(|_| Malformed::Value("block"))?;
         next = u64::from(block) + 1;
-        listed.push(Block { block, held: read_held(r, full)? });
+        listed.push(Block {
+            block,
+            held: read_held(r, full)?,
+        });
     }
-    Ok(Part::Blocks { solved, from, listed, to_end })
+    Ok(Part::Blocks {
+        solved,
+        from,
+        listed,
+        to_end,
+    })
 }
 
 fn read_held(r: &mut Reader<'_>, full: FullMask) -> Result<Held, Malformed> {
@@ -332,7 +372,15 @@ fn read_held(r: &mut Reader<'_>, full: FullMask) -> Result<Held, Malformed> {
 fn read_bitmap(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
     let len = small(r, SYMBOLS_MAX / 8)? as usize;
     let bits = r.take(len)?;
-    Ok((0..len * 8).map(|i| if bits[i / 8] >> (i % 8) & 1 == 1 { full } else { 0 }).collect())
+    Ok((0..len * 8)
+        .map(|i| {
+            if bits[i / 8] >> (i % 8) & 1 == 1 {
+                full
+            } else {
+                0
+            }
+        })
+        .collect())
 }
 
 fn read_runs(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
@@ -342,14 +390,20 @@ fn read_runs(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
     for _ in 0..small(r, SYMBOLS_MAX)? {
         let start = at + small(r, SYMBOLS_MAX)? as usize;
         at = start + small(r, SYMBOLS_MAX)? as usize + 1;
-        masks.get_mut(start..at).ok_or(Malformed::Value("run"))?.fill(0);
+        masks
+            .get_mut(start..at)
+            .ok_or(Malformed::Value("run"))?
+            .fill(0);
     }
     Ok(masks)
 }
 
 fn small(r: &mut Reader<'_>, max: u32) -> Result<u32, Malformed> {
     let value = r.varint()?;
-    u32::try_from(value).ok().filter(|&v| v <= max).ok_or(Malformed::Value("count"))
+    u32::try_from(value)
+        .ok()
+        .filter(|&v| v <= max)
+        .ok_or(Malformed::Value("count"))
 }
 
 #[cfg(test)]
@@ -372,12 +426,25 @@ mod tests {
                 at += gap;
                 listed.push(Block { block: at, held });
             }
-            Part::Blocks { solved, from: solved, listed, to_end: true }
+            Part::Blocks {
+                solved,
+                from: solved,
+                listed,
+                to_end: true,
+            }
         })
     }
 
     fn trimmed(part: &Part) -> Part {
-        let Part::Blocks { solved, from, listed, to_end } = part else { return part.clone() };
+        let Part::Blocks {
+            solved,
+            from,
+            listed,
+            to_end,
+        } = part
+        else {
+            return part.clone();
+        };
         let listed = listed.iter().map(|b| {
             let held = match &b.held {
                 Held::Solved => Held::Solved,
@@ -386,9 +453,17 @@ mod tests {
                     Held::Some(masks[..end].to_vec())
                 }
             };
-            Block { block: b.block, held }
+            Block {
+                block: b.block,
+                held,
+            }
         });
-        Part::Blocks { solved: *solved, from: *from, listed: listed.collect(), to_end: *to_end }
+        Part::Blocks {
+            solved: *solved,
+            from: *from,
+            listed: listed.collect(),
+            to_end: *to_end,
+        }
     }
 
     proptest! {

@@ -47,9 +47,16 @@ impl Disk {
                 }
                 Record::Create { file, len } => {
                     assert!(batch.durable, "a new file in a cheap batch");
-                    self.kernel.files.entry(file).or_insert_with(|| vec![0; len as usize]);
+                    self.kernel
+                        .files
+                        .entry(file)
+                        .or_insert_with(|| vec![0; len as usize]);
                 }
-                Record::Write { file, offset, bytes } => {
+                Record::Write {
+                    file,
+                    offset,
+                    bytes,
+                } => {
                     // A file that was removed meanwhile takes no more writes.
                     if let Some(content) = self.kernel.files.get_mut(&file) {
                         let at = offset as usize;
@@ -71,9 +78,16 @@ impl Disk {
     }
 
     pub fn read(&self, file: &FileId, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        let content = self.kernel.files.get(file).ok_or_else(|| StoreError::Io(format!("no {file:?}")))?;
+        let content = self
+            .kernel
+            .files
+            .get(file)
+            .ok_or_else(|| StoreError::Io(format!("no {file:?}")))?;
         let at = offset as usize;
-        content.get(at..at + len).map(<[u8]>::to_vec).ok_or_else(|| StoreError::Io("short".into()))
+        content
+            .get(at..at + len)
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| StoreError::Io("short".into()))
     }
 
     /// The power fails: only what reached the medium stays.
@@ -82,7 +96,14 @@ impl Disk {
     }
 
     pub fn restored(&self) -> Restored {
-        let rows = self.kernel.rows.iter().map(|((table, key), value)| (*table, key.clone(), value.clone()));
-        Restored { rows: rows.collect(), journal: self.kernel.journal.clone() }
+        let rows = self
+            .kernel
+            .rows
+            .iter()
+            .map(|((table, key), value)| (*table, key.clone(), value.clone()));
+        Restored {
+            rows: rows.collect(),
+            journal: self.kernel.journal.clone(),
+        }
     }
 }

@@ -25,7 +25,11 @@ const TRANSPORT_QUEUE: usize = 3;
 
 enum What {
     Input(usize, u64, Input),
-    Deliver { link: usize, forward: bool, frame: Bytes },
+    Deliver {
+        link: usize,
+        forward: bool,
+        frame: Bytes,
+    },
     Timeout(usize, u64),
     Do(Box<dyn FnOnce(&mut World)>),
 }
@@ -101,8 +105,19 @@ impl Default for Spec {
 impl World {
     pub fn new(seed: u64, names: &[&'static str]) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let nodes = names.iter().map(|name| Node::new(name, &Identity::generate(&mut rng))).collect();
-        let mut world = Self { now: SECOND, seq: 0, queue: BTreeMap::new(), nodes, links: Vec::new(), rng, frames: 0 };
+        let nodes = names
+            .iter()
+            .map(|name| Node::new(name, &Identity::generate(&mut rng)))
+            .collect();
+        let mut world = Self {
+            now: SECOND,
+            seq: 0,
+            queue: BTreeMap::new(),
+            nodes,
+            links: Vec::new(),
+            rng,
+            frames: 0,
+        };
         for node in 0..world.nodes.len() {
             world.start(node);
         }
@@ -159,7 +174,12 @@ impl World {
         for link in 0..self.links.len() {
             let other = self.links[link].other(node);
             if let Some(other) = other.filter(|_| self.links[link].up) {
-                self.input(other, Input::LinkDown { link: LinkId(link as u32) });
+                self.input(
+                    other,
+                    Input::LinkDown {
+                        link: LinkId(link as u32),
+                    },
+                );
             }
         }
     }
@@ -171,7 +191,12 @@ impl World {
     pub fn link(&mut self, a: usize, b: usize, spec: &Spec) -> usize {
         let model = |loss: f64, seed: u64| {
             let half = spec.rtt / 2;
-            let spec = LinkSpec::new().rate_bps(spec.rate).delay(half).loss(loss).mtu(1500).overhead(28);
+            let spec = LinkSpec::new()
+                .rate_bps(spec.rate)
+                .delay(half)
+                .loss(loss)
+                .mtu(1500)
+                .overhead(28);
             Link::new(&spec, seed).unwrap()
         };
         let (seed_a, seed_b) = (self.rng.next_u64(), self.rng.next_u64());
@@ -206,7 +231,10 @@ impl World {
 
     pub fn link_stats(&mut self, link: usize) -> [Option<LinkStats>; 2] {
         let now = self.now;
-        self.links[link].ways.each_mut().map(|way| way.as_mut().map(|l| l.stats(now)))
+        self.links[link]
+            .ways
+            .each_mut()
+            .map(|way| way.as_mut().map(|l| l.stats(now)))
     }
 
     /// Cuts or restores a link; both ends notice.
@@ -215,12 +243,21 @@ impl World {
             return;
         }
         let now = self.now;
-        self.links[link].ways.iter_mut().flatten().for_each(|l| l.set_down(now, !up));
+        self.links[link]
+            .ways
+            .iter_mut()
+            .flatten()
+            .for_each(|l| l.set_down(now, !up));
         for node in self.links[link].ends {
             if up {
                 self.announce(link, node);
             } else {
-                self.input(node, Input::LinkDown { link: LinkId(link as u32) });
+                self.input(
+                    node,
+                    Input::LinkDown {
+                        link: LinkId(link as u32),
+                    },
+                );
             }
         }
     }
@@ -229,12 +266,18 @@ impl World {
     pub fn set_link_silently(&mut self, link: usize, up: bool) {
         self.links[link].up = up;
         let now = self.now;
-        self.links[link].ways.iter_mut().flatten().for_each(|l| l.set_down(now, !up));
+        self.links[link]
+            .ways
+            .iter_mut()
+            .flatten()
+            .for_each(|l| l.set_down(now, !up));
     }
 
     fn announce(&mut self, link: usize, node: usize) {
         let state = &self.links[link];
-        let Some(other) = state.other(node) else { return };
+        let Some(other) = state.other(node) else {
+            return;
+        };
         if !state.up || !self.is_up(node) || !self.is_up(other) {
             return;
         }
@@ -245,7 +288,11 @@ impl World {
             let mut profile = state.profile.clone();
             profile.can_send = state.ways[way].is_some();
             profile.can_receive = state.ways[1 - way].is_some();
-            let frames = if profile.pacing == Pacing::Engine { 1 << 40 } else { TRANSPORT_QUEUE };
+            let frames = if profile.pacing == Pacing::Engine {
+                1 << 40
+            } else {
+                TRANSPORT_QUEUE
+            };
             let id = LinkId(link as u32);
             // A far side that was killed is seen as a loss of the link first.
             self.input(node, Input::LinkDown { link: id });
@@ -264,7 +311,9 @@ impl World {
 
     fn drain(&mut self, node: usize) {
         loop {
-            let Some(engine) = &mut self.nodes[node].engine else { return };
+            let Some(engine) = &mut self.nodes[node].engine else {
+                return;
+            };
             match engine.poll_output() {
                 Output::Timeout(at, _) => {
                     let life = self.nodes[node].life;
@@ -301,13 +350,27 @@ impl World {
                     world.input(node, answer);
                 });
             }
-            Output::Fetch { token, file, offset, len } => {
-                let bytes = self.nodes[node].disk.read(&file, offset, len).map(Bytes::from);
-                self.push(self.now + MS / 2, What::Input(node, life, Input::Fetched(token, bytes)));
+            Output::Fetch {
+                token,
+                file,
+                offset,
+                len,
+            } => {
+                let bytes = self.nodes[node]
+                    .disk
+                    .read(&file, offset, len)
+                    .map(Bytes::from);
+                self.push(
+                    self.now + MS / 2,
+                    What::Input(node, life, Input::Fetched(token, bytes)),
+                );
             }
             Output::Compute { token, job } => {
                 let done = job.run();
-                self.push(self.now + MS, What::Input(node, life, Input::Computed(token, done)));
+                self.push(
+                    self.now + MS,
+                    What::Input(node, life, Input::Computed(token, done)),
+                );
             }
             Output::Deliver(delivery) => self.deliver(node, &delivery),
             Output::Event(event) => self.nodes[node].events.push(event),
@@ -321,7 +384,10 @@ impl World {
     fn deliver(&mut self, node: usize, delivery: &Delivery) {
         let key = (delivery.message, delivery.part);
         let state = &mut self.nodes[node];
-        let info = state.engine.as_ref().and_then(|e| e.part_info(delivery.message, delivery.part));
+        let info = state
+            .engine
+            .as_ref()
+            .and_then(|e| e.part_info(delivery.message, delivery.part));
         if let Some(inline) = info.and_then(|info| info.inline) {
             state.inline.insert(key, inline);
         }
@@ -330,7 +396,10 @@ impl World {
         state.inbox.entry(key).or_insert(1);
         state.delivered_at.entry(key).or_insert(self.now);
         let life = state.life;
-        let ack = Input::DeliverAck { message: delivery.message, part: delivery.part };
+        let ack = Input::DeliverAck {
+            message: delivery.message,
+            part: delivery.part,
+        };
         self.push(self.now + 4 * MS, What::Input(node, life, ack));
     }
 
@@ -341,26 +410,49 @@ impl World {
         }
         let link = &mut self.links[id.0 as usize];
         let way = usize::from(link.ends[0] != node);
-        assert!(frame.len() <= link.profile.mtu, "a frame of {} bytes", frame.len());
+        assert!(
+            frame.len() <= link.profile.mtu,
+            "a frame of {} bytes",
+            frame.len()
+        );
         let took = (frame.len() as u64 + 28) * 8 * SECOND / link.rates[way];
         link.busy[way] = link.busy[way].max(self.now) + took;
         let (ready_at, pacing) = (link.busy[way], link.profile.pacing);
         if pacing == Pacing::Transport {
             let life = self.nodes[node].life;
-            let ready = Input::LinkReady { link: id, frames: 1 };
+            let ready = Input::LinkReady {
+                link: id,
+                frames: 1,
+            };
             self.push(ready_at, What::Input(node, life, ready));
         }
         let link = &mut self.links[id.0 as usize];
-        let Some(model) = &mut link.ways[way] else { panic!("a frame on a link that only receives") };
+        let Some(model) = &mut link.ways[way] else {
+            panic!("a frame on a link that only receives")
+        };
         match model.offer(self.now, frame.len()) {
             Fate::Deliver { at } => {
-                self.push(at, What::Deliver { link: id.0 as usize, forward: way == 0, frame });
+                self.push(
+                    at,
+                    What::Deliver {
+                        link: id.0 as usize,
+                        forward: way == 0,
+                        frame,
+                    },
+                );
             }
             Fate::Corrupted { at } => {
                 let mut bytes = frame.to_vec();
                 model.damage(&mut bytes);
                 let frame = bytes.into();
-                self.push(at, What::Deliver { link: id.0 as usize, forward: way == 0, frame });
+                self.push(
+                    at,
+                    What::Deliver {
+                        link: id.0 as usize,
+                        forward: way == 0,
+                        frame,
+                    },
+                );
             }
             _ => {}
         }
@@ -368,10 +460,14 @@ impl World {
 
     /// Takes one event. False when nothing is left.
     pub fn step(&mut self) -> bool {
-        let Some(((at, _), what)) = self.queue.pop_first() else { return false };
+        let Some(((at, _), what)) = self.queue.pop_first() else {
+            return false;
+        };
         self.now = at;
         match what {
-            What::Input(node, life, input) if self.nodes[node].life == life => self.input(node, input),
+            What::Input(node, life, input) if self.nodes[node].life == life => {
+                self.input(node, input)
+            }
             What::Input(..) => {}
             What::Timeout(node, life) if self.nodes[node].life == life => {
                 if self.nodes[node].timeout.is_some_and(|t| t.0 <= self.now) {
@@ -380,10 +476,21 @@ impl World {
                 }
             }
             What::Timeout(..) => {}
-            What::Deliver { link, forward, frame } => {
+            What::Deliver {
+                link,
+                forward,
+                frame,
+            } => {
                 let to = self.links[link].ends[usize::from(forward)];
                 if self.links[link].up {
-                    self.input(to, Input::Received { link: LinkId(link as u32), frame, custody: None });
+                    self.input(
+                        to,
+                        Input::Received {
+                            link: LinkId(link as u32),
+                            frame,
+                            custody: None,
+                        },
+                    );
                 }
             }
             What::Do(action) => action(self),
@@ -405,26 +512,49 @@ impl World {
     }
 
     /// Queues a message as the host of a node would. Parts: name, content, priority.
-    pub fn send(&mut self, from: usize, to: usize, parts: &[(&str, Vec<u8>, Priority)]) -> MessageId {
+    pub fn send(
+        &mut self,
+        from: usize,
+        to: usize,
+        parts: &[(&str, Vec<u8>, Priority)],
+    ) -> MessageId {
         let mut salt = [0; 8];
         self.rng.fill_bytes(&mut salt);
-        let drafts = parts.iter().enumerate().map(|(i, (name, bytes, priority))| DraftPart {
-            id: i as u8 + 1,
-            media_type: "application/octet-stream".into(),
-            name: (*name).into(),
-            priority: *priority,
-            lifetime: Lifetime(0),
-            policy: LinkPolicy::default(),
-            content: if bytes.len() <= 256 {
-                Content::Inline(bytes.clone().into())
-            } else {
-                Content::Snapshot { len: bytes.len() as u64, digest: *blake3::hash(bytes).as_bytes() }
-            },
-        });
-        let draft = Draft { request: 1, to: self.person(to), salt, created: None, parts: drafts.collect() };
-        let id = draft.message_id(self.person(from), &Limits::default()).unwrap();
+        let drafts = parts
+            .iter()
+            .enumerate()
+            .map(|(i, (name, bytes, priority))| DraftPart {
+                id: i as u8 + 1,
+                media_type: "application/octet-stream".into(),
+                name: (*name).into(),
+                priority: *priority,
+                lifetime: Lifetime(0),
+                policy: LinkPolicy::default(),
+                content: if bytes.len() <= 256 {
+                    Content::Inline(bytes.clone().into())
+                } else {
+                    Content::Snapshot {
+                        len: bytes.len() as u64,
+                        digest: *blake3::hash(bytes).as_bytes(),
+                    }
+                },
+            });
+        let draft = Draft {
+            request: 1,
+            to: self.person(to),
+            salt,
+            created: None,
+            parts: drafts.collect(),
+        };
+        let id = draft
+            .message_id(self.person(from), &Limits::default())
+            .unwrap();
         for (i, (_, bytes, _)) in parts.iter().enumerate().filter(|(_, p)| p.1.len() > 256) {
-            let file = FileId { kind: FileKind::Outgoing, message: id, part: i as u8 + 1 };
+            let file = FileId {
+                kind: FileKind::Outgoing,
+                message: id,
+                part: i as u8 + 1,
+            };
             self.nodes[from].disk.add_file(file, bytes.clone());
         }
         self.input(from, Input::Send(Box::new(draft)));
@@ -437,7 +567,14 @@ impl World {
         if let Some(inline) = state.inline.get(&(message, part)) {
             return Some(inline.to_vec());
         }
-        state.disk.file(&FileId { kind: FileKind::Incoming, message, part }).cloned()
+        state
+            .disk
+            .file(&FileId {
+                kind: FileKind::Incoming,
+                message,
+                part,
+            })
+            .cloned()
     }
 
     pub fn delivered(&self, node: usize, message: MessageId) -> bool {
@@ -445,11 +582,17 @@ impl World {
     }
 
     pub fn confirmed(&self, node: usize, message: MessageId) -> bool {
-        self.nodes[node].events.contains(&Event::Confirmed { message, part: 0 })
+        self.nodes[node]
+            .events
+            .contains(&Event::Confirmed { message, part: 0 })
     }
 
     pub fn status(&self, node: usize) -> Status {
-        self.nodes[node].engine.as_ref().map(|e| e.status(Time(self.now))).unwrap_or_default()
+        self.nodes[node]
+            .engine
+            .as_ref()
+            .map(|e| e.status(Time(self.now)))
+            .unwrap_or_default()
     }
 
     /// Random bytes from the world's seed.

@@ -10,7 +10,9 @@ pub fn encode(source: &[u8], symbol: usize, repair: usize) -> Option<Vec<u8>> {
     }
     let coded = code.encode().ok()?;
     let mut out = Vec::with_capacity(repair * symbol);
-    coded.recovery_iter().for_each(|bytes| out.extend_from_slice(bytes));
+    coded
+        .recovery_iter()
+        .for_each(|bytes| out.extend_from_slice(bytes));
     Some(out)
 }
 
@@ -27,5 +29,8 @@ pub fn decode(word: &Word<'_>, repair: usize) -> Option<Vec<(usize, Vec<u8>)>> {
         code.add_recovery_shard(i, bytes).ok()?;
     }
     let solved = code.decode().ok()?;
-    missing.into_iter().map(|i| Some((i, solved.restored_original(i)?.to_vec()))).collect()
+    missing
+        .into_iter()
+        .map(|i| Some((i, solved.restored_original(i)?.to_vec())))
+        .collect()
 }

@@ -39,7 +39,9 @@ impl Scheme {
 
     /// From its number on the wire.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Repeat, Self::SmallBlock, Self::LargeBlock].into_iter().find(|s| s.code() == code)
+        [Self::Repeat, Self::SmallBlock, Self::LargeBlock]
+            .into_iter()
+            .find(|s| s.code() == code)
     }
 
     /// Whether the code exists with these parameters.
@@ -48,7 +50,9 @@ impl Scheme {
         match self {
             Self::Repeat => k == 1 && r == 0,
             Self::SmallBlock => r >= 1 && k + r <= 255,
-            Self::LargeBlock => k <= 4096 && r >= 1 && k + r <= SYMBOLS_MAX && coding.slice_len.is_multiple_of(64),
+            Self::LargeBlock => {
+                k <= 4096 && r >= 1 && k + r <= SYMBOLS_MAX && coding.slice_len.is_multiple_of(64)
+            }
         }
     }
 }
@@ -95,10 +99,16 @@ impl Job {
     /// Does the work.
     pub fn run(self) -> Done {
         let done = match &self {
-            Self::Encode { coding, k, source } => encode(coding, *k, source).map(|b| Done::Encoded(b.into())),
-            Self::Decode { coding, k, source, repair, held } => {
-                decode(coding, *k, source, repair, held).map(|b| Done::Decoded(b.into()))
+            Self::Encode { coding, k, source } => {
+                encode(coding, *k, source).map(|b| Done::Encoded(b.into()))
             }
+            Self::Decode {
+                coding,
+                k,
+                source,
+                repair,
+                held,
+            } => decode(coding, *k, source, repair, held).map(|b| Done::Decoded(b.into())),
         };
         done.unwrap_or(Done::Failed)
     }
@@ -125,9 +135,20 @@ fn decode(coding: &Coding, k: u16, source: &[u8], repair: &[u8], held: &[u8]) ->
         if solved >> slice & 1 == 1 {
             continue;
         }
-        let end = (slice..coding.slices).take_while(|&j| same_symbols(held, slice, j)).last()? + 1;
+        let end = (slice..coding.slices)
+            .take_while(|&j| same_symbols(held, slice, j))
+            .last()?
+            + 1;
         let span = Span::new(coding, slice, end);
-        let word = Word { block: &block, repair, symbol, span, k, held, slice };
+        let word = Word {
+            block: &block,
+            repair,
+            symbol,
+            span,
+            k,
+            held,
+            slice,
+        };
         let found = match coding.scheme {
             Scheme::Repeat => return None,
             Scheme::SmallBlock => small::decode(&word, usize::from(coding.repair))?,
@@ -135,7 +156,9 @@ fn decode(coding: &Coding, k: u16, source: &[u8], repair: &[u8], held: &[u8]) ->
         };
         for (index, bytes) in found {
             let at = index * symbol + span.start;
-            block.get_mut(at..at + span.len)?.copy_from_slice(bytes.get(..span.len)?);
+            block
+                .get_mut(at..at + span.len)?
+                .copy_from_slice(bytes.get(..span.len)?);
         }
         (slice..end).for_each(|j| solved |= 1 << j);
     }
@@ -166,7 +189,10 @@ struct Span {
 impl Span {
     fn new(coding: &Coding, first: u8, end: u8) -> Self {
         let slice = usize::from(coding.slice_len);
-        Self { start: usize::from(first) * slice, len: usize::from(end - first) * slice }
+        Self {
+            start: usize::from(first) * slice,
+            len: usize::from(end - first) * slice,
+        }
     }
 }
 
@@ -183,7 +209,9 @@ struct Word<'a> {
 
 impl<'a> Word<'a> {
     fn holds(&self, symbol: usize) -> bool {
-        self.held.get(symbol).is_some_and(|mask| mask >> self.slice & 1 == 1)
+        self.held
+            .get(symbol)
+            .is_some_and(|mask| mask >> self.slice & 1 == 1)
     }
 
     fn piece(&self, from: &'a [u8], index: usize) -> Option<&'a [u8]> {
@@ -193,7 +221,9 @@ impl<'a> Word<'a> {
 
     /// Source symbols that are here.
     fn source(&self) -> impl Iterator<Item = (usize, &'a [u8])> + '_ {
-        (0..self.k).filter(|&i| self.holds(i)).filter_map(|i| Some((i, self.piece(self.block, i)?)))
+        (0..self.k)
+            .filter(|&i| self.holds(i))
+            .filter_map(|i| Some((i, self.piece(self.block, i)?)))
     }
 
     /// Source symbols that are missing.
@@ -204,8 +234,10 @@ impl<'a> Word<'a> {
     /// As many repair symbols as are missing, by their number among the repair symbols.
     fn repair(&self, wanted: usize) -> Option<Vec<(usize, &'a [u8])>> {
         let all = (self.k..self.held.len()).filter(|&i| self.holds(i));
-        let some: Option<Vec<_>> =
-            all.take(wanted).map(|i| Some((i - self.k, self.piece(self.repair, i - self.k)?))).collect();
+        let some: Option<Vec<_>> = all
+            .take(wanted)
+            .map(|i| Some((i - self.k, self.piece(self.repair, i - self.k)?)))
+            .collect();
         some.filter(|list| list.len() == wanted)
     }
 }
@@ -218,12 +250,24 @@ mod tests {
     use proptest::sample::Index;
 
     fn sample(len: usize) -> Bytes {
-        (0..len).map(|i| (i * 31 + i / 251) as u8).collect::<Vec<_>>().into()
+        (0..len)
+            .map(|i| (i * 31 + i / 251) as u8)
+            .collect::<Vec<_>>()
+            .into()
     }
 
     /// Keeps exactly `k` of the symbols for every slice, picked by `order`, and zeroes all others.
-    fn erase(g: &Geometry, source: &[u8], repair: &[u8], order: &[Vec<usize>]) -> (Bytes, Bytes, Vec<u8>) {
-        let (k, n, sym) = (usize::from(g.source_symbols(0)), usize::from(g.symbols(0)), g.coding.symbol_len());
+    fn erase(
+        g: &Geometry,
+        source: &[u8],
+        repair: &[u8],
+        order: &[Vec<usize>],
+    ) -> (Bytes, Bytes, Vec<u8>) {
+        let (k, n, sym) = (
+            usize::from(g.source_symbols(0)),
+            usize::from(g.symbols(0)),
+            g.coding.symbol_len(),
+        );
         let slice_len = usize::from(g.coding.slice_len);
         let (mut s, mut r) = (vec![0; k * sym], vec![0; (n - k) * sym]);
         let mut held = vec![0u8; n];
@@ -231,7 +275,11 @@ mod tests {
         for j in 0..g.coding.slices {
             for &i in order[usize::from(j) % order.len()].iter().take(k) {
                 held[i] |= 1 << j;
-                let (from, to, i) = if i < k { (&full[..], &mut s, i) } else { (repair, &mut r, i - k) };
+                let (from, to, i) = if i < k {
+                    (&full[..], &mut s, i)
+                } else {
+                    (repair, &mut r, i - k)
+                };
                 let at = i * sym + usize::from(j) * slice_len;
                 to[at..at + slice_len].copy_from_slice(&from[at..at + slice_len]);
             }
@@ -273,7 +321,13 @@ mod tests {
         let g = Geometry::new(Coding::choose(200_000), 200_000).unwrap();
         let k = g.source_symbols(0);
         let held = vec![g.coding.full_mask(); usize::from(k) - 1];
-        let job = Job::Decode { coding: g.coding, k, source: sample(200_000), repair: Bytes::new(), held };
+        let job = Job::Decode {
+            coding: g.coding,
+            k,
+            source: sample(200_000),
+            repair: Bytes::new(),
+            held,
+        };
         assert_eq!(job.run(), Done::Failed);
     }
 }

@@ -21,6 +21,12 @@ pub fn decode(word: &Word<'_>, repair: usize) -> Option<Vec<(usize, Vec<u8>)>> {
     for (i, bytes) in word.repair(missing.len())? {
         *shards.get_mut(word.k + i)? = Some(bytes.to_vec());
     }
-    ReedSolomon::new(word.k, repair).ok()?.reconstruct_data(&mut shards).ok()?;
-    missing.into_iter().map(|i| Some((i, shards.get_mut(i)?.take()?))).collect()
+    ReedSolomon::new(word.k, repair)
+        .ok()?
+        .reconstruct_data(&mut shards)
+        .ok()?;
+    missing
+        .into_iter()
+        .map(|i| Some((i, shards.get_mut(i)?.take()?)))
+        .collect()
 }

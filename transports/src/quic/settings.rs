@@ -102,7 +102,9 @@ impl QuicSettings {
     fn initial_window(&self) -> u64 {
         let product = |bps: u64| u128::from(bps) * self.initial_rtt.as_micros() / 8_000_000;
         let known = self.rate_bps.map_or(0, product);
-        u64::try_from(known).unwrap_or(u64::MAX).clamp(INITIAL_WINDOW, LARGEST_INITIAL_WINDOW)
+        u64::try_from(known)
+            .unwrap_or(u64::MAX)
+            .clamp(INITIAL_WINDOW, LARGEST_INITIAL_WINDOW)
     }
 
     /// The transport that these settings ask for. Values out of range are brought into it.
