@@ -17,6 +17,7 @@
 //!                        1 bitmap of whole symbols: varint length, bytes, first symbol in the lowest bit
 //!                        2 runs: varint h, varint count, then varint gap and varint length - 1 of each run of
 //!                          missing symbols below h; all others below h are here, none from h on
+//!                        3 by slices: count of groups 1, for each the mask of its slices 1, and a bitmap as in 1
 //!                      and in forms 1 and 2: varint count of symbols that are here in part, for each
 //!                        varint distance from the one before, mask of its slices 1
 //! ```
@@ -173,9 +174,16 @@ impl Writer {
             let mut one = Vec::new();
             put_varint(&mut one, u64::from(block.block).saturating_sub(expected));
             put_held(&mut one, &block.held, full);
-            if self.out.len() + head.len() + varint_len(fitting + 1) + body.len() + one.len()
-                > self.budget
-            {
+            let used = self.out.len() + head.len() + varint_len(fitting + 1) + body.len();
+            let room = self.budget.saturating_sub(used);
+            if one.len() > room && fitting == 0 && self.out.len() == HEADER {
+                // It would never fit: better the beginning of it than nothing for ever.
+                let distance = varint_len(u64::from(block.block).saturating_sub(expected));
+                let beginning = put_beginning(&block.held, full, room.saturating_sub(distance));
+                one.truncate(distance);
+                one.extend(beginning.unwrap_or_else(|| vec![1, 0, 0]));
+            }
+            if one.len() > room {
                 self.partial = true;
                 left_out = Some(block.block);
                 head[1] = 2;
@@ -215,15 +223,25 @@ fn put_held(out: &mut Vec<u8>, held: &Held, full: FullMask) {
     let Held::Some(masks) = held else {
         return out.push(0);
     };
+    let mut best = Vec::new();
+    put_symbols(&mut best, masks, full);
+    let mut groups = vec![3];
+    put_groups(&mut groups, masks, full);
+    out.extend_from_slice(if groups.len() < best.len() {
+        &groups
+    } else {
+        &best
+    });
+}
+
+/// Forms 1 and 2: whole symbols, then those that are here in part.
+fn put_symbols(out: &mut Vec<u8>, masks: &[u8], full: FullMask) {
     let whole = |i: usize| masks.get(i).is_some_and(|&m| m == full);
     let end = (0..masks.len())
         .rev()
         .find(|&i| whole(i))
         .map_or(0, |i| i + 1);
-    let mut bitmap = vec![0u8; end.div_ceil(8)];
-    (0..end)
-        .filter(|&i| whole(i))
-        .for_each(|i| bitmap[i / 8] |= 1 << (i % 8));
+    let bitmap = bitmap(end, whole);
     let mut runs = Vec::new();
     put_runs(&mut runs, end, whole);
     if runs.len() < bitmap.len() + varint_len(bitmap.len() as u64) {
@@ -247,6 +265,49 @@ fn put_held(out: &mut Vec<u8>, held: &Held, full: FullMask) {
         out.push(mask);
         next = i + 1;
     }
+}
+
+/// Form 3: a bitmap for each group of slices that are here of the same symbols.
+fn put_groups(out: &mut Vec<u8>, masks: &[u8], full: FullMask) {
+    let mut groups: Vec<(u8, Vec<u8>)> = Vec::new();
+    for slice in (0..8).filter(|slice| full >> slice & 1 == 1) {
+        let here = |i: usize| masks.get(i).is_some_and(|m| m >> slice & 1 == 1);
+        let end = (0..masks.len())
+            .rev()
+            .find(|&i| here(i))
+            .map_or(0, |i| i + 1);
+        let bits = bitmap(end, here);
+        match groups.iter_mut().find(|(_, known)| *known == bits) {
+            Some((group, _)) => *group |= 1 << slice,
+            None => groups.push((1 << slice, bits)),
+        }
+    }
+    out.push(groups.len() as u8);
+    for (group, bits) in groups {
+        out.push(group);
+        put_varint(out, bits.len() as u64);
+        out.extend_from_slice(&bits);
+    }
+}
+
+/// As much of a block as fits `room` bytes: whole symbols from the first on. It tells less than is held, never more.
+fn put_beginning(held: &Held, full: FullMask, room: usize) -> Option<Vec<u8>> {
+    let Held::Some(masks) = held else { return None };
+    let bytes = room.checked_sub(4)?.min(masks.len() / 8);
+    let bits = bitmap(bytes * 8, |i| masks.get(i).is_some_and(|&m| m == full));
+    let mut out = vec![1];
+    put_varint(&mut out, bits.len() as u64);
+    out.extend_from_slice(&bits);
+    put_varint(&mut out, 0);
+    (bytes > 0).then_some(out)
+}
+
+fn bitmap(end: usize, here: impl Fn(usize) -> bool) -> Vec<u8> {
+    let mut bits = vec![0u8; end.div_ceil(8)];
+    (0..end)
+        .filter(|&i| here(i))
+        .for_each(|i| bits[i / 8] |= 1 << (i % 8));
+    bits
 }
 
 fn put_runs(out: &mut Vec<u8>, end: usize, whole: impl Fn(usize) -> bool) {
@@ -352,6 +413,7 @@ fn read_held(r: &mut Reader<'_>, full: FullMask) -> Result<Held, Malformed> {
         0 => return Ok(Held::Solved),
         1 => read_bitmap(r, full)?,
         2 => read_runs(r, full)?,
+        3 => return Ok(Held::Some(read_groups(r, full)?)),
         _ => return Err(Malformed::Value("form of a block")),
     };
     let mut next = 0usize;
@@ -381,6 +443,22 @@ fn read_bitmap(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed>
             }
         })
         .collect())
+}
+
+fn read_groups(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
+    let mut masks = Vec::new();
+    for _ in 0..r.u8()?.min(8) {
+        let group = r.u8()? & full;
+        let symbols = read_bitmap(r, group)?;
+        if symbols.len() > masks.len() {
+            masks.resize(symbols.len(), 0);
+        }
+        masks
+            .iter_mut()
+            .zip(symbols)
+            .for_each(|(mask, new)| *mask |= new);
+    }
+    Ok(masks)
 }
 
 fn read_runs(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
@@ -491,8 +569,14 @@ mod tests {
             prop_assert!(bytes.len() <= budget);
             let read = Report::decode(&bytes, |_| Some(FULL)).unwrap();
             let Part::Blocks { listed: all, .. } = &part else { unreachable!() };
-            let told = match read.parts.first() { Some((_, Part::Blocks { listed, .. })) => listed.len(), _ => 0 };
-            prop_assert_eq!(read.header.partial, told < all.len() || read.parts.is_empty());
+            let told = match read.parts.first() { Some((_, Part::Blocks { listed, .. })) => listed.clone(), _ => vec![] };
+            prop_assert_eq!(read.header.partial, told.len() < all.len() || read.parts.is_empty());
+            for (told, held) in told.iter().zip(all) {
+                prop_assert_eq!(told.block, held.block);
+                let (Held::Some(told), Held::Some(held)) = (&told.held, &held.held) else { continue };
+                let more = |(i, mask): (usize, &u8)| mask & !held.get(i).copied().unwrap_or(0) != 0;
+                prop_assert!(!told.iter().enumerate().any(more), "more was told than is held");
+            }
         }
 
         #[test]

@@ -388,7 +388,7 @@ fn reports() -> Vec<Vector> {
             "report-refused-run",
             "bad value of run",
             "a gap beyond its bound",
-            with(&[1, 1, 0, 1, 0, 2, 4, 1, 3, 1, 0]),
+            with(&[1, 1, 0, 0, 1, 0, 2, 4, 1, 3, 1, 0]),
         ),
         bad(
             "report-refused-cut",

@@ -12,6 +12,7 @@ mod dial;
 mod endpoint;
 mod io;
 mod link;
+mod model;
 mod profile;
 mod settings;
 mod tls;

@@ -1,5 +1,6 @@
 //! What the user may set of a QUIC link, and what follows for the transport.
 
+use super::model::ModelConfig;
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::sync::Arc;
@@ -28,8 +29,10 @@ pub enum Congestion {
     /// The BBR of the QUIC library: keeps its rate through random loss, but overruns narrow paths by far,
     /// because it takes the rate between two neighbouring acknowledgements for the rate of the path. What it
     /// sends too much the path drops.
-    #[default]
     Bbr,
+    /// A model of the path's rate that makes up for loss and gives way to queues; for links that are one's own.
+    #[default]
+    Model,
     /// A controller of the caller's own.
     Own(Arc<dyn ControllerFactory + Send + Sync>),
 }
@@ -47,6 +50,7 @@ impl Congestion {
                 bbr.initial_window(initial_window);
                 Arc::new(bbr)
             }
+            Self::Model => Arc::new(ModelConfig { initial_window }),
             Self::Own(factory) => factory.clone(),
         }
     }
@@ -57,6 +61,7 @@ impl std::fmt::Debug for Congestion {
         f.write_str(match self {
             Self::Cubic => "Cubic",
             Self::Bbr => "Bbr",
+            Self::Model => "Model",
             Self::Own(_) => "Own(..)",
         })
     }
@@ -79,7 +84,7 @@ pub struct QuicSettings {
     /// The rate in bits per second, where the user knows it. It stands in the link's profile, and with
     /// `initial_rtt` it says how much may be in flight from the start: one bandwidth-delay product.
     pub rate_bps: Option<u64>,
-    /// The congestion controller. The library's BBR unless set.
+    /// The congestion controller. [`Congestion::Model`] unless set.
     pub congestion: Congestion,
 }
 
