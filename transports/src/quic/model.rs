@@ -1,12 +1,13 @@
 //! A congestion controller that does not take random loss for congestion.
 //!
 //! ```text
-//! window = gain × (largest delivery rate of the last 8 rounds) × (least round trip + 25 ms)
+//! window = gain × (largest delivery rate of the last 8 rounds) × (least round trip + at most 25 ms)
 //!          ÷ (1 - least loss of the last 8 rounds)
 //! ```
 //!
 //! The 25 ms are the time that a receiver may keep an acknowledgement back (RFC 9000, section 18.2): without them
-//! a window measured on a short path would shrink from round to round.
+//! a window measured on a short path would shrink from round to round. They count for half the least round trip at
+//! most, or the queue of a fast short path would overflow.
 //!
 //! The library's BBR overruns satellite paths by a factor of two or three, because it takes the rate between two
 //! neighbouring acknowledgements for that of the path; and CUBIC (RFC 9438) carries a fiftieth of such a path at
@@ -131,7 +132,10 @@ impl Model {
             (false, true) => 2.0,
             (false, false) => 1.1,
         };
-        let path = self.least.saturating_add(ACK_DELAY).as_secs_f64();
+        let path = self
+            .least
+            .saturating_add(ACK_DELAY.min(self.least / 2))
+            .as_secs_f64();
         let product = self.best_rate() * path / (1.0 - self.least_loss());
         self.window = ((gain * product) as u64).max(FLOOR);
         if self.flat < FLAT && !self.is_queued() {
