@@ -419,11 +419,11 @@ impl Engine {
         let opened = self
             .sessions
             .sending(&self.me, card, &mut self.rng, self.now);
-        let (sending, record) = opened.map_err(|_| SendError::UnusableCard)?;
+        // The row is written below, after the label was counted, whether the session is new or not.
+        let (sending, _) = opened.map_err(|_| SendError::UnusableCard)?;
         sending.turn(self.now);
         let keys = sending.keys(id, self.now);
         let (epoch, session_row) = (sending.epoch_number(), sending.record(draft.to));
-        drop(record);
         self.writer.durable(session_row);
         let tag = self.rng.next_u64();
         let message = Outgoing::new(draft, manifest, id, keys, epoch, tag, self.now);
