@@ -10,6 +10,7 @@ mod world;
 
 use ostrakon::engine::io::{Event, Input, LinkId, Pacing};
 use ostrakon::engine::message::Priority;
+use ostrakon::wire::manifest::Lifetime;
 use rand_core::Rng;
 use std::time::Duration;
 use world::{MS, SECOND, Spec, World};
@@ -337,6 +338,87 @@ fn frames_that_come_twice_or_late_or_after_a_restart_are_delivered_once() {
             world.nodes[1].inbox_writes, 3,
             "a delivery was repeated although it had been acknowledged"
         );
+    });
+}
+
+#[test]
+fn a_message_that_was_given_up_is_dropped_on_both_sides_also_after_a_power_cut() {
+    seeds(0..10, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let spec = Spec {
+            rtt: Duration::from_millis(400),
+            loss: 0.2,
+            ..Spec::default()
+        };
+        let link = world.link(0, 1, &spec);
+        let file = world.bytes(6_000_000);
+        let id = world.send(0, 1, &[("map", file, Priority::Normal)]);
+        let end = world.now + 20 * SECOND;
+        assert!(world.run_until(end, |w| w.status(1).inbound.len() == 1));
+        world.run_until(world.now + SECOND, |_| false);
+        world.set_link(link, false);
+        world.input(0, Input::Cancel(id));
+        assert!(world.status(0).outbound.is_empty());
+        world.run_until(world.now + SECOND, |_| false);
+        world.kill(0, seed % 2 == 0);
+        world.start(0);
+        world.set_link(link, true);
+        let end = world.now + 60 * SECOND;
+        let over = |w: &World| {
+            w.status(1).inbound.is_empty() && w.nodes[0].disk.restored().rows.len() == 2
+        };
+        assert!(world.run_until(end, over), "{:?}", world.status(1));
+        assert!(!world.delivered(1, id));
+        // What is left at the sender is its two session rows; at the recipient nothing of the file.
+        assert!(world.content(1, id, 1).is_none());
+    });
+}
+
+#[test]
+fn crashes_do_not_keep_a_message_alive_for_much_longer_than_its_lifetime() {
+    seeds(0..3, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let hour = 3600 * SECOND;
+        world.lifetime = Lifetime::at_least(Some(Duration::from_secs(8 * 3600)));
+        let lifetime = world.lifetime.duration().unwrap();
+        world.send(0, 1, &[("map", vec![7; 5000], Priority::Normal)]);
+        let start = world.now;
+        while !world.status(0).outbound.is_empty() {
+            let at = world.now + hour;
+            world.run_until(at, |_| false);
+            world.now = at;
+            world.kill(0, true);
+            world.start(0);
+            let lived = Duration::from_nanos(world.now - start);
+            assert!(lived < lifetime * 2, "lives for {lived:?} of {lifetime:?}");
+        }
+        assert!(Duration::from_nanos(world.now - start) + Duration::from_secs(3600) > lifetime);
+    });
+}
+
+#[test]
+fn what_one_person_may_announce_is_bounded_and_the_rest_comes_when_there_is_room() {
+    seeds(0..3, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.limits.inbox_bytes_per_person = 250_000;
+        world.kill(1, false);
+        world.start(1);
+        world.link(0, 1, &Spec::default());
+        let ids: Vec<_> = (0..5)
+            .map(|_| {
+                let file = world.bytes(100_000);
+                world.send(0, 1, &[("map", file, Priority::Normal)])
+            })
+            .collect();
+        let mut most = 0;
+        let end = world.now + 300 * SECOND;
+        let all = world.run_until(end, |w| {
+            most = most.max(w.status(1).inbound.len());
+            ids.iter().all(|id| w.delivered(1, *id))
+        });
+        assert!(all, "{:?}", world.status(1).dropped);
+        assert_eq!(most, 2, "messages at once");
+        assert!(world.status(1).dropped["too many bytes arriving from one person"] > 0);
     });
 }
 

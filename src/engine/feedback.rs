@@ -38,7 +38,7 @@ impl Engine {
         let Ok(header) = Header::peek(content) else {
             return self.count("malformed report");
         };
-        if let Some(record) = self.sessions.confirm(from, None) {
+        if let Some(record) = self.sessions.confirm(from, None, self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
         }
@@ -74,6 +74,10 @@ impl Engine {
             return self.dismiss(seq, Event::Expired { message: id });
         }
         message.heard = Some(self.now);
+        if message.withdrawn {
+            // The note that it was given up has not got there.
+            return message.offers.clear();
+        }
         if !header.partial {
             message
                 .parts

@@ -147,17 +147,15 @@ impl Incoming {
         }
     }
 
+    /// The longest lifetime of its parts; `None` is for ever.
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.manifest.lifetime()
+    }
+
     /// When its lifetime ends.
     pub fn expires(&self) -> Option<Time> {
-        let all: Option<Vec<Duration>> = self
-            .manifest
-            .parts
-            .iter()
-            .map(|p| p.lifetime.duration())
-            .collect();
-        let rest = all?
-            .into_iter()
-            .max()?
+        let rest = self
+            .lifetime()?
             .saturating_sub(Duration::from_secs(self.age_s));
         Some(self.taken.after(rest))
     }
@@ -208,7 +206,8 @@ impl Incoming {
         records
     }
 
-    fn record(&self, now: Time) -> Record {
+    /// The row of the message itself.
+    pub fn record(&self, now: Time) -> Record {
         let mut value = self.from.0.to_vec();
         value.push(u8::from(self.unwanted));
         let age = self.age_s + now.since(self.taken).as_secs();

@@ -15,6 +15,12 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// Messages arriving at once from all senders.
     pub inbox_messages: usize,
+    /// Messages arriving at once from one person.
+    pub inbox_messages_per_person: usize,
+    /// Bytes of all messages arriving at once from one person: room is reserved for them on the disk.
+    pub inbox_bytes_per_person: u64,
+    /// Manifests of one person of which some chunks are here.
+    pub manifests_per_person: usize,
     /// Sessions that others have opened with us.
     pub sessions: usize,
     /// Sessions that one sending endpoint may have open with us.
@@ -42,6 +48,9 @@ impl Default for Limits {
             inline_bytes: 1 << 10,
             outbox_messages: 100_000,
             inbox_messages: 10_000,
+            inbox_messages_per_person: 2_000,
+            inbox_bytes_per_person: 64 << 30,
+            manifests_per_person: 256,
             sessions: 4096,
             sessions_per_endpoint: 8,
             early_bytes: 4 << 20,

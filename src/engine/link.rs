@@ -84,6 +84,8 @@ pub struct Ready {
     pub tag: u64,
     /// As in [`super::message::Priority::code`].
     pub priority: u8,
+    /// Seconds since its message was made, for carriers.
+    pub age_s: u32,
 }
 
 impl Link {

@@ -113,28 +113,25 @@ impl Draft {
             return Err(LimitError::Parts(self.parts.len()).into());
         }
         let mut seen = [false; 256];
-        let mut total = 0u64;
         let mut entries = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             if part.id == 0 || std::mem::replace(&mut seen[usize::from(part.id)], true) {
                 return Err(SendError::DuplicatePart(part.id));
             }
-            let entry = part.entry(limits)?;
-            total = total.saturating_add(entry.body.len());
-            entries.push(entry);
-        }
-        if total > limits.message_bytes {
-            return Err(LimitError::Message {
-                len: total,
-                max: limits.message_bytes,
-            }
-            .into());
+            entries.push(part.entry(limits)?);
         }
         let manifest = Manifest {
             salt: self.salt,
             created: self.created,
             parts: entries,
         };
+        if manifest.bytes() > limits.message_bytes {
+            return Err(LimitError::Message {
+                len: manifest.bytes(),
+                max: limits.message_bytes,
+            }
+            .into());
+        }
         let len = manifest.encode().len();
         if len > limits.manifest_bytes {
             return Err(LimitError::Manifest {

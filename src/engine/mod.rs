@@ -23,22 +23,31 @@
 //! | `link`, [`rate`] | what is under way on each link |
 //! | `sessions` | who seals to whom |
 //! | `serve` | a link has room: the next frame |
-//! | `receive` | a frame came |
+//! | `offers`, `supply`, `blocks` | … of a manifest; of a part; the source blocks in memory |
+//! | `arrival`, `receive` | a frame came: whose it is |
+//! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting` | what others are told of what is here |
+//! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
 
+mod arrival;
+mod assembly;
+mod blocks;
 pub mod coding;
 mod feedback;
 pub mod geometry;
 pub mod id;
 mod incoming;
+mod intake;
 pub mod io;
 mod ledger;
+mod lifetimes;
 pub mod limits;
 mod link;
 pub mod message;
+mod offers;
 mod outgoing;
 mod pool;
 pub mod rate;
@@ -51,6 +60,8 @@ mod sessions;
 mod snapshot;
 pub mod status;
 mod storage;
+mod supply;
+mod symbol;
 mod writer;
 
 use crate::security::card::Card;
@@ -58,19 +69,23 @@ use crate::security::identity::Identity;
 use crate::security::mailbox;
 use crate::wire::envelope::MailboxTag;
 use crate::wire::fragment::Label;
+use arrival::Arrival;
+use assembly::Assemblies;
+use blocks::BlockKey;
 use bytes::Bytes;
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
 use incoming::{Incoming, Notes};
 use io::{Event, Input, LinkId, Output, Record, Restored, SendError, Time, Token, Why};
 use ledger::Ledger;
+use lifetimes::{Lifetimes, Mortal};
 use limits::Limits;
 use link::Link;
 use message::Draft;
 use outgoing::Outgoing;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use receive::{Assembly, Limiter};
+use receive::Limiter;
 use reporting::{Reporting, View};
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -122,16 +137,8 @@ pub struct PartInfo {
 /// What a request to the host was made for.
 #[derive(Debug)]
 enum Request {
-    LoadBlock {
-        seq: u64,
-        part: u8,
-        block: u16,
-    },
-    CodeBlock {
-        seq: u64,
-        part: u8,
-        block: u16,
-    },
+    LoadBlock(BlockKey),
+    CodeBlock(BlockKey),
     SolveSource {
         message: MessageId,
         part: u8,
@@ -199,13 +206,12 @@ pub struct Engine {
     probe_at: Option<Time>,
     heard: BTreeMap<PersonId, Time>,
     /// Blocks in memory, oldest first.
-    loaded: VecDeque<(u64, u8, u16)>,
+    loaded: VecDeque<BlockKey>,
 
     inbox: BTreeMap<MessageId, Incoming>,
     routes: BTreeMap<Label, Route>,
-    assembling: BTreeMap<Label, Assembly>,
-    early_bytes: usize,
-    quarantine: VecDeque<(LinkId, Bytes)>,
+    assembling: Assemblies,
+    quarantine: VecDeque<Arrival>,
     quarantine_bytes: usize,
     ledger: Ledger,
     reports: BTreeMap<MessageId, Reporting>,
@@ -214,9 +220,10 @@ pub struct Engine {
     reading: BTreeSet<MessageId>,
     /// What could not be read, and when it is tried again.
     reread: BTreeSet<MessageId>,
-    reload: Vec<(u64, u8, u16)>,
+    reload: Vec<BlockKey>,
     reread_at: Option<Time>,
 
+    lifetimes: Lifetimes,
     writer: Writer,
     notes: Notes,
     dirty: BTreeSet<MessageId>,
@@ -262,8 +269,7 @@ impl Engine {
             loaded: VecDeque::new(),
             inbox: BTreeMap::new(),
             routes: BTreeMap::new(),
-            assembling: BTreeMap::new(),
-            early_bytes: 0,
+            assembling: Assemblies::default(),
             quarantine: VecDeque::new(),
             quarantine_bytes: 0,
             ledger: Ledger::default(),
@@ -273,6 +279,7 @@ impl Engine {
             reread: BTreeSet::new(),
             reload: Vec::new(),
             reread_at: None,
+            lifetimes: Lifetimes::default(),
             writer: Writer::default(),
             notes: Notes::default(),
             dirty: BTreeSet::new(),
@@ -331,7 +338,7 @@ impl Engine {
 
     /// After every input: what is due now, and what links may have next.
     fn settle(&mut self) {
-        self.expire();
+        self.look_at_lifetimes();
         self.look_for_losses();
         self.out.extend(self.writer.retry(self.now));
         self.read_back();
@@ -355,7 +362,7 @@ impl Engine {
             (self.probe_at, Why::Probe),
             (self.writer.retry_at(), Why::StoreRetry),
             (self.reread_at, Why::StoreRetry),
-            (self.next_expiry(), Why::Lifetime),
+            (self.lifetimes.next(), Why::Lifetime),
         ];
         all.extend(self.links.values().map(|link| (link.pace_at, Why::Pace)));
         let first = all
@@ -423,7 +430,7 @@ impl Engine {
         let (sending, _) = opened.map_err(|_| SendError::UnusableCard)?;
         sending.turn(self.now);
         let keys = sending.keys(id, self.now);
-        let (epoch, session_row) = (sending.epoch_number(), sending.record(draft.to));
+        let (epoch, session_row) = (sending.epoch_number(), sending.record(draft.to, self.now));
         self.writer.durable(session_row);
         let tag = self.rng.next_u64();
         let message = Outgoing::new(draft, manifest, id, keys, epoch, tag, self.now);
@@ -441,17 +448,34 @@ impl Engine {
         }
         self.outbox_ids.insert(message.id, seq);
         self.outbox.insert(seq, message);
+        self.watch(Mortal::Out(seq));
         self.work += 1;
         seq
     }
 
     /// A message needs no more sending: it is delivered, expired, refused or cancelled.
     fn dismiss(&mut self, seq: u64, event: Event) {
+        self.stop_sending(seq);
         let Some(message) = self.outbox.remove(&seq) else {
             return;
         };
         self.outbox_ids.remove(&message.id);
         self.schedule.retain(|&(_, s, _)| s != seq);
+        self.watch(Mortal::Out(seq));
+        self.writer.durable(Record::Delete {
+            table: io::Table::Outbox,
+            key: message.id.0.to_vec(),
+        });
+        self.event(event);
+        self.want_sync(SYNC_INTERVAL);
+    }
+
+    /// Nothing more leaves of the parts of a message, and nothing of them is kept.
+    fn stop_sending(&mut self, seq: u64) {
+        let Some(message) = self.outbox.get(&seq) else {
+            return;
+        };
+        self.schedule.retain(|&(_, s, part)| s != seq || part == 0);
         for link in self.links.values_mut() {
             let rate = &mut link.rate;
             link.sent.retain(|sent| {
@@ -462,10 +486,6 @@ impl Engine {
                 keep
             });
         }
-        self.writer.durable(Record::Delete {
-            table: io::Table::Outbox,
-            key: message.id.0.to_vec(),
-        });
         for part in message.parts.keys() {
             let file = io::FileId {
                 kind: io::FileKind::Outgoing,
@@ -475,45 +495,28 @@ impl Engine {
             self.writer.durable(Record::Remove { file });
         }
         self.out.push_back(Output::Purge { tag: message.tag });
-        self.event(event);
-        self.want_sync(SYNC_INTERVAL);
     }
 
+    /// Gives up a message of ours, and has its recipient told if something of it may be there; or drops one that is
+    /// arriving.
     fn cancel(&mut self, message: MessageId) {
-        if let Some(&seq) = self.outbox_ids.get(&message) {
-            self.dismiss(seq, Event::Expired { message });
-        } else if self.inbox.contains_key(&message) {
-            self.refuse(message, Event::Expired { message });
+        let Some(&seq) = self.outbox_ids.get(&message) else {
+            return self.refuse(message, Event::Expired { message });
+        };
+        let told = |m: &Outgoing| m.may_have_left() && m.durable;
+        if !self.outbox.get(&seq).is_some_and(told) {
+            return self.dismiss(seq, Event::Expired { message });
         }
-    }
-
-    fn next_expiry(&self) -> Option<Time> {
-        let out = self.outbox.values().filter_map(Outgoing::expires);
-        let incoming = self.inbox.values().filter_map(Incoming::expires);
-        out.chain(incoming).min()
-    }
-
-    fn expire(&mut self) {
-        if self.next_expiry().is_none_or(|at| at > self.now) {
-            return;
+        self.stop_sending(seq);
+        let now = self.now;
+        if let Some(outgoing) = self.outbox.get_mut(&seq).filter(|m| !m.withdrawn) {
+            outgoing.withdraw(now);
+            self.writer.durable(outgoing.record(now));
+            self.event(Event::Expired { message });
         }
-        let over = |at: Option<Time>, now: Time| at.is_some_and(|at| at <= now);
-        let out: Vec<(u64, MessageId)> = (self.outbox.iter())
-            .filter(|(_, m)| over(m.expires(), self.now))
-            .map(|(&seq, m)| (seq, m.id))
-            .collect();
-        for (seq, message) in out {
-            self.dismiss(seq, Event::Expired { message });
-        }
-        let incoming: Vec<MessageId> = self
-            .inbox
-            .values()
-            .filter(|m| over(m.expires(), self.now))
-            .map(|m| m.id)
-            .collect();
-        for message in incoming {
-            self.refuse(message, Event::Expired { message });
-        }
+        self.watch(Mortal::Out(seq));
+        self.work += 1;
+        self.want_sync(SYNC_INTERVAL);
     }
 
     fn on_link_up(&mut self, id: LinkId, mut profile: io::LinkProfile) {
@@ -547,6 +550,13 @@ impl Engine {
         for message in self.outbox.values() {
             self.writer.durable(message.record(self.now));
         }
+        for message in self.inbox.values() {
+            self.writer.durable(message.record(self.now));
+        }
+        let sessions = self.sessions.records(self.now);
+        sessions
+            .into_iter()
+            .for_each(|row| self.writer.durable(row));
         self.want_sync(Duration::ZERO);
     }
 }

@@ -3,6 +3,7 @@
 use super::geometry::{Coding, Geometry};
 use super::id::{MessageId, PersonId};
 use super::io::{LinkId, LinkProfile, Record, Table, Time};
+use super::link::Ready;
 use super::message::{Draft, LinkPolicy, Priority};
 use super::pool::{Pool, Run};
 use super::{coding, redundancy};
@@ -13,6 +14,9 @@ use crate::wire::read::{Malformed, Reader, put_varint};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// How long a recipient is told that a message was given up.
+const NOTE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// A message.
 #[derive(Debug)]
@@ -45,8 +49,12 @@ pub struct Outgoing {
     pub age_s: u64,
     /// It is durable here, so that it may leave.
     pub durable: bool,
+    /// Its sender has given it up: nothing leaves but the note that says so, until the recipient has confirmed it.
+    pub withdrawn: bool,
     /// Fragments sent by this process.
     pub sent_fragments: u64,
+    /// It comes from the store, so an earlier process may have sent of it.
+    restored: bool,
     /// The manifest, cut.
     chunks: Vec<Bytes>,
     /// Policies of all parts, for links that carry the manifest.
@@ -164,10 +172,26 @@ impl Outgoing {
             taken: now,
             age_s: 0,
             durable: false,
+            withdrawn: false,
             sent_fragments: 0,
+            restored: false,
             chunks,
             policies,
         }
+    }
+
+    /// Whether the recipient may have anything of it.
+    pub fn may_have_left(&self) -> bool {
+        self.sent_fragments > 0 || self.restored
+    }
+
+    /// Gives it up: its parts are not needed any more.
+    pub fn withdraw(&mut self, now: Time) {
+        (self.taken, self.age_s) = (now, 0);
+        self.withdrawn = true;
+        self.manifest_there = false;
+        self.parts.clear();
+        self.offers.clear();
     }
 
     /// A link toward the recipient came up: the manifest is offered there at once, which makes the recipient
@@ -186,8 +210,19 @@ impl Outgoing {
         let lately = self
             .heard
             .is_some_and(|heard| now.since(heard) < super::HOLD);
-        if self.sent_fragments > 0 && !lately {
+        if self.may_have_left() && !lately {
             self.hold_until = Some(now.after(super::HOLD));
+        }
+    }
+
+    /// A frame of this message, chosen for a link.
+    pub fn ready(&self, frame: Bytes, priority: Priority, now: Time) -> Ready {
+        Ready {
+            to: self.to,
+            frame,
+            tag: self.tag,
+            priority: priority.code(),
+            age_s: u32::try_from(self.age(now).as_secs()).unwrap_or(u32::MAX),
         }
     }
 
@@ -237,15 +272,13 @@ impl Outgoing {
         }
     }
 
-    /// The longest lifetime of its parts; `None` is for ever.
+    /// The longest lifetime of its parts; `None` is for ever. The note that it was given up has one of its own.
     pub fn lifetime(&self) -> Option<Duration> {
-        let all: Option<Vec<Duration>> = self
-            .manifest
-            .parts
-            .iter()
-            .map(|p| p.lifetime.duration())
-            .collect();
-        all.and_then(|all| all.into_iter().max())
+        if self.withdrawn {
+            Some(NOTE_LIFETIME)
+        } else {
+            self.manifest.lifetime()
+        }
     }
 
     /// Its age now.
@@ -264,6 +297,7 @@ impl Outgoing {
     /// The row of this message.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.to.0.to_vec();
+        value.push(u8::from(self.withdrawn));
         value.extend_from_slice(&self.epoch.to_be_bytes());
         value.extend_from_slice(&self.tag.to_be_bytes());
         value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
@@ -295,6 +329,7 @@ impl Outgoing {
         let id = MessageId(key.try_into().map_err(|_| Malformed::Value("outbox key"))?);
         let mut r = Reader::new(value);
         let to = PersonId(r.array()?);
+        let withdrawn = r.u8()? == 1;
         let (epoch, tag, age_s) = (r.u32()?, r.u64()?, r.u64()?);
         let keys = MessageKeys::restore(list(&mut r)?)?;
         let manifest = Manifest::decode(list(&mut r)?)?;
@@ -316,7 +351,10 @@ impl Outgoing {
             policies.insert(part, LinkPolicy { links, max_cost });
         }
         let mut message = Self::assemble(id, to, manifest, keys, epoch, tag, now, policies);
-        (message.age_s, message.durable) = (age_s, true);
+        if withdrawn {
+            message.withdraw(now);
+        }
+        (message.age_s, message.durable, message.restored) = (age_s, true, true);
         Ok(message)
     }
 }

@@ -2,9 +2,8 @@
 
 use super::io::{LinkId, Output, Time};
 use super::link::Ready;
-use super::receive::control_room;
 use super::{Effect, Engine, MessageId, PersonId};
-use crate::wire::fragment::{Kind, Place};
+use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place};
 use crate::wire::manifest::{self, Lifetime, Manifest};
 use crate::wire::report::{self, Header};
 use bytes::Bytes;
@@ -245,31 +244,25 @@ impl Engine {
     }
 
     /// Seals a control record: a message of its own, in one frame.
-    fn control(&mut self, to: PersonId, kind: &str, content: Bytes) -> Option<Ready> {
+    pub(super) fn control(&mut self, to: PersonId, kind: &str, content: Bytes) -> Option<Ready> {
         let card = self.cards.get(&to)?;
         let (sending, record) = self
             .sessions
             .sending(&self.me, card, &mut self.rng, self.now)
             .ok()?;
-        let turned = sending.turn(self.now);
+        let turned = sending.turn(self.now) | sending.is_note_due(self.now);
         let mut frame = None;
         while frame.is_none() {
             let mut salt = [0; 8];
             self.rng.fill_bytes(&mut salt);
             let record = Manifest::single(salt, None, Lifetime::default(), kind, content.clone());
             let id = record.message_id(self.me.person(), to);
-            let place = Place {
-                part: 0,
-                block: 0,
-                symbol: 0,
-                slice: 0,
-            };
             frame = sending
                 .control_keys(id)
-                .map(|keys| keys.seal(Kind::Short, &place, &record.encode()));
+                .map(|keys| keys.seal(Kind::Short, &Place::SHORT, &record.encode()));
         }
         let row = if turned {
-            Some(sending.record(to))
+            Some(sending.record(to, self.now))
         } else {
             record
         };
@@ -282,6 +275,7 @@ impl Engine {
             frame,
             tag: 0,
             priority: 0,
+            age_s: 0,
         })
     }
 
@@ -452,4 +446,9 @@ impl Reporting {
         let goes_on = goes_on.filter(|next| Some(*next) != from);
         (writer.finish(), goes_on)
     }
+}
+
+/// Bytes that a control record in a frame of `room` bytes can have.
+fn control_room(room: usize) -> usize {
+    room.saturating_sub(NARROW_OVERHEAD + manifest::SHORT_OVERHEAD)
 }

@@ -2,6 +2,7 @@
 
 use super::incoming::{Incoming, Notes};
 use super::io::{Restored, Table, Time, Token};
+use super::lifetimes::Mortal;
 use super::outgoing::Outgoing;
 use super::reporting::Reporting;
 use super::{Damaged, Engine, HOLD, MessageId, Route};
@@ -28,7 +29,7 @@ impl Engine {
 
     fn restore_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         match table {
-            Table::Session => self.sessions.restore(key, value),
+            Table::Session => self.sessions.restore(key, value, self.now),
             Table::Ledger => {
                 let (id, labels) = self.ledger.restore(key, value)?;
                 self.routes
@@ -104,6 +105,10 @@ impl Engine {
                 .insert(*id, Reporting::new(message.from, Time::default()));
             self.reading.insert(*id);
             self.dirty.insert(*id);
+        }
+        let inbox: Vec<MessageId> = self.inbox.keys().copied().collect();
+        for id in inbox {
+            self.watch(Mortal::In(id));
         }
         for (id, entry) in self.ledger.owed() {
             self.reports

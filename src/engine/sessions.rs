@@ -8,7 +8,7 @@ use crate::security::identity::Identity;
 use crate::security::seal::MessageKeys;
 use crate::security::session::{Epoch, RecvSession, SendSession, SessionError, SessionId};
 use crate::wire::fragment::{Label, View};
-use crate::wire::read::Malformed;
+use crate::wire::read::{Malformed, Reader};
 use rand_chacha::ChaCha20Rng;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,9 @@ const CONTROLS_PER_EPOCH: u32 = 4096;
 /// How long an epoch lasts at most, in uptime.
 const EPOCH_TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// How often the age of an epoch is written down.
+const NOTE_TIME: Duration = Duration::from_secs(3600);
+
 /// A session that we opened.
 #[derive(Debug)]
 pub struct Sending {
@@ -30,6 +33,10 @@ pub struct Sending {
     messages: u32,
     controls: u32,
     since: Time,
+    /// Seconds that the epoch was old at `since`.
+    age_s: u64,
+    /// When that age was last written down.
+    noted: Time,
     labels: BTreeSet<Label>,
 }
 
@@ -65,18 +72,16 @@ pub enum Announced {
 
 impl Sessions {
     /// From stored rows.
-    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
-        match (key.first(), value.split_first()) {
-            (Some(b's'), Some((confirmed, rest))) => {
-                let person = key
-                    .get(1..)
-                    .and_then(|k| k.try_into().ok())
-                    .ok_or(Malformed::Value("session key"))?;
-                let mut sending = Sending::new(SendSession::restore(rest)?, Time::default());
-                sending.confirmed = *confirmed == 1;
+    pub fn restore(&mut self, key: &[u8], value: &[u8], now: Time) -> Result<(), Malformed> {
+        match key.split_first() {
+            Some((b's', person)) => {
+                let person = person
+                    .try_into()
+                    .map_err(|_| Malformed::Value("session key"))?;
+                let sending = Sending::restore(value, now)?;
                 self.sending.insert(PersonId(person), sending);
             }
-            (Some(b'r'), Some(_)) => {
+            Some((b'r', _)) => {
                 let session = RecvSession::restore(value)?;
                 self.receiving.push(Receiving::new(session, Vec::new(), 0));
             }
@@ -105,7 +110,7 @@ impl Sessions {
             Entry::Occupied(known) => Ok((known.into_mut(), None)),
             Entry::Vacant(place) => {
                 let sending = Sending::new(SendSession::open(me, card, rng)?, now);
-                let record = sending.record(person);
+                let record = sending.record(person, now);
                 Ok((place.insert(sending), Some(record)))
             }
         }
@@ -117,13 +122,25 @@ impl Sessions {
     }
 
     /// The recipient knows the session with this id. Gives the record to write if that is news.
-    pub fn confirm(&mut self, person: PersonId, id: Option<SessionId>) -> Option<Record> {
+    pub fn confirm(
+        &mut self,
+        person: PersonId,
+        id: Option<SessionId>,
+        now: Time,
+    ) -> Option<Record> {
         let sending = self.sending.get_mut(&person)?;
         if sending.confirmed || id.is_some_and(|id| id != sending.session.id()) {
             return None;
         }
         sending.confirmed = true;
-        Some(sending.record(person))
+        Some(sending.record(person, now))
+    }
+
+    /// The rows of all sessions that we opened.
+    pub fn records(&self, now: Time) -> Vec<Record> {
+        let rows = self.sending.iter();
+        rows.map(|(person, sending)| sending.record(*person, now))
+            .collect()
     }
 
     /// The recipient seems to have lost the session: it is announced again.
@@ -146,14 +163,14 @@ impl Sessions {
         }
     }
 
-    /// Examines a preamble.
+    /// Examines a preamble. Gives the rows to write.
     pub fn announce(
         &mut self,
         me: &Identity,
         cards: &BTreeMap<PersonId, Card>,
         frame: &[u8],
         limits: &Limits,
-    ) -> Result<(Announced, SessionId, Record), SessionError> {
+    ) -> Result<(Announced, SessionId, Vec<Record>), SessionError> {
         let session = RecvSession::accept(me, frame, |person| cards.get(&person))?;
         self.uses += 1;
         if let Some(known) = self
@@ -164,23 +181,24 @@ impl Sessions {
             known.session.jump(session.epoch_number());
             known.epochs.clear();
             known.preamble = frame.to_vec();
-            return Ok((Announced::Known, session.id(), known.record()));
+            return Ok((Announced::Known, session.id(), vec![known.record()]));
         }
-        self.make_room(&session, limits);
+        let mut records: Vec<Record> = self.make_room(&session, limits).into_iter().collect();
         let peer = session.peer();
         let id = session.id();
         let receiving = Receiving::new(session, frame.to_vec(), self.uses);
-        let record = receiving.record();
+        records.push(receiving.record());
         self.receiving.push(receiving);
-        Ok((Announced::New(peer), id, record))
+        Ok((Announced::New(peer), id, records))
     }
 
-    /// The oldest session of the same endpoint gives way, or the oldest of all.
-    fn make_room(&mut self, new: &RecvSession, limits: &Limits) {
+    /// The session of the same endpoint that was not used for longest gives way, or that of all. Gives the row to
+    /// delete.
+    fn make_room(&mut self, new: &RecvSession, limits: &Limits) -> Option<Record> {
         let same = |r: &&Receiving| r.session.endpoint() == new.endpoint();
         let own = self.receiving.iter().filter(same).count() >= limits.sessions_per_endpoint;
         if !own && self.receiving.len() < limits.sessions {
-            return;
+            return None;
         }
         let oldest = self
             .receiving
@@ -188,9 +206,11 @@ impl Sessions {
             .enumerate()
             .filter(|(_, r)| !own || same(r))
             .min_by_key(|(_, r)| r.used);
-        if let Some((index, _)) = oldest {
-            self.receiving.swap_remove(index);
-        }
+        let gone = self.receiving.swap_remove(oldest?.0);
+        Some(Record::Delete {
+            table: Table::Session,
+            key: gone.key(),
+        })
     }
 
     /// Finds whose fragment this is and the keys of its message, by the hint; nothing has verified yet.
@@ -235,19 +255,42 @@ impl Sending {
             messages: 0,
             controls: 0,
             since: now,
+            age_s: 0,
+            noted: now,
             labels: BTreeSet::new(),
         }
     }
 
+    fn age(&self, now: Time) -> Duration {
+        now.since(self.since) + Duration::from_secs(self.age_s)
+    }
+
     /// The row of this session.
-    pub fn record(&self, person: PersonId) -> Record {
+    pub fn record(&self, person: PersonId, now: Time) -> Record {
         let mut value = vec![u8::from(self.confirmed)];
+        value.extend_from_slice(&self.messages.to_be_bytes());
+        value.extend_from_slice(&self.controls.to_be_bytes());
+        value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
         value.extend_from_slice(&self.session.store());
         Record::Put {
             table: Table::Session,
             key: [b"s", &person.0[..]].concat(),
             value,
         }
+    }
+
+    /// Reads what [`Sending::record`] wrote. Its epoch goes on ageing where it was.
+    fn restore(value: &[u8], now: Time) -> Result<Self, Malformed> {
+        let mut r = Reader::new(value);
+        let (confirmed, messages, controls, age_s) = (r.u8()? == 1, r.u32()?, r.u32()?, r.u64()?);
+        let session = SendSession::restore(r.rest())?;
+        Ok(Self {
+            confirmed,
+            messages,
+            controls,
+            age_s,
+            ..Self::new(session, now)
+        })
     }
 
     /// The frame that announces it.
@@ -264,16 +307,26 @@ impl Sending {
     pub fn turn(&mut self, now: Time) -> bool {
         let worn = self.messages >= MESSAGES_PER_EPOCH
             || self.controls >= CONTROLS_PER_EPOCH
-            || (self.messages + self.controls > 0 && now.since(self.since) >= EPOCH_TIME);
+            || (self.messages + self.controls > 0 && self.age(now) >= EPOCH_TIME);
         if worn {
             self.advance(now);
         }
         worn
     }
 
+    /// Whether its row is due again, so that a crash does not make the epoch much younger than it is.
+    pub fn is_note_due(&mut self, now: Time) -> bool {
+        let due = now.since(self.noted) >= NOTE_TIME;
+        if due {
+            self.noted = now;
+        }
+        due
+    }
+
     fn advance(&mut self, now: Time) {
         self.session.advance();
-        (self.messages, self.controls, self.since) = (0, 0, now);
+        (self.messages, self.controls) = (0, 0);
+        (self.since, self.age_s) = (now, 0);
         self.labels.clear();
     }
 
@@ -315,11 +368,14 @@ impl Receiving {
         }
     }
 
+    fn key(&self) -> Vec<u8> {
+        [b"r", &self.session.id()[..]].concat()
+    }
+
     fn record(&self) -> Record {
-        let key = [b"r", &self.session.id()[..]].concat();
         Record::Put {
             table: Table::Session,
-            key,
+            key: self.key(),
             value: self.session.store(),
         }
     }

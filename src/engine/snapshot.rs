@@ -27,6 +27,7 @@ impl Engine {
             outbound: self
                 .outbox
                 .values()
+                .filter(|message| !message.withdrawn)
                 .map(|message| outbound(message, rate))
                 .collect(),
             inbound: self.inbox.values().map(inbound).collect(),
@@ -46,7 +47,11 @@ impl Engine {
             .get(&file.message)
             .and_then(|m| m.parts.get(&file.part));
         match file.kind {
-            FileKind::Outgoing => self.outbox_ids.contains_key(&file.message),
+            FileKind::Outgoing => {
+                let seq = self.outbox_ids.get(&file.message);
+                let message = seq.and_then(|seq| self.outbox.get(seq));
+                message.is_some_and(|m| m.parts.contains_key(&file.part))
+            }
             FileKind::Incoming => part.is_some_and(|p| p.geometry.is_some()),
             FileKind::Repair => part.is_some_and(|p| p.geometry.is_some() && !p.complete),
         }

@@ -1,5 +1,6 @@
 //! The store and the workers: what is written down when, and what follows when they answer.
 
+use super::blocks::REREAD;
 use super::incoming::Incoming;
 use super::io::{Done, Event, FileKind, Job, Output, Record, StoreError, Token};
 use super::{Effect, Engine, MessageId, Request, SYNC_INTERVAL, coding};
@@ -9,8 +10,6 @@ use std::time::Duration;
 
 /// Blocks of a part that are read back and solved at once.
 const SOLVING_MAX: usize = 4;
-/// How long after a failed read it is tried again.
-const REREAD: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Gives out what waits to be written: all of it if something durable is due, else cheap progress whose window
@@ -97,7 +96,7 @@ impl Engine {
             .map_err(|error| self.event(Event::StoreFailed(error)))
             .ok();
         match request {
-            Request::LoadBlock { seq, part, block } => self.on_loaded(seq, part, block, bytes),
+            Request::LoadBlock(key) => self.on_loaded(key, bytes),
             Request::SolveSource {
                 message,
                 part,
@@ -109,68 +108,13 @@ impl Engine {
                 block,
             } => self.on_read_back(message, part, block, bytes, true),
             Request::ReadDigest { message, part } => self.on_digest_read(message, part, bytes),
-            Request::CodeBlock { .. } | Request::Solve { .. } | Request::Digest { .. } => {}
+            Request::CodeBlock(_) | Request::Solve { .. } | Request::Digest { .. } => {}
         }
-    }
-
-    fn on_loaded(&mut self, seq: u64, part: u8, block: u16, bytes: Option<Bytes>) {
-        let Some(state) = self
-            .outbox
-            .get_mut(&seq)
-            .and_then(|m| m.parts.get_mut(&part))
-        else {
-            return;
-        };
-        if state.pool.is_solved(block) {
-            return;
-        }
-        let geometry = *state.pool.geometry();
-        let data = state.pool.data(block);
-        let Some(bytes) = bytes.filter(|b| b.len() == geometry.block_len(block)) else {
-            self.reload.push((seq, part, block));
-            self.reread_at.get_or_insert(self.now.after(REREAD));
-            return;
-        };
-        data.fetching = false;
-        data.source = Some(bytes);
-        self.work += 1;
-        if !data.wants_repair || data.coding {
-            return;
-        }
-        let Some(source) = data.source.clone() else {
-            return;
-        };
-        (data.wants_repair, data.coding) = (false, true);
-        let k = geometry.source_symbols(block);
-        let token = self.request(Request::CodeBlock { seq, part, block });
-        let job = Job::Code(coding::Job::Encode {
-            coding: geometry.coding,
-            k,
-            source,
-        });
-        self.out.push_back(Output::Compute { token, job });
     }
 
     pub(super) fn on_computed(&mut self, token: Token, done: Done) {
         match (self.requests.remove(&token), done) {
-            (Some(Request::CodeBlock { seq, part, block }), Done::Code(done)) => {
-                let Some(state) = self
-                    .outbox
-                    .get_mut(&seq)
-                    .and_then(|m| m.parts.get_mut(&part))
-                else {
-                    return;
-                };
-                if state.pool.is_solved(block) {
-                    return;
-                }
-                let data = state.pool.data(block);
-                data.coding = false;
-                if let coding::Done::Encoded(repair) = done {
-                    data.repair = Some(repair);
-                }
-                self.work += 1;
-            }
+            (Some(Request::CodeBlock(key)), Done::Code(done)) => self.on_coded(key, done),
             (
                 Some(Request::Solve {
                     message,
@@ -390,15 +334,7 @@ impl Engine {
             }
             self.reading.insert(id);
         }
-        for (seq, part, block) in std::mem::take(&mut self.reload) {
-            if let Some(state) = self
-                .outbox
-                .get_mut(&seq)
-                .and_then(|m| m.parts.get_mut(&part))
-            {
-                state.pool.data(block).fetching = false;
-            }
-        }
+        self.reload();
         self.work += 1;
     }
 

@@ -82,6 +82,14 @@ pub struct Place {
 }
 
 impl Place {
+    /// The place of a short fragment, and of the first chunk of a manifest.
+    pub const SHORT: Self = Self {
+        part: 0,
+        block: 0,
+        symbol: 0,
+        slice: 0,
+    };
+
     /// Symbol and slice in the two bytes of the wire.
     pub fn packed(&self) -> u16 {
         self.symbol << 3 | u16::from(self.slice & 7)

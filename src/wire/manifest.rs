@@ -133,6 +133,18 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Bytes of all parts together.
+    pub fn bytes(&self) -> u64 {
+        let parts = self.parts.iter().map(|part| part.body.len());
+        parts.fold(0, u64::saturating_add)
+    }
+
+    /// The longest lifetime of the parts; `None` is for ever.
+    pub fn lifetime(&self) -> Option<Duration> {
+        let all: Option<Vec<Duration>> = self.parts.iter().map(|p| p.lifetime.duration()).collect();
+        all?.into_iter().max()
+    }
+
     /// The canonical bytes: there is one encoding of each manifest.
     pub fn encode(&self) -> Vec<u8> {
         let short = self.short_form();

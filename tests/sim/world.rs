@@ -75,6 +75,10 @@ pub struct World {
     links: Vec<WorldLink>,
     pub rng: ChaCha20Rng,
     pub frames: u64,
+    /// Of engines started from now on.
+    pub limits: Limits,
+    /// Of messages sent from now on.
+    pub lifetime: Lifetime,
 }
 
 /// A link between two nodes, as an operator would configure it.
@@ -117,6 +121,8 @@ impl World {
             links: Vec::new(),
             rng,
             frames: 0,
+            limits: Limits::default(),
+            lifetime: Lifetime(0),
         };
         for node in 0..world.nodes.len() {
             world.start(node);
@@ -145,7 +151,7 @@ impl World {
         let state = &mut self.nodes[node];
         let config = Config {
             identity: Identity::decode(&state.keys).unwrap(),
-            limits: Limits::default(),
+            limits: self.limits.clone(),
             seed,
             restored: state.disk.restored(),
         };
@@ -528,7 +534,7 @@ impl World {
                 media_type: "application/octet-stream".into(),
                 name: (*name).into(),
                 priority: *priority,
-                lifetime: Lifetime(0),
+                lifetime: self.lifetime,
                 policy: LinkPolicy::default(),
                 content: if bytes.len() <= 256 {
                     Content::Inline(bytes.clone().into())

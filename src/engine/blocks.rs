@@ -1,0 +1,160 @@
+//! Source blocks in memory: read when they are needed, coded when repair symbols are, and let go of again.
+
+use super::io::{FileId, FileKind, Job, Output};
+use super::outgoing::OutPart;
+use super::{Engine, Request, coding};
+use bytes::Bytes;
+
+/// How long after a failed read it is tried again.
+pub const REREAD: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A block of a message being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockKey {
+    /// The message's place in the outbox.
+    pub seq: u64,
+    /// The part.
+    pub part: u8,
+    /// The block.
+    pub block: u16,
+}
+
+impl Engine {
+    pub(super) fn out_part(&mut self, seq: u64, part: u8) -> Option<&mut OutPart> {
+        self.outbox.get_mut(&seq)?.parts.get_mut(&part)
+    }
+
+    /// A block is needed: it is read, and coded if repair symbols are asked for.
+    pub(super) fn need(&mut self, key: BlockKey, repair: bool) {
+        self.load(key);
+        if let Some(state) = self.out_part(key.seq, key.part).filter(|_| repair) {
+            state.pool.data(key.block).wants_repair = true;
+            self.code(key);
+        }
+    }
+
+    /// Reads a block unless it is in memory or on its way there; the blocks used longest ago give way.
+    pub(super) fn load(&mut self, key: BlockKey) {
+        let Some(message) = self.outbox.get_mut(&key.seq) else {
+            return;
+        };
+        let file = FileId {
+            kind: FileKind::Outgoing,
+            message: message.id,
+            part: key.part,
+        };
+        let Some(state) = message.parts.get_mut(&key.part) else {
+            return;
+        };
+        let geometry = *state.pool.geometry();
+        let data = state.pool.data(key.block);
+        if data.source.is_some() || data.fetching {
+            return;
+        }
+        data.fetching = true;
+        let token = self.request(Request::LoadBlock(key));
+        self.out.push_back(Output::Fetch {
+            token,
+            file,
+            offset: geometry.block_offset(key.block),
+            len: geometry.block_len(key.block),
+        });
+        self.touch_block(key);
+        self.make_room();
+    }
+
+    /// A block was read, or could not be.
+    pub(super) fn on_loaded(&mut self, key: BlockKey, bytes: Option<Bytes>) {
+        let Some(state) = self.out_part(key.seq, key.part) else {
+            return;
+        };
+        if state.pool.is_solved(key.block) {
+            return;
+        }
+        let len = state.pool.geometry().block_len(key.block);
+        let Some(bytes) = bytes.filter(|b| b.len() == len) else {
+            self.reload.push(key);
+            self.reread_at.get_or_insert(self.now.after(REREAD));
+            return;
+        };
+        let data = state.pool.data(key.block);
+        data.fetching = false;
+        data.source = Some(bytes);
+        self.work += 1;
+        self.code(key);
+    }
+
+    /// Has repair symbols computed, if they are wanted and the block is here.
+    fn code(&mut self, key: BlockKey) {
+        let Some(state) = self.out_part(key.seq, key.part) else {
+            return;
+        };
+        let geometry = *state.pool.geometry();
+        let data = state.pool.data(key.block);
+        if !data.wants_repair || data.coding {
+            return;
+        }
+        let Some(source) = data.source.clone() else {
+            return;
+        };
+        (data.wants_repair, data.coding) = (false, true);
+        let job = Job::Code(coding::Job::Encode {
+            coding: geometry.coding,
+            k: geometry.source_symbols(key.block),
+            source,
+        });
+        let token = self.request(Request::CodeBlock(key));
+        self.out.push_back(Output::Compute { token, job });
+    }
+
+    /// Repair symbols were computed.
+    pub(super) fn on_coded(&mut self, key: BlockKey, done: coding::Done) {
+        let Some(state) = self.out_part(key.seq, key.part) else {
+            return;
+        };
+        if state.pool.is_solved(key.block) {
+            return;
+        }
+        let data = state.pool.data(key.block);
+        data.coding = false;
+        if let coding::Done::Encoded(repair) = done {
+            data.repair = Some(repair);
+        }
+        self.work += 1;
+    }
+
+    /// Blocks whose reading failed are read again when they are asked for.
+    pub(super) fn reload(&mut self) {
+        for key in std::mem::take(&mut self.reload) {
+            if let Some(state) = self.out_part(key.seq, key.part) {
+                state.pool.data(key.block).fetching = false;
+            }
+        }
+    }
+
+    /// The block used last is the last to give way.
+    pub(super) fn touch_block(&mut self, key: BlockKey) {
+        if self.loaded.back() != Some(&key) {
+            self.loaded.retain(|loaded| *loaded != key);
+            self.loaded.push_back(key);
+        }
+    }
+
+    fn make_room(&mut self) {
+        let bytes = |engine: &Self, key: &BlockKey| {
+            let message = engine.outbox.get(&key.seq);
+            let state = message.and_then(|m| m.parts.get(&key.part));
+            state.map_or(0, |state| state.pool.block_bytes(key.block))
+        };
+        let mut total: usize = self.loaded.iter().map(|key| bytes(self, key)).sum();
+        while total > self.limits.block_cache_bytes && self.loaded.len() > 2 {
+            let Some(key) = self.loaded.pop_front() else {
+                break;
+            };
+            total -= bytes(self, &key);
+            if let Some(state) = self.out_part(key.seq, key.part) {
+                state.pool.unload(key.block);
+            }
+        }
+    }
+}

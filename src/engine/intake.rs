@@ -1,0 +1,181 @@
+//! A manifest is whole and authentic: a message begins, is known, or was a control record. And how messages end.
+
+use super::incoming::Incoming;
+use super::io::{Event, FileKind, Record};
+use super::lifetimes::Mortal;
+use super::reporting::Reporting;
+use super::{Engine, MessageId, PersonId, Route};
+use crate::security::seal::MessageKeys;
+use crate::security::session::{Epoch, SessionId};
+use crate::wire::fragment::Label;
+use crate::wire::manifest::{self, Manifest};
+use bytes::Bytes;
+use std::time::Duration;
+
+impl Engine {
+    /// A manifest, and the seconds that the frame which completed it was on its way.
+    pub(super) fn on_manifest(
+        &mut self,
+        from: PersonId,
+        epoch: &Epoch,
+        keys: MessageKeys,
+        (bytes, age_s): (&[u8], u32),
+    ) {
+        let Ok(manifest) = Manifest::decode(bytes) else {
+            return self.count("malformed manifest");
+        };
+        let id = manifest.message_id(from, self.me.person());
+        if epoch.label(id) != keys.label() {
+            return self.count("manifest under another label");
+        }
+        if let Some((code, content)) = manifest.control() {
+            let content = content.clone();
+            return self.on_control(from, code, &content);
+        }
+        if self.ledger.get(&id).is_some() {
+            self.routes.insert(keys.label(), Route::Done(id));
+            return self.answer_late_copy(id);
+        }
+        let label = keys.label();
+        if let Some(known) = self.inbox.get_mut(&id) {
+            if let Some(oldest) = known.add_keys(keys) {
+                self.routes.remove(&oldest);
+            }
+            self.routes.insert(label, Route::Incoming(id));
+            self.dirty.insert(id);
+            return self.tell_again(id);
+        }
+        if let Some(why) = self.refusal(from, &manifest) {
+            return self.count(why);
+        }
+        let mut message = Incoming::new(id, from, manifest, keys, self.now);
+        message.age_s = u64::from(age_s);
+        self.routes.insert(label, Route::Incoming(id));
+        self.begin(message);
+    }
+
+    /// Why a message cannot be taken in now. Its sender goes on offering it, so nothing is lost once there is room.
+    fn refusal(&self, from: PersonId, manifest: &Manifest) -> Option<&'static str> {
+        let (limits, total) = (&self.limits, manifest.bytes());
+        let largest = manifest.parts.iter().map(|p| p.body.len()).max();
+        if total > limits.message_bytes || largest > Some(limits.part_bytes) {
+            return Some("manifest claims too much");
+        }
+        if self.inbox.len() >= limits.inbox_messages {
+            return Some("too many messages arriving");
+        }
+        let others = self.inbox.values().filter(|m| m.from == from);
+        let (count, bytes) = others.fold((0, 0u64), |(count, bytes), m| {
+            (count + 1, bytes.saturating_add(m.manifest.bytes()))
+        });
+        if count >= limits.inbox_messages_per_person {
+            return Some("too many messages arriving from one person");
+        }
+        (bytes.saturating_add(total) > limits.inbox_bytes_per_person)
+            .then_some("too many bytes arriving from one person")
+    }
+
+    fn begin(&mut self, message: Incoming) {
+        let (id, from) = (message.id, message.from);
+        message
+            .creates()
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
+        self.inbox.insert(id, message);
+        self.watch(Mortal::In(id));
+        self.reports.insert(id, Reporting::new(from, self.now));
+        self.dirty.insert(id);
+        self.event(Event::Arriving { message: id, from });
+        self.want_sync(Duration::ZERO);
+    }
+
+    fn on_control(&mut self, from: PersonId, code: u8, content: &Bytes) {
+        match manifest::control_name(code) {
+            Some(manifest::REPORT) => self.on_report(from, content),
+            Some(manifest::SESSION_ACK) => self.on_session_ack(from, content),
+            Some(manifest::CANCEL) => self.on_cancel(from, content),
+            _ => self.count("unknown control record"),
+        }
+    }
+
+    fn on_session_ack(&mut self, from: PersonId, content: &[u8]) {
+        let Ok(id) = SessionId::try_from(content) else {
+            return self.count("malformed control record");
+        };
+        if let Some(record) = self.sessions.confirm(from, Some(id), self.now) {
+            self.writer.durable(record);
+            self.want_sync(Duration::from_secs(1));
+        }
+    }
+
+    /// The sender of a message has given it up. Whether anything of it is here or not, the sender is told that
+    /// nothing is waited for.
+    fn on_cancel(&mut self, from: PersonId, content: &[u8]) {
+        let Ok(id) = content.try_into().map(MessageId) else {
+            return self.count("malformed control record");
+        };
+        if let Some(message) = self.inbox.get(&id) {
+            if message.from == from {
+                return self.refuse(id, Event::Expired { message: id });
+            }
+            return self.count("cancellation by somebody else");
+        }
+        match self.ledger.get(&id) {
+            Some(entry) if entry.from == from => self.answer_late_copy(id),
+            Some(_) => self.count("cancellation by somebody else"),
+            None => {
+                self.reports.insert(id, Reporting::new(from, self.now));
+                self.enter(id, from, Vec::new(), true);
+            }
+        }
+    }
+
+    /// A message that is not wanted any more: nothing of it is kept but its name.
+    pub(super) fn refuse(&mut self, id: MessageId, event: Event) {
+        let Some(message) = self.inbox.remove(&id) else {
+            return;
+        };
+        for part in message.parts.keys() {
+            self.writer.durable(Record::Remove {
+                file: message.file(FileKind::Incoming, *part),
+            });
+        }
+        self.close(&message, true);
+        self.event(event);
+    }
+
+    /// A message leaves the inbox for the ledger.
+    pub(super) fn close(&mut self, message: &Incoming, unwanted: bool) {
+        let id = message.id;
+        self.reading.remove(&id);
+        message
+            .deletes()
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
+        for part in message.parts.keys() {
+            self.writer.durable(Record::Remove {
+                file: message.file(FileKind::Repair, *part),
+            });
+        }
+        let labels: Vec<Label> = message.keys.iter().map(MessageKeys::label).collect();
+        self.routes
+            .extend(labels.iter().map(|label| (*label, Route::Done(id))));
+        self.enter(id, message.from, labels, unwanted);
+        self.watch(Mortal::In(id));
+        self.offered.retain(|(message, _)| *message != id);
+    }
+
+    /// Enters a message that is over into the ledger; its sender is told.
+    fn enter(&mut self, id: MessageId, from: PersonId, labels: Vec<Label>, unwanted: bool) {
+        let most = self.limits.ledger;
+        let (records, forgotten) = self.ledger.add(id, from, labels, unwanted, most);
+        records
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
+        forgotten.iter().for_each(|label| {
+            self.routes.remove(label);
+        });
+        self.dirty.insert(id);
+        self.want_sync(Duration::ZERO);
+    }
+}

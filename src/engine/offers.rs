@@ -1,0 +1,166 @@
+//! A manifest has to reach its recipient: it is offered in rounds, by every link that any part may use.
+
+use super::Engine;
+use super::io::{LinkId, Time};
+use super::link::Link;
+use super::outgoing::{Offer, Outgoing};
+use super::serve::Found;
+use crate::wire::fragment::{Kind, Place};
+use crate::wire::manifest;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// Rounds of a manifest on a link where nobody can answer.
+const ONE_WAY_ROUNDS: u32 = 8;
+/// An unanswered message changes its label once its epoch is so far behind.
+const EPOCHS_BEHIND: u32 = 8;
+
+impl Engine {
+    /// The next chunk of a manifest, or the whole of a short message; of a message that was given up, the note that
+    /// says so.
+    pub(super) fn next_offer(&mut self, id: LinkId, seq: u64) -> Found {
+        self.relabel(seq);
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
+            return Found::Later(None);
+        };
+        let now = self.now;
+        let whole = message.withdrawn || message.fits_short(link.room());
+        let round = if whole {
+            1
+        } else {
+            round_len(message, link.loss_ppm())
+        };
+        let offer = match message.offer_due(id, link, round, now) {
+            Ok(offer) => offer,
+            Err(later) => return Found::Later(later),
+        };
+        message.offered(id, link, offer, now);
+        if message.withdrawn {
+            let (to, message) = (message.to, Bytes::copy_from_slice(&message.id.0));
+            let note = self.control(to, manifest::CANCEL, message);
+            return note.map_or(Found::Later(None), Found::Frame);
+        }
+        let frame = if whole {
+            message.seal_short()
+        } else {
+            message.seal_chunk(offer.chunk)
+        };
+        let Some(frame) = frame else {
+            return Found::Later(None);
+        };
+        message.sent_fragments += 1;
+        Found::Frame(message.ready(frame, message.priority(), now))
+    }
+
+    /// A message that nobody answered gets a label of the present epoch, before the recipient has erased the old.
+    fn relabel(&mut self, seq: u64) {
+        let Some(message) = self.outbox.get_mut(&seq).filter(|m| !m.manifest_there) else {
+            return;
+        };
+        let Some(sending) = self.sessions.existing(message.to) else {
+            return;
+        };
+        if sending.epoch_number().saturating_sub(message.epoch) > EPOCHS_BEHIND {
+            message.keys = sending.keys(message.id, self.now);
+            message.epoch = sending.epoch_number();
+            self.writer.durable(message.record(self.now));
+            self.want_sync(Duration::from_secs(1));
+        }
+    }
+}
+
+impl Outgoing {
+    /// What a link offers now, or when to look again.
+    fn offer_due(
+        &self,
+        id: LinkId,
+        link: &Link,
+        round: usize,
+        now: Time,
+    ) -> Result<Offer, Option<Time>> {
+        let mut offer = self.offers.get(&id).copied().unwrap_or(Offer {
+            chunk: 0,
+            left: round,
+            rounds: 0,
+            next: now,
+        });
+        if offer.next > now {
+            return Err(Some(offer.next));
+        }
+        if offer.left == 0 {
+            if let Some(later) = self.waits_for_word(link, now) {
+                return Err(Some(later));
+            }
+            if !may_repeat(link, offer.rounds) {
+                return Err(None);
+            }
+        }
+        // What fits one frame is a round, also where the round was begun on a thinner link.
+        offer.left = if offer.left == 0 || round == 1 {
+            round
+        } else {
+            offer.left
+        };
+        Ok(offer)
+    }
+
+    /// The offer has left by this link.
+    fn offered(&mut self, id: LinkId, link: &Link, offer: Offer, now: Time) {
+        let mut offer = offer;
+        offer.chunk = (offer.chunk + 1) % self.chunks().max(1);
+        offer.left -= 1;
+        if offer.left == 0 {
+            offer.rounds += 1;
+            offer.next = now.after(pause(link, offer.rounds));
+        }
+        self.offers.insert(id, offer);
+    }
+
+    /// When to look again, if the recipient has the manifest and was heard of lately.
+    fn waits_for_word(&self, link: &Link, now: Time) -> Option<Time> {
+        let heard = self.heard.filter(|_| self.manifest_there)?;
+        let limit = link.silence_limit();
+        (now.since(heard) <= limit).then(|| now.after(limit))
+    }
+
+    fn seal_short(&self) -> Option<Bytes> {
+        let manifest = self.manifest.encode();
+        Some(self.keys.seal(Kind::Short, &Place::SHORT, &manifest))
+    }
+
+    fn seal_chunk(&self, index: usize) -> Option<Bytes> {
+        let place = Place {
+            symbol: u16::try_from(index).ok()?,
+            ..Place::SHORT
+        };
+        Some(self.keys.seal(Kind::Narrow, &place, self.chunk(index)?))
+    }
+}
+
+/// Chunks of one round: all source chunks, and parity for twice the loss to reckon with.
+fn round_len(message: &Outgoing, loss_ppm: u32) -> usize {
+    let source = message.source_chunks();
+    let extra = (source as u64 * u64::from(loss_ppm) * 2).div_ceil(1_000_000) as usize;
+    (source + extra).min(message.chunks())
+}
+
+/// Whether an unanswered manifest may be offered another time.
+fn may_repeat(link: &Link, rounds: u32) -> bool {
+    link.profile
+        .as_ref()
+        .is_some_and(|p| !p.courier && (p.can_receive || rounds < ONE_WAY_ROUNDS))
+}
+
+/// How long to wait before the next round: twice as long each time, up to a minute, ten where a relay keeps what
+/// it was given.
+fn pause(link: &Link, rounds: u32) -> Duration {
+    let most = if link.profile.as_ref().is_some_and(|p| p.enveloped) {
+        600
+    } else {
+        60
+    };
+    let doubled = link
+        .patience()
+        .saturating_mul(1 << (rounds.saturating_sub(1)).min(12));
+    doubled.min(Duration::from_secs(most).max(link.patience()))
+}

@@ -1,0 +1,196 @@
+//! What a part has for a link: the next symbol, or some slices of one, out of its pool.
+
+use super::blocks::BlockKey;
+use super::io::{Event, LinkId};
+use super::link::{Link, Mode, Sent};
+use super::pool::{Draw, Drawn, Run, carrier};
+use super::serve::Found;
+use super::{Engine, LOSS_TICK};
+use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
+
+/// Bytes that a relay may hold for a recipient who has not answered yet, before they count as put there for good.
+const PROBATION: u64 = 128 << 10;
+
+/// What a link is to carry of a part.
+enum Supply {
+    /// This run, which counts for so much in the pool.
+    Run(Run, u32),
+    /// The block has to be read first, or coded for its repair symbols.
+    Needs { block: u16, repair: bool },
+    /// Nothing at present.
+    Nothing,
+}
+
+impl Engine {
+    /// The next fragment of a part for a link.
+    pub(super) fn next_symbol(&mut self, id: LinkId, seq: u64, part: u8) -> Found {
+        if let Some(later) = self.bulk_waits(id, seq) {
+            return later;
+        }
+        match self.draw(id, seq, part) {
+            Supply::Run(run, weight) => self.symbol_frame(id, seq, part, run, weight),
+            Supply::Needs { block, repair } => {
+                self.need(BlockKey { seq, part, block }, repair);
+                Found::Later(None)
+            }
+            Supply::Nothing => {
+                self.detached_done(id, seq, part);
+                Found::Later(None)
+            }
+        }
+    }
+
+    /// Whether symbols of a message have to wait on this link, and until when. A link through which nobody answers
+    /// becomes detached here if frames are kept at its far side.
+    fn bulk_waits(&mut self, id: LinkId, seq: u64) -> Option<Found> {
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get_mut(&id))
+        else {
+            return Some(Found::Later(None));
+        };
+        // A courier brings no report while it is waited for.
+        let courier = link.profile.as_ref().is_some_and(|p| p.courier);
+        if let Some(until) = message.hold_until.filter(|&at| at > self.now && !courier) {
+            return Some(Found::Later(Some(until)));
+        }
+        if message.hold_until.take().is_some() {
+            // Nobody has answered: better to send something twice than nothing.
+            message
+                .parts
+                .values_mut()
+                .for_each(|part| part.pool.learn(0, u32::MAX));
+        }
+        let heard = self.heard.get(&message.to).copied().unwrap_or_default();
+        let last = heard.max(link.up_since).max(message.taken);
+        let silent = link.mode == Mode::Attached && self.now.since(last) > link.silence_limit();
+        let enveloped = link.profile.as_ref().is_some_and(|p| p.enveloped);
+        if silent && enveloped {
+            link.mode = Mode::Detached;
+        } else if silent {
+            // The manifest goes on being offered; the recipient may have lost the session.
+            self.sessions.doubt(message.to);
+            return Some(Found::Later(None));
+        }
+        let attached = link.mode == Mode::Attached;
+        let unproven = enveloped && attached && link.rate.rate_measured().is_none();
+        let full = link.sent.len() >= self.limits.outstanding
+            || (unproven && link.rate.in_flight() > PROBATION)
+            || (attached && link.is_black_hole(self.now));
+        full.then_some(Found::Later(None))
+    }
+
+    fn draw(&mut self, id: LinkId, seq: u64, part: u8) -> Supply {
+        let weight = self.weight(id);
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
+            return Supply::Nothing;
+        };
+        let Some(state) = message.parts.get_mut(&part) else {
+            return Supply::Nothing;
+        };
+        let geometry = *state.pool.geometry();
+        let slices = slices_that_fit(link, &geometry);
+        if slices == 0 {
+            return Supply::Nothing;
+        }
+        let loss_ppm = link.loss_ppm();
+        if link.mode == Mode::Attached {
+            let draw = Draw {
+                slices,
+                weight,
+                loss_ppm,
+                link: carrier(id),
+            };
+            return match state.pool.draw(&draw) {
+                Drawn::Run(run) => Supply::Run(run, weight),
+                Drawn::Needs { block, repair } => Supply::Needs { block, repair },
+                Drawn::Nothing => Supply::Nothing,
+            };
+        }
+        let Some(run) = state.next_detached(id, slices, loss_ppm) else {
+            return Supply::Nothing;
+        };
+        if state.pool.bytes(&run).is_none() {
+            let (block, k) = (run.block, geometry.source_symbols(run.block));
+            let repair = run.symbol >= k;
+            return Supply::Needs { block, repair };
+        }
+        state.took_detached(id, &run);
+        Supply::Run(run, 0)
+    }
+
+    /// Seals a run and notes that it is under way.
+    fn symbol_frame(&mut self, id: LinkId, seq: u64, part: u8, run: Run, weight: u32) -> Found {
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get_mut(&id))
+        else {
+            return Found::Later(None);
+        };
+        let Some(state) = message.parts.get(&part) else {
+            return Found::Later(None);
+        };
+        let Some(bytes) = state.pool.bytes(&run) else {
+            return Found::Later(None);
+        };
+        let kind = if state.pool.geometry().is_wide() {
+            Kind::Wide
+        } else {
+            Kind::Narrow
+        };
+        let place = Place {
+            part,
+            block: run.block,
+            symbol: run.symbol,
+            slice: run.slice,
+        };
+        let frame = message.keys.seal(kind, &place, &bytes);
+        link.push(Sent {
+            message: message.id,
+            part,
+            run,
+            weight,
+            at: self.now,
+            bytes: frame.len() as u32,
+        });
+        let half = state.pool.is_half_sent(run.block);
+        let ahead = half.then(|| state.pool.block_after(run.block)).flatten();
+        let ready = message.ready(frame, state.priority, self.now);
+        message.sent_fragments += 1;
+        self.loss_at.get_or_insert(self.now.after(LOSS_TICK));
+        let block = |block| BlockKey { seq, part, block };
+        if let Some(next) = ahead {
+            self.load(block(next));
+        }
+        self.touch_block(block(run.block));
+        Found::Frame(ready)
+    }
+
+    /// Says, once, what a detached link that has sent everything has achieved.
+    fn detached_done(&mut self, id: LinkId, seq: u64, part: u8) {
+        let detached = |link: &&Link| link.mode == Mode::Detached;
+        if self.links.get(&id).filter(detached).is_none() {
+            return;
+        }
+        let Some(state) = self.out_part(seq, part) else {
+            return;
+        };
+        let Some(success_ppm) = state.detached_done(id) else {
+            return;
+        };
+        if let Some(message) = self.outbox.get(&seq).map(|message| message.id) {
+            self.event(Event::OneWayDone {
+                message,
+                link: id,
+                success_ppm,
+            });
+        }
+    }
+}
+
+/// How many slices of a symbol one frame of this link takes.
+fn slices_that_fit(link: &Link, geometry: &super::geometry::Geometry) -> u8 {
+    let overhead = if geometry.is_wide() {
+        WIDE_OVERHEAD
+    } else {
+        NARROW_OVERHEAD
+    };
+    let fitting = link.room().saturating_sub(overhead) / usize::from(geometry.coding.slice_len);
+    fitting.min(usize::from(geometry.coding.slices)) as u8
+}

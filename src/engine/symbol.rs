@@ -1,0 +1,133 @@
+//! A symbol, or some slices of one, came for a message whose manifest is here.
+
+use super::incoming::Taken;
+use super::io::{FileKind, LinkId, Record};
+use super::{Engine, MessageId};
+use crate::wire::fragment::{Kind, Place};
+use bytes::Bytes;
+
+impl Engine {
+    pub(super) fn on_symbol(
+        &mut self,
+        id: LinkId,
+        message: MessageId,
+        kind: Kind,
+        place: Place,
+        plain: &Bytes,
+    ) {
+        let Some(incoming) = self.inbox.get_mut(&message) else {
+            return;
+        };
+        let Some(state) = incoming.parts.get_mut(&place.part) else {
+            return self.count("fragment of no part");
+        };
+        let Some(geometry) = state.geometry else {
+            return self.count("fragment of an inline part");
+        };
+        let slice_len = usize::from(geometry.coding.slice_len);
+        let slices = plain.len() / slice_len;
+        let fits = plain.len().is_multiple_of(slice_len)
+            && slices > 0
+            && usize::from(place.slice) + slices <= usize::from(geometry.coding.slices)
+            && u32::from(place.block) < geometry.blocks()
+            && place.symbol < geometry.symbols(place.block)
+            && (kind == Kind::Wide) == geometry.is_wide();
+        if !fits {
+            return self.count("fragment out of range");
+        }
+        let mask = (((1u16 << slices) - 1) << place.slice) as u8;
+        let taken = state.take(place.block, place.symbol, mask);
+        let new = match taken {
+            Taken::Surplus => {
+                incoming.surplus_bytes += plain.len() as u64;
+                self.link_counts(id, |stats| stats.duplicates += 1);
+                return self.tell_again(message);
+            }
+            Taken::New(new) | Taken::Full(new) => new,
+        };
+        let in_block = usize::from(place.symbol) * geometry.coding.symbol_len()
+            + usize::from(place.slice) * slice_len;
+        let source = place.symbol < geometry.source_symbols(place.block);
+        let bytes = if source {
+            plain.slice(
+                ..plain
+                    .len()
+                    .min(geometry.block_len(place.block).saturating_sub(in_block)),
+            )
+        } else {
+            plain.clone()
+        };
+        let useful = (u64::from(new.count_ones()) * slice_len as u64).min(bytes.len() as u64);
+        *state.first_seen.entry(id).or_default() += useful;
+        if let Taken::Full(_) = taken
+            && let Some(block) = state.blocks.get_mut(&place.block)
+        {
+            block.full_at = Some(self.writer.next_token());
+        }
+        let (file, offset) = if source {
+            (
+                incoming.file(FileKind::Incoming, place.part),
+                geometry.block_offset(place.block) + in_block as u64,
+            )
+        } else {
+            let slot = geometry.repair_offset(place.block, place.symbol);
+            (
+                incoming.file(FileKind::Repair, place.part),
+                slot + (usize::from(place.slice) * slice_len) as u64,
+            )
+        };
+        self.link_counts(id, |stats| stats.first_seen_bytes += useful);
+        self.note_symbol(
+            message,
+            place,
+            new,
+            Record::Write {
+                file,
+                offset,
+                bytes,
+            },
+            taken,
+        );
+    }
+
+    fn note_symbol(
+        &mut self,
+        message: MessageId,
+        place: Place,
+        new: u8,
+        write: Record,
+        taken: Taken,
+    ) {
+        self.writer.cheap(self.now, write);
+        self.notes
+            .add(message, place.part, place.block, place.symbol, new);
+        self.dirty.insert(message);
+        self.want_sync(super::SYNC_INTERVAL);
+        if let Taken::Full(_) = taken {
+            self.solve_if_source(message, place.part, place.block);
+            self.reading.insert(message);
+        }
+    }
+
+    /// A block of which all source symbols came is solved without computing anything.
+    fn solve_if_source(&mut self, message: MessageId, part: u8, block: u16) {
+        let Some(state) = self
+            .inbox
+            .get_mut(&message)
+            .and_then(|m| m.parts.get_mut(&part))
+        else {
+            return;
+        };
+        let Some(geometry) = state.geometry else {
+            return;
+        };
+        let (k, full) = (geometry.source_symbols(block), geometry.coding.full_mask());
+        if state
+            .blocks
+            .get(&block)
+            .is_some_and(|b| b.has_source(k, full))
+        {
+            state.solve(block, self.writer.next_token());
+        }
+    }
+}
