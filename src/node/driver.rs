@@ -280,7 +280,7 @@ impl Driver {
                 tracing::warn!(
                     ?message,
                     part,
-                    "a part does not match its digest; it is asked for again"
+                    "a part is whole but does not match its digest: the message is refused; ask its sender to send it again"
                 );
             }
             Event::StoreFailed(error) => {

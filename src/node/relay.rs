@@ -284,12 +284,22 @@ impl MailboxStore for Mailboxes {
     fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>> {
         Box::pin(async move {
             let tags: Vec<MailboxTag> = frames.iter().map(|(tag, _)| *tag).collect();
-            let verdicts = at_store(self.store.clone(), move |store| {
+            let (verdicts, frames): (Vec<_>, Vec<_>) = frames
+                .into_iter()
+                .map(|(tag, frame)| match take_hop(&frame) {
+                    Some(frame) => (None, Some((tag, frame))),
+                    None => (Some(Verdict::BadEnvelope), None),
+                })
+                .unzip();
+            let frames: Vec<_> = frames.into_iter().flatten().collect();
+            let stored = at_store(self.store.clone(), move |store| {
                 store.store(now_s(), &frames)
             })
             .await?;
             self.watchers.announce(tags);
-            Ok(verdicts.into_iter().map(verdict).collect())
+            let mut stored = stored.into_iter().map(verdict);
+            let refused = |given: Option<Verdict>| given.or_else(|| stored.next());
+            Ok(verdicts.into_iter().filter_map(refused).collect())
         })
     }
 
@@ -302,9 +312,10 @@ impl MailboxStore for Mailboxes {
         Box::pin(async move {
             let work = move |store: &mailbox::MailboxStore| store.fetch(&tags, after, max_bytes);
             let found = at_store(self.store.clone(), work).await?;
+            let now = now_s();
             Ok(found
                 .into_iter()
-                .map(|held| (held.number, held.frame))
+                .map(|held| (held.number, grow_older(held.frame, now, held.since_s)))
                 .collect())
         })
     }
@@ -320,10 +331,60 @@ impl MailboxStore for Mailboxes {
     }
 }
 
+/// A frame with one hop less in its envelope, or nothing if it may make no further one.
+fn take_hop(frame: &[u8]) -> Option<Bytes> {
+    let (envelope, inner) = Envelope::unwrap(frame).ok()?;
+    let hops = envelope.hops.checked_sub(1)?;
+    Some(Envelope { hops, ..envelope }.wrap(inner).into())
+}
+
+/// A frame that was held since then, with that time added to its age (RFC 9171, section 4.4.2). A clock that was
+/// set back adds nothing.
+fn grow_older(frame: Bytes, now_s: u64, since_s: u64) -> Bytes {
+    let held = u32::try_from(now_s.saturating_sub(since_s)).unwrap_or(u32::MAX);
+    match Envelope::unwrap(&frame) {
+        Ok((envelope, inner)) => {
+            let age = envelope.age.saturating_add(held);
+            Envelope { age, ..envelope }.wrap(inner).into()
+        }
+        Err(_) => frame,
+    }
+}
+
 fn verdict(verdict: mailbox::Verdict) -> Verdict {
     match verdict {
         mailbox::Verdict::Stored(_) | mailbox::Verdict::Duplicate => Verdict::Stored,
         // A full relay and a full mailbox are one to the sender: neither takes more now.
         mailbox::Verdict::Full | mailbox::Verdict::TagFull => Verdict::MailboxFull,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards the two things that a relay changes in an envelope, and that it changes nothing else.
+    #[test]
+    fn a_relay_takes_a_hop_and_adds_the_time_it_held_a_frame() {
+        let sent = Envelope {
+            tag: *b"mailbox!",
+            age: 7,
+            hops: 2,
+            priority: 1,
+        };
+        let kept = take_hop(&sent.wrap(b"sealed")).unwrap();
+        let given = grow_older(kept.clone(), 1100, 1000);
+        let expected = Envelope {
+            age: 107,
+            hops: 1,
+            ..sent
+        };
+        assert_eq!(
+            Envelope::unwrap(&given).unwrap(),
+            (expected, &b"sealed"[..])
+        );
+        assert_eq!(grow_older(kept.clone(), 900, 1000), kept);
+        let last = Envelope { hops: 0, ..sent }.wrap(b"sealed");
+        assert!(take_hop(&last).is_none());
     }
 }

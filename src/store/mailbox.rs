@@ -8,6 +8,7 @@ use super::db::{Db, next};
 use super::error::OpenError;
 use super::lock::{Lock, make_dir};
 use crate::engine::io::StoreError;
+use crate::wire::envelope::Envelope;
 use bytes::Bytes;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::path::Path;
@@ -27,7 +28,7 @@ pub type Tag = [u8; 8];
 
 /// By tag and number: the second in which it came, and the frame.
 const FRAMES: TableDefinition<(&Tag, u64), (u64, &[u8])> = TableDefinition::new("frames");
-/// By tag and the first half of the BLAKE3 hash of the frame: its number.
+/// By tag and the first half of the BLAKE3 hash of what the envelope holds: its number.
 const HASHES: TableDefinition<(&Tag, &[u8; 16]), u64> = TableDefinition::new("hashes");
 /// By second and number: the tag.
 const AGES: TableDefinition<(u64, u64), &Tag> = TableDefinition::new("ages");
@@ -56,7 +57,7 @@ pub enum Verdict {
     Full,
     /// A bound for this tag is reached.
     TagFull,
-    /// The very same bytes are stored with this tag already.
+    /// The very same bytes, the envelope aside, are stored with this tag already.
     Duplicate,
 }
 
@@ -67,6 +68,8 @@ pub struct StoredFrame {
     pub number: u64,
     /// Its tag.
     pub tag: Tag,
+    /// The second in which it came.
+    pub since_s: u64,
     /// Its bytes.
     pub frame: Bytes,
 }
@@ -184,10 +187,12 @@ impl MailboxStore {
                     break;
                 }
                 if let Some(row) = table.get((tag, number))? {
+                    let (since_s, frame) = row.value();
                     out.push(StoredFrame {
                         number,
                         tag: *tag,
-                        frame: Bytes::copy_from_slice(row.value().1),
+                        since_s,
+                        frame: Bytes::copy_from_slice(frame),
                     });
                 }
             }
@@ -410,8 +415,10 @@ fn tag_totals(txn: &WriteTransaction, tag: &Tag) -> Result<Totals, redb::Error> 
     }))
 }
 
+/// What makes two frames the same: all but the envelope, whose age and hops differ from copy to copy.
 fn half_hash(frame: &[u8]) -> [u8; 16] {
+    let inner = Envelope::unwrap(frame).map_or(frame, |(_, inner)| inner);
     let mut out = [0; 16];
-    out.copy_from_slice(&blake3::hash(frame).as_bytes()[..16]);
+    out.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
     out
 }

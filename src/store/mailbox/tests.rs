@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::wire::envelope::Envelope;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -84,7 +85,7 @@ impl Model {
     fn fetch(&self, tags: &[Tag], after: u64, max: usize) -> Vec<StoredFrame> {
         let mut out: Vec<StoredFrame> = Vec::new();
         let mut sum = 0;
-        for (number, (tag, _, frame)) in &self.held {
+        for (number, (tag, since_s, frame)) in &self.held {
             if *number <= after || !tags.contains(tag) {
                 continue;
             }
@@ -95,6 +96,7 @@ impl Model {
             out.push(StoredFrame {
                 number: *number,
                 tag: *tag,
+                since_s: *since_s,
                 frame: frame.clone(),
             });
         }
@@ -151,6 +153,28 @@ proptest! {
             prop_assert_eq!(store.totals().unwrap(), model.totals(None));
         }
     }
+}
+
+/// A frame sent again is older than the first copy, and still the same frame.
+#[test]
+fn copies_that_differ_in_the_envelope_only_are_kept_once() {
+    let dir = TempDir::new().unwrap();
+    let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
+    let copy = |age, inner: &[u8]| {
+        let envelope = Envelope {
+            tag: tag(1),
+            age,
+            hops: 3,
+            priority: 0,
+        };
+        (tag(1), Bytes::from(envelope.wrap(inner)))
+    };
+    let frames = [copy(0, b"one"), copy(9, b"one"), copy(9, b"two")];
+    let verdicts = store.store(1000, &frames).unwrap();
+    assert_eq!(
+        verdicts,
+        [Verdict::Stored(1), Verdict::Duplicate, Verdict::Stored(2)]
+    );
 }
 
 #[test]
