@@ -121,6 +121,17 @@ fn manifests() -> Vec<Vector> {
             hex(&run(9, 16))
         ),
     );
+    let cancel = manifest(
+        "manifest-cancel",
+        "a control record: 32 bytes of message id",
+    )
+    .with(
+        "part",
+        format!(
+            "1|0|0|application/vnd.ostrakon.cancel||inline|{}",
+            hex(&run(3, 32))
+        ),
+    );
     let table = manifest(
         "manifest-table",
         "a text, a picture in one small block, a file in large blocks",
@@ -143,7 +154,7 @@ fn manifests() -> Vec<Vector> {
         "part",
         format!("7|1|0|application/pdf|note.pdf|{}", coded(1200)),
     );
-    let good: Vec<Vector> = [short, timeless, ack, table, single]
+    let good: Vec<Vector> = [short, timeless, ack, table, single, cancel]
         .into_iter()
         .map(identified)
         .collect();
