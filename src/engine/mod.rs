@@ -21,7 +21,8 @@
 //! | `outgoing`, `pool`, `redundancy` | a message being sent, and which symbol leaves next |
 //! | `incoming` | a message arriving, and which symbols are here |
 //! | `link`, [`rate`] | what is under way on each link |
-//! | `sessions` | who seals to whom |
+//! | `sessions`, `seals` | who seals to whom; where it happens |
+//! | `outbox` | messages of ours begin and end |
 //! | `serve` | a link has room: the next frame |
 //! | `offers`, `supply`, `blocks` | … of a manifest; of a part; the source blocks in memory |
 //! | `arrival`, `receive` | a frame came: whose it is |
@@ -48,6 +49,7 @@ pub mod limits;
 mod link;
 pub mod message;
 mod offers;
+mod outbox;
 mod outgoing;
 mod pool;
 pub mod rate;
@@ -55,6 +57,7 @@ mod receive;
 pub mod redundancy;
 mod reporting;
 mod restore;
+mod seals;
 mod serve;
 mod sessions;
 mod snapshot;
@@ -76,17 +79,17 @@ use bytes::Bytes;
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
 use incoming::{Incoming, Notes};
-use io::{Event, Input, LinkId, Output, Record, Restored, SendError, Time, Token, Why};
+use io::{Event, Input, LinkId, Output, Restored, Time, Token, Why};
 use ledger::Ledger;
-use lifetimes::{Lifetimes, Mortal};
+use lifetimes::Lifetimes;
 use limits::Limits;
 use link::Link;
-use message::Draft;
 use outgoing::Outgoing;
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 use receive::Limiter;
 use reporting::{Reporting, View};
+use seals::Seals;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -195,6 +198,7 @@ pub struct Engine {
     links: BTreeMap<LinkId, Link>,
     limiters: BTreeMap<LinkId, Limiter>,
     sessions: Sessions,
+    seals: Seals,
 
     outbox: BTreeMap<u64, Outgoing>,
     outbox_ids: BTreeMap<MessageId, u64>,
@@ -259,6 +263,7 @@ impl Engine {
             links: BTreeMap::new(),
             limiters: BTreeMap::new(),
             sessions: Sessions::default(),
+            seals: Seals::default(),
             outbox: BTreeMap::new(),
             outbox_ids: BTreeMap::new(),
             schedule: BTreeSet::new(),
@@ -336,6 +341,12 @@ impl Engine {
         })
     }
 
+    /// What was sealed since the last call, for a simulation that looks for nonces used twice.
+    #[cfg(feature = "sim")]
+    pub fn take_seal_marks(&mut self) -> Vec<crate::security::seal::SealMark> {
+        self.seals.take()
+    }
+
     /// After every input: what is due now, and what links may have next.
     fn settle(&mut self) {
         self.look_at_lifetimes();
@@ -395,128 +406,6 @@ impl Engine {
     fn on_card(&mut self, card: Card) {
         self.cards.insert(card.person(), card);
         self.work += 1;
-    }
-
-    fn take_draft(&mut self, draft: &Draft) {
-        match self.accept(draft) {
-            Ok(seq) => {
-                self.waiting.push(Effect::Accepted {
-                    seq,
-                    request: draft.request,
-                });
-                self.want_sync(Duration::ZERO);
-            }
-            Err(why) => self.event(Event::Refused {
-                request: draft.request,
-                why,
-            }),
-        }
-    }
-
-    fn accept(&mut self, draft: &Draft) -> Result<u64, SendError> {
-        if self.outbox.len() >= self.limits.outbox_messages {
-            return Err(limits::LimitError::Outbox(self.outbox.len()).into());
-        }
-        let manifest = draft.manifest(&self.limits)?;
-        let id = manifest.message_id(self.me.person(), draft.to);
-        if self.outbox_ids.contains_key(&id) {
-            return Err(SendError::Duplicate);
-        }
-        let card = self.cards.get(&draft.to).ok_or(SendError::UnknownPerson)?;
-        let opened = self
-            .sessions
-            .sending(&self.me, card, &mut self.rng, self.now);
-        // The row is written below, after the label was counted, whether the session is new or not.
-        let (sending, _) = opened.map_err(|_| SendError::UnusableCard)?;
-        sending.turn(self.now);
-        let keys = sending.keys(id, self.now);
-        let (epoch, session_row) = (sending.epoch_number(), sending.record(draft.to, self.now));
-        self.writer.durable(session_row);
-        let tag = self.rng.next_u64();
-        let message = Outgoing::new(draft, manifest, id, keys, epoch, tag, self.now);
-        self.writer.durable(message.record(self.now));
-        Ok(self.enlist(message))
-    }
-
-    /// Gives a message its place in the outbox and the schedule.
-    fn enlist(&mut self, message: Outgoing) -> u64 {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        self.schedule.insert((message.priority().code(), seq, 0));
-        for (part, state) in &message.parts {
-            self.schedule.insert((state.priority.code(), seq, *part));
-        }
-        self.outbox_ids.insert(message.id, seq);
-        self.outbox.insert(seq, message);
-        self.watch(Mortal::Out(seq));
-        self.work += 1;
-        seq
-    }
-
-    /// A message needs no more sending: it is delivered, expired, refused or cancelled.
-    fn dismiss(&mut self, seq: u64, event: Event) {
-        self.stop_sending(seq);
-        let Some(message) = self.outbox.remove(&seq) else {
-            return;
-        };
-        self.outbox_ids.remove(&message.id);
-        self.schedule.retain(|&(_, s, _)| s != seq);
-        self.watch(Mortal::Out(seq));
-        self.writer.durable(Record::Delete {
-            table: io::Table::Outbox,
-            key: message.id.0.to_vec(),
-        });
-        self.event(event);
-        self.want_sync(SYNC_INTERVAL);
-    }
-
-    /// Nothing more leaves of the parts of a message, and nothing of them is kept.
-    fn stop_sending(&mut self, seq: u64) {
-        let Some(message) = self.outbox.get(&seq) else {
-            return;
-        };
-        self.schedule.retain(|&(_, s, part)| s != seq || part == 0);
-        for link in self.links.values_mut() {
-            let rate = &mut link.rate;
-            link.sent.retain(|sent| {
-                let keep = sent.message != message.id;
-                if !keep {
-                    rate.forget(sent.bytes as usize);
-                }
-                keep
-            });
-        }
-        for part in message.parts.keys() {
-            let file = io::FileId {
-                kind: io::FileKind::Outgoing,
-                message: message.id,
-                part: *part,
-            };
-            self.writer.durable(Record::Remove { file });
-        }
-        self.out.push_back(Output::Purge { tag: message.tag });
-    }
-
-    /// Gives up a message of ours, and has its recipient told if something of it may be there; or drops one that is
-    /// arriving.
-    fn cancel(&mut self, message: MessageId) {
-        let Some(&seq) = self.outbox_ids.get(&message) else {
-            return self.refuse(message, Event::Expired { message });
-        };
-        let told = |m: &Outgoing| m.may_have_left() && m.durable;
-        if !self.outbox.get(&seq).is_some_and(told) {
-            return self.dismiss(seq, Event::Expired { message });
-        }
-        self.stop_sending(seq);
-        let now = self.now;
-        if let Some(outgoing) = self.outbox.get_mut(&seq).filter(|m| !m.withdrawn) {
-            outgoing.withdraw(now);
-            self.writer.durable(outgoing.record(now));
-            self.event(Event::Expired { message });
-        }
-        self.watch(Mortal::Out(seq));
-        self.work += 1;
-        self.want_sync(SYNC_INTERVAL);
     }
 
     fn on_link_up(&mut self, id: LinkId, mut profile: io::LinkProfile) {

@@ -4,6 +4,7 @@ use super::Engine;
 use super::io::{LinkId, Time};
 use super::link::Link;
 use super::outgoing::{Offer, Outgoing};
+use super::seals::Seals;
 use super::serve::Found;
 use crate::wire::fragment::{Kind, Place};
 use crate::wire::manifest;
@@ -41,9 +42,9 @@ impl Engine {
             return note.map_or(Found::Later(None), Found::Frame);
         }
         let frame = if whole {
-            message.seal_short()
+            Some(message.seal_short(&mut self.seals))
         } else {
-            message.seal_chunk(offer.chunk)
+            message.seal_chunk(offer.chunk, &mut self.seals)
         };
         let Some(frame) = frame else {
             return Found::Later(None);
@@ -123,17 +124,17 @@ impl Outgoing {
         (now.since(heard) <= limit).then(|| now.after(limit))
     }
 
-    fn seal_short(&self) -> Option<Bytes> {
+    fn seal_short(&self, seals: &mut Seals) -> Bytes {
         let manifest = self.manifest.encode();
-        Some(self.keys.seal(Kind::Short, &Place::SHORT, &manifest))
+        seals.seal(&self.keys, Kind::Short, &Place::SHORT, &manifest)
     }
 
-    fn seal_chunk(&self, index: usize) -> Option<Bytes> {
+    fn seal_chunk(&self, index: usize, seals: &mut Seals) -> Option<Bytes> {
         let place = Place {
             symbol: u16::try_from(index).ok()?,
             ..Place::SHORT
         };
-        Some(self.keys.seal(Kind::Narrow, &place, self.chunk(index)?))
+        Some(seals.seal(&self.keys, Kind::Narrow, &place, self.chunk(index)?))
     }
 }
 

@@ -257,9 +257,10 @@ impl Engine {
             self.rng.fill_bytes(&mut salt);
             let record = Manifest::single(salt, None, Lifetime::default(), kind, content.clone());
             let id = record.message_id(self.me.person(), to);
+            let seals = &mut self.seals;
             frame = sending
                 .control_keys(id)
-                .map(|keys| keys.seal(Kind::Short, &Place::SHORT, &record.encode()));
+                .map(|keys| seals.seal(&keys, Kind::Short, &Place::SHORT, &record.encode()));
         }
         let row = if turned {
             Some(sending.record(to, self.now))

@@ -140,7 +140,7 @@ impl Engine {
             symbol: run.symbol,
             slice: run.slice,
         };
-        let frame = message.keys.seal(kind, &place, &bytes);
+        let frame = self.seals.seal(&message.keys, kind, &place, &bytes);
         link.push(Sent {
             message: message.id,
             part,

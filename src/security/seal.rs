@@ -188,6 +188,35 @@ impl MessageKeys {
     }
 }
 
+/// What a simulation compares to find a nonce that met two contents under one key. It tells neither key nor content.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SealMark {
+    /// Stands for key and nonce.
+    pub nonce: [u8; 16],
+    /// Stands for the content and what it is bound to.
+    pub content: [u8; 16],
+}
+
+#[cfg(feature = "sim")]
+impl MessageKeys {
+    /// The mark of what [`MessageKeys::seal`] would seal.
+    pub fn mark(&self, kind: Kind, place: &Place, plain: &[u8]) -> SealMark {
+        let first = |whole: Key| {
+            let mut half = [0; 16];
+            half.copy_from_slice(&whole.bytes()[..16]);
+            half
+        };
+        let key = prf(&self.secret, "mark", &[&[kind.code()]]);
+        let nonce = prf(&key, "nonce", &[&nonce(kind, place, plain.len())]);
+        let content = prf(&key, "content", &[&self.context, plain]);
+        SealMark {
+            nonce: first(nonce),
+            content: first(content),
+        }
+    }
+}
+
 fn nonce(kind: Kind, place: &Place, len: usize) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[0] = kind.code();
