@@ -208,6 +208,30 @@ fn killed_processes_and_power_cuts_cost_little_and_nothing_is_delivered_twice() 
 }
 
 #[test]
+fn a_disk_that_stalls_for_seconds_makes_the_sender_probe_and_not_send_everything_again() {
+    seeds(0..4, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let spec = Spec {
+            rate: 100_000_000,
+            rtt: Duration::from_millis(20),
+            ..Spec::default()
+        };
+        world.link(0, 1, &spec);
+        let file = world.bytes(90_000_000);
+        let start = world.now;
+        let id = world.send(0, 1, &[("map", file, Priority::Normal)]);
+        let wait = (800 + world.below(1000)) * MS;
+        world.run_until(start + wait, |_| false);
+        world.nodes[1].store_free = world.now + 4500 * MS;
+        world.run_until(world.now + 6 * SECOND, |_| false);
+        let again = world.status(1).inbound[0].surplus_bytes;
+        println!("seed {seed}: {again} bytes again");
+        assert!(again <= 900_000, "{again} bytes");
+        assert!(world.run_until(start + 16 * SECOND, |w| w.delivered(1, id)));
+    });
+}
+
+#[test]
 fn a_cut_link_is_replaced_by_another_and_used_again_when_it_is_back() {
     seeds(0..5, |seed| {
         let mut world = World::new(seed, &["a", "b"]);

@@ -166,7 +166,7 @@ impl Engine {
         let now = self.now;
         let mut any = false;
         for (&id, link) in &mut self.links {
-            let limit = link.patience() * 2 + Duration::from_secs(1);
+            let limit = link.loss_limit();
             while let Some(sent) = link
                 .sent
                 .front()

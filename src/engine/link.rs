@@ -53,6 +53,8 @@ pub struct Link {
     pub mode: Mode,
     /// When it came up.
     pub up_since: Time,
+    /// When it last went down.
+    pub down_since: Option<Time>,
     /// When the youngest fragment left that is known to have arrived.
     pub newest_there: Option<Time>,
     /// Since when it has sent without any proof that something arrived.
@@ -98,6 +100,7 @@ impl Link {
             rate: RateControl::new(None, None),
             mode: Mode::Attached,
             up_since: Time::default(),
+            down_since: None,
             unproven_since: None,
             since_preamble: BTreeMap::new(),
             newest_there: None,
@@ -132,8 +135,8 @@ impl Link {
     }
 
     /// It went down.
-    pub fn down(&mut self) {
-        self.profile = None;
+    pub fn down(&mut self, now: Time) {
+        self.down_since = self.profile.take().map(|_| now).or(self.down_since);
         self.credit = 0;
         self.stats.up = false;
         self.pending = None;
@@ -219,11 +222,17 @@ impl Link {
         }
     }
 
-    /// Whether nothing has proven for long that what leaves by it arrives.
+    /// After how long without any word a fragment counts as lost.
+    pub fn loss_limit(&self) -> Duration {
+        self.patience() * 2 + Duration::from_secs(1)
+    }
+
+    /// Whether nothing has proven for long that what leaves by it arrives. It becomes so no later than the first
+    /// fragments count as lost for want of a word: it may be the word alone that is late, so what is sent for them
+    /// then are a few probes.
     pub fn is_unanswered(&self, now: Time) -> bool {
-        let limit = Duration::from_secs(1) + self.patience() * 3;
         self.unproven_since
-            .is_some_and(|since| now.since(since) > limit)
+            .is_some_and(|since| now.since(since) > self.loss_limit())
     }
 
     /// Whether it seems to swallow everything, so that a few fragments at a time are enough to find out when it

@@ -25,7 +25,7 @@
 //! | `outbox` | messages of ours begin and end |
 //! | `serve` | a link has room: the next frame |
 //! | `offers`, `supply`, `blocks` | … of a manifest; of a part; the source blocks in memory |
-//! | `arrival`, `receive` | a frame came: whose it is |
+//! | `arrival`, [`reassembly`], `receive` | a frame came, whole or in pieces: whose it is |
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting` | what others are told of what is here |
@@ -53,6 +53,7 @@ mod outbox;
 mod outgoing;
 mod pool;
 pub mod rate;
+pub mod reassembly;
 mod receive;
 pub mod redundancy;
 mod reporting;
@@ -87,6 +88,7 @@ use link::Link;
 use outgoing::Outgoing;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use reassembly::Reassembly;
 use receive::Limiter;
 use reporting::{Reporting, View};
 use seals::Seals;
@@ -197,6 +199,7 @@ pub struct Engine {
 
     links: BTreeMap<LinkId, Link>,
     limiters: BTreeMap<LinkId, Limiter>,
+    reassembly: BTreeMap<LinkId, Reassembly>,
     sessions: Sessions,
     seals: Seals,
 
@@ -262,6 +265,7 @@ impl Engine {
             cards: BTreeMap::new(),
             links: BTreeMap::new(),
             limiters: BTreeMap::new(),
+            reassembly: BTreeMap::new(),
             sessions: Sessions::default(),
             seals: Seals::default(),
             outbox: BTreeMap::new(),
@@ -423,14 +427,14 @@ impl Engine {
         for message in self.outbox.values_mut() {
             let reaches = link.toward(message.to).is_some();
             if reaches && !link.profile.as_ref().is_some_and(|p| p.courier) {
-                message.greet(id, self.now);
+                message.greet(id, self.now, link.down_since);
             }
         }
     }
 
     fn on_link_down(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.down();
+            link.down(self.now);
         }
         self.work += 1;
     }

@@ -195,8 +195,9 @@ impl Outgoing {
     }
 
     /// A link toward the recipient came up: the manifest is offered there at once, which makes the recipient
-    /// report, and symbols wait for that report unless the recipient was heard of just now.
-    pub fn greet(&mut self, link: LinkId, now: Time) {
+    /// report, and symbols wait for that report unless the recipient was heard of just now, and since the link went
+    /// down: until then nobody knows what of that link's last fragments is there.
+    pub fn greet(&mut self, link: LinkId, now: Time, down_since: Option<Time>) {
         let rounds = self.offers.get(&link).map_or(0, |o| o.rounds.min(1));
         self.offers.insert(
             link,
@@ -207,9 +208,9 @@ impl Outgoing {
                 next: now,
             },
         );
-        let lately = self
-            .heard
-            .is_some_and(|heard| now.since(heard) < super::HOLD);
+        let lately = self.heard.is_some_and(|heard| {
+            now.since(heard) < super::HOLD && down_since.is_none_or(|down| heard > down)
+        });
         if self.may_have_left() && !lately {
             self.hold_until = Some(now.after(super::HOLD));
         }

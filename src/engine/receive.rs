@@ -14,6 +14,7 @@ use crate::security::seal::MessageKeys;
 use crate::security::session::{Epoch, SessionError, SessionId};
 use crate::wire::envelope::Envelope;
 use crate::wire::fragment::{Kind, Label, ManifestChunk, Place, View};
+use crate::wire::piece::{self, Piece};
 use crate::wire::{FrameKind, frame_kind, preamble};
 use bytes::Bytes;
 use governor::clock::FakeRelativeClock;
@@ -81,9 +82,30 @@ impl Engine {
             FrameKind::Envelope => self.on_envelope(&arrival),
             FrameKind::Fragment(_) => self.on_fragment(&arrival),
             FrameKind::Escape(ext) if ext == preamble::MARK[1] => self.on_preamble(&arrival),
+            FrameKind::Escape(ext) if ext == piece::MARK[1] => self.on_piece(&arrival),
             FrameKind::Escape(_) => self.count("unknown extended kind"),
             FrameKind::Unknown => self.count("unknown kind"),
         }
+    }
+
+    /// A piece of a frame that was too large for the last hop.
+    fn on_piece(&mut self, arrival: &Arrival) {
+        let Ok(piece) = Piece::decode(&arrival.frame) else {
+            return self.count("malformed piece");
+        };
+        let joined = self
+            .reassembly
+            .entry(arrival.link)
+            .or_default()
+            .take(&piece);
+        let Some(frame) = joined else { return };
+        if frame_kind(&frame) == FrameKind::Escape(piece::MARK[1]) {
+            return self.count("pieces of a piece");
+        }
+        self.on_inner(Arrival {
+            frame,
+            ..arrival.clone()
+        });
     }
 
     fn on_envelope(&mut self, arrival: &Arrival) {
@@ -91,8 +113,11 @@ impl Engine {
             Ok((envelope, _)) if !self.my_tags.contains(&envelope.tag) => {
                 self.count("mailbox of somebody else")
             }
-            Ok((_, inner)) if frame_kind(inner) == FrameKind::Envelope => {
-                self.count("envelope in envelope")
+            Ok((_, inner))
+                if matches!(frame_kind(inner), FrameKind::Envelope)
+                    || inner.starts_with(&piece::MARK) =>
+            {
+                self.count("envelope around what cannot be in one")
             }
             Ok((envelope, inner)) => self.on_inner(Arrival {
                 link: arrival.link,

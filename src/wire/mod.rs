@@ -8,12 +8,13 @@
 //! | 2 | wide fragment | [`fragment`] |
 //! | 3 | short fragment | [`fragment`] |
 //! | 6 | carrier envelope around another frame | [`envelope`] |
-//! | 7 | escape: the next byte says what it is | [`preamble`], what comes later |
+//! | 7 | escape: the next byte says what it is | [`preamble`], [`piece`], what comes later |
 //! | 0, 4, 5 | reserved; dropped and counted | |
 
 pub mod envelope;
 pub mod fragment;
 pub mod manifest;
+pub mod piece;
 pub mod preamble;
 pub mod read;
 pub mod report;

@@ -42,7 +42,8 @@ pub struct Node {
     /// Counts starts: what was meant for an earlier process is dropped.
     life: u64,
     timeout: Option<Time>,
-    store_free: u64,
+    /// When the disk has done all that it was given.
+    pub store_free: u64,
     /// What the application has, durably: how often each part was put there anew.
     pub inbox: BTreeMap<(MessageId, u8), u32>,
     /// How often the application was handed anything, repeats included.

@@ -8,6 +8,7 @@
 mod accept;
 mod backoff;
 mod close;
+mod controller;
 mod dial;
 mod endpoint;
 mod io;

@@ -1,6 +1,6 @@
 //! What the user may set of a QUIC link, and what follows for the transport.
 
-use super::model::ModelConfig;
+use super::controller::ModelConfig;
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::sync::Arc;
