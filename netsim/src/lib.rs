@@ -3,7 +3,7 @@
 //! Two layers, each usable without the other's user knowing of it:
 //!
 //! * [`model`]: what a link does to a packet, as pure functions of a clock that is passed in (integer nanoseconds) and a
-//!   seed. No IO, no clock, no global randomness: the same calls with the same seed give the same fates on any machine.
+//!   seed. No IO, no clock, no global randomness: the same calls with the same seed give the same arrivals on any machine.
 //! * [`emulate`]: the same model in real time, between programs on this machine. [`emulate::UdpPath`] is a UDP proxy on
 //!   loopback; `emulate::SerialPath` is a pair of pseudo-terminals joined by a serial line (Linux).
 //!

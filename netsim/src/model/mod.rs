@@ -6,24 +6,26 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use ostrakon_netsim::model::{Fate, Link, LinkSpec};
+//! use ostrakon_netsim::model::{Link, LinkSpec, Offered};
 //!
 //! // 1 Mbit/s, 20 ms: 1222 bytes and 28 of headers take 10 ms on the line, so 30 ms in all.
 //! let spec = LinkSpec::new().rate_bps(1_000_000).delay(Duration::from_millis(20));
 //! let mut link = Link::new(&spec, 7)?;
-//! assert_eq!(link.offer(0, 1222), Fate::Deliver { at: 30_000_000 });
-//! assert_eq!(link.stats(30_000_000).delivered, 1);
+//! assert_eq!(link.offer(0, 1222, "a packet"), Offered::Queued);
+//! assert_eq!(link.next_at(), Some(30_000_000));
+//! assert_eq!(link.poll(30_000_000).map(|arrival| arrival.packet), Some("a packet"));
 //! # Ok::<(), ostrakon_netsim::model::SpecError>(())
 //! ```
 
 mod chance;
+mod flight;
 mod link;
 mod pacer;
 mod serial;
 mod spec;
 mod stats;
 
-pub use link::{Fate, Link};
+pub use link::{Arrival, Link, Offered};
 pub use serial::{SerialLine, SerialSpec, SerialStats};
 pub use spec::{LinkSpec, SpecError};
 pub use stats::LinkStats;

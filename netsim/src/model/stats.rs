@@ -1,7 +1,7 @@
 //! What became of the packets offered to a link.
 
 /// Counts of one direction of a link. Every packet offered is in exactly one of `delivered`, `lost`, `queue_full`,
-/// `too_big`, `cut`, or still in flight.
+/// `too_big`, `cut`, or still in flight. Line bytes are bytes with overhead.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkStats {
@@ -9,12 +9,22 @@ pub struct LinkStats {
     pub offered: u64,
     /// Their bytes, without overhead.
     pub offered_bytes: u64,
+    /// Their bytes, with overhead.
+    pub offered_line_bytes: u64,
+    /// Packets whose last bit has left the transmitter, lost ones included.
+    pub sent: u64,
+    /// Their bytes, with overhead.
+    pub sent_line_bytes: u64,
     /// Packets that have arrived, damaged ones included.
     pub delivered: u64,
     /// Their bytes, without overhead.
     pub delivered_bytes: u64,
-    /// Packets lost by chance. Counted when offered.
+    /// Their bytes, with overhead.
+    pub delivered_line_bytes: u64,
+    /// Packets lost by chance. Counted when they have left the transmitter.
     pub lost: u64,
+    /// Their bytes, with overhead.
+    pub lost_line_bytes: u64,
     /// Packets dropped because the queue was full: the sender's doing, not the line's.
     pub queue_full: u64,
     /// Packets dropped because they were above the MTU.
