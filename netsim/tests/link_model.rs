@@ -1,23 +1,23 @@
 //! The packet link against closed formulas. Nothing here depends on a clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::time::Duration;
 
-use ostrakon_netsim::model::{Fate, Link, LinkSpec, Nanos, SpecError};
+use common::drain;
+use ostrakon_netsim::model::{Arrival, Link, LinkSpec, Nanos, Offered, SpecError};
 use proptest::prelude::*;
 
 const SECOND: u128 = 1_000_000_000;
 
-fn arrival(fate: Fate) -> Option<Nanos> {
-    match fate {
-        Fate::Deliver { at } | Fate::Corrupted { at } => Some(at),
-        _ => None,
-    }
+fn times<P: Clone>(link: &mut Link<P>) -> Vec<Nanos> {
+    drain(link).iter().map(|arrival| arrival.at).collect()
 }
 
 proptest! {
     /// Guards the timing formula, exactly: packet n of a burst arrives at start + floor(n · bits · 10⁹ / rate) + delay,
-    /// and after an idle time the formula starts anew.
+    /// after an idle time the formula starts anew, and the transmitter says beforehand when it is free.
     #[test]
     fn bursts_arrive_at_the_computed_nanosecond(
         rate in 1_000u64..20_000_000_000,
@@ -31,18 +31,20 @@ proptest! {
         let bits = (len as u128 + 28) * 8;
         let mut start = start;
         for _busy_period in 0..2 {
-            let mut last = 0;
-            for n in 1..=u128::from(count) {
-                let leaves = start + u64::try_from(n * bits * SECOND / u128::from(rate)).unwrap();
-                last = leaves + delay_us * 1000;
-                prop_assert_eq!(link.offer(start, len), Fate::Deliver { at: last });
+            let leaves = |n| start + u64::try_from(u128::from(n) * bits * SECOND / u128::from(rate)).unwrap();
+            for n in 1..=count {
+                prop_assert_eq!(link.offer(start, len, n), Offered::Queued);
+                prop_assert_eq!(link.line_free_at(), leaves(n));
             }
-            start = last + 1;
+            let expected: Vec<_> = (1..=count).map(|n| (leaves(n) + delay_us * 1000, n)).collect();
+            let got: Vec<_> = drain(&mut link).iter().map(|arrival| (arrival.at, arrival.packet)).collect();
+            prop_assert_eq!(&got, &expected);
+            start = leaves(count) + delay_us * 1000 + 1;
         }
     }
 
-    /// Guards the accounts: whatever is offered, and whenever the link is cut, each packet has exactly one fate, the counts
-    /// equal what `offer` said, and the queue never holds more than its bound.
+    /// Guards the accounts: whatever is offered, and whenever the link is asked or cut, each packet has exactly one fate,
+    /// the counts equal what the link said, arrivals come in order, and the queue never holds more than its bound.
     #[test]
     fn every_packet_has_one_fate(
         steps in prop::collection::vec((0u64..40_000_000, 0usize..1600, 0u8..20), 1..300),
@@ -52,40 +54,43 @@ proptest! {
         let spec = LinkSpec::new().delay(Duration::from_millis(30)).loss(0.2).corrupt(0.2).queue_bytes(10_000);
         let spec = match rate { Some(rate) => spec.rate_bps(rate), None => spec };
         let mut link = Link::new(&spec, seed).unwrap();
-        let (mut now, mut down) = (0, false);
-        let mut flying: Vec<(Nanos, u64)> = Vec::new();
-        let (mut lost, mut full, mut big, mut cut, mut delivered, mut bytes) = (0, 0, 0, 0, 0, 0);
-        for (pause, len, action) in steps {
+        let (mut now, mut down, mut last) = (0, false, (0, 0));
+        let (mut full, mut big, mut refused, mut delivered, mut bytes, mut damaged) = (0, 0, 0, 0, 0, 0);
+        for (n, (pause, len, action)) in steps.into_iter().enumerate() {
             now += pause;
             if action == 0 {
                 down = !down;
-                if down {
-                    cut += flying.iter().filter(|(at, _)| *at > now).count() as u64;
-                    flying.retain(|(at, _)| *at <= now);
-                }
                 link.set_down(now, down);
             }
-            match link.offer(now, len) {
-                Fate::Deliver { at } | Fate::Corrupted { at } => {
-                    prop_assert!(flying.last().is_none_or(|(before, _)| *before <= at));
-                    flying.push((at, len as u64));
-                }
-                Fate::Lost => lost += 1,
-                Fate::QueueFull => full += 1,
-                Fate::TooBig => { prop_assert!(len + 28 > 1500); big += 1; }
-                Fate::Down => { prop_assert!(down); cut += 1; }
+            match link.offer(now, len, n) {
+                Offered::Queued => {}
+                Offered::QueueFull => full += 1,
+                Offered::TooBig => { prop_assert!(len + 28 > 1500); big += 1; }
+                Offered::Down => { prop_assert!(down); refused += 1; }
             }
-            flying.retain(|(at, len)| {
-                let arrived = *at <= now;
-                if arrived { delivered += 1; bytes += len; }
-                !arrived
-            });
             prop_assert!(link.queued_bytes(now) <= 10_000);
-            let stats = link.stats(now);
-            prop_assert_eq!((stats.lost, stats.queue_full, stats.too_big, stats.cut), (lost, full, big, cut));
-            prop_assert_eq!((stats.delivered, stats.delivered_bytes), (delivered, bytes));
-            prop_assert_eq!(stats.in_flight(), flying.len() as u64);
+            if action < 10 {
+                while let Some(arrival) = link.poll(now) {
+                    prop_assert!(arrival.at <= now && (arrival.at, arrival.packet) >= last);
+                    last = (arrival.at, arrival.packet);
+                    delivered += 1;
+                    bytes += arrival.len as u64;
+                    damaged += u64::from(arrival.damaged);
+                }
+                let stats = link.stats(now);
+                prop_assert_eq!((stats.queue_full, stats.too_big), (full, big));
+                prop_assert_eq!((stats.delivered, stats.delivered_bytes), (delivered, bytes));
+                prop_assert!(stats.cut >= refused && stats.corrupted >= damaged);
+                prop_assert!(link.next_at().is_some() == (stats.in_flight() > 0));
+            }
         }
+        let late = std::iter::from_fn(|| link.poll(now)).count();
+        let rest = drain(&mut link).len();
+        let stats = link.stats(u64::MAX);
+        prop_assert_eq!(stats.in_flight(), 0);
+        prop_assert_eq!(stats.delivered, delivered + (late + rest) as u64);
+        let fates = stats.delivered + stats.lost + stats.queue_full + stats.too_big + stats.cut;
+        prop_assert_eq!(stats.offered, fates);
     }
 }
 
@@ -103,21 +108,27 @@ fn loss_is_binomial() {
         (6, 0.9),
     ] {
         let mut link = Link::new(&LinkSpec::new().loss(p), seed).unwrap();
-        let lost = (0..N)
-            .filter(|i| link.offer(u64::from(*i), 100) == Fate::Lost)
-            .count();
+        for now in 0..u64::from(N) {
+            link.offer(now, 100, ());
+            let _arrived_or_lost = link.poll(now);
+        }
+        let stats = link.stats(u64::from(N));
+        assert_eq!(stats.delivered + stats.lost, u64::from(N));
         let (mean, sigma) = (f64::from(N) * p, (f64::from(N) * p * (1.0 - p)).sqrt());
-        let off = (lost as f64 - mean).abs();
+        let off = (stats.lost as f64 - mean).abs();
         assert!(
             off <= 3.0 * sigma,
-            "seed {seed}: {lost} lost of {N} at p = {p}, {off} off, sigma {sigma}"
+            "seed {seed}: {} lost of {N} at p = {p}, {off} off, sigma {sigma}",
+            stats.lost
         );
     }
     let mut none = Link::new(&LinkSpec::new().loss(0.0).corrupt(1.0), 7).unwrap();
     let mut all = Link::new(&LinkSpec::new().loss(1.0), 7).unwrap();
     for now in 0..1000 {
-        assert_eq!(none.offer(now, 100), Fate::Corrupted { at: now });
-        assert_eq!(all.offer(now, 100), Fate::Lost);
+        none.offer(now, 100, ());
+        assert!(none.poll(now).unwrap().damaged);
+        all.offer(now, 100, ());
+        assert_eq!((all.poll(now), all.next_at()), (None, None));
     }
 }
 
@@ -137,13 +148,15 @@ fn a_saturated_link_carries_its_rate() {
         let end = SECONDS * 1_000_000_000;
         let mut now = 0;
         while now < end {
-            link.offer(now, 1200);
+            link.offer(now, 1200, ());
             now += interval;
         }
-        let stats = link.stats(end + 40_000_000);
-        let carried = (stats.delivered + stats.lost) * 1228 * 8;
-        let ratio = carried as f64 / (RATE * SECONDS) as f64;
+        let stats = link.stats(end);
+        assert_eq!(stats.sent_line_bytes, stats.sent * 1228);
+        let ratio = (stats.sent_line_bytes * 8) as f64 / (RATE * SECONDS) as f64;
         assert!((ratio - 1.0).abs() < 0.001, "ratio {ratio} at loss {loss}");
+        let arrived = link.stats(end + 40_000_000);
+        assert!(arrived.delivered >= stats.sent - arrived.lost);
         assert!(stats.queue_full > stats.offered * 2 / 5, "{stats}");
     }
 }
@@ -155,17 +168,16 @@ fn the_queue_holds_what_it_says() {
     let spec = LinkSpec::new().rate_bps(1_000_000).queue_bytes(12_500);
     let mut link = Link::new(&spec, 1).unwrap();
     // 1250 bytes with headers: ten fit, each takes 10 ms.
-    for n in 1..=10 {
-        assert_eq!(link.offer(0, 1222), Fate::Deliver { at: n * 10_000_000 });
+    for _ in 0..10 {
+        assert_eq!(link.offer(0, 1222, ()), Offered::Queued);
     }
     assert_eq!(link.queued_bytes(0), 12_500);
-    assert_eq!(link.offer(9_999_999, 1222), Fate::QueueFull);
-    assert_eq!(
-        link.offer(10_000_000, 1222),
-        Fate::Deliver { at: 110_000_000 }
-    );
-    assert_eq!(link.offer(10_000_000, 0), Fate::QueueFull);
+    assert_eq!(link.offer(9_999_999, 1222, ()), Offered::QueueFull);
+    assert_eq!(link.offer(10_000_000, 1222, ()), Offered::Queued);
+    assert_eq!(link.offer(10_000_000, 0, ()), Offered::QueueFull);
     assert_eq!(link.stats(10_000_000).queue_full, 2);
+    let expected: Vec<Nanos> = (1..=11).map(|n| n * 10_000_000).collect();
+    assert_eq!(times(&mut link), expected);
 }
 
 /// Guards the default queue: one bandwidth-delay product, at least 30 kB.
@@ -186,19 +198,47 @@ fn a_cut_takes_what_is_on_its_way() {
         .rate_bps(1_000_000)
         .delay(Duration::from_millis(100));
     let mut link = Link::new(&spec, 1).unwrap();
-    for _ in 0..5 {
-        link.offer(0, 1222);
+    for n in 0..5 {
+        link.offer(0, 1222, n);
     }
-    // At 125 ms the first two have arrived (110 and 120 ms).
+    // At 125 ms the first two have arrived (110 and 120 ms), although nobody asked for them yet.
     link.set_down(125_000_000, true);
-    assert_eq!(link.offer(126_000_000, 10), Fate::Down);
+    assert_eq!(link.offer(126_000_000, 10, 5), Offered::Down);
     link.set_down(130_000_000, false);
+    assert_eq!(link.offer(130_000_000, 1222, 6), Offered::Queued);
+    let arrived: Vec<(Nanos, i32)> = std::iter::from_fn(|| link.poll(240_000_000))
+        .map(|arrival| (arrival.at, arrival.packet))
+        .collect();
     assert_eq!(
-        link.offer(130_000_000, 1222),
-        Fate::Deliver { at: 240_000_000 }
+        arrived,
+        [(110_000_000, 0), (120_000_000, 1), (240_000_000, 6)]
     );
     let stats = link.stats(240_000_000);
     assert_eq!((stats.delivered, stats.cut, stats.in_flight()), (3, 4, 0));
+}
+
+/// Guards the change of a link: the packet being sent keeps its time on the line, those that wait go at the new rate, and
+/// a shorter way lets them overtake what is still under way.
+#[test]
+fn a_reshaped_link_goes_on_at_its_new_rate() {
+    let spec = |rate, delay| {
+        LinkSpec::new()
+            .rate_bps(rate)
+            .delay(Duration::from_millis(delay))
+    };
+    let mut link = Link::new(&spec(1_000_000, 100), 1).unwrap();
+    for n in 0..4 {
+        link.offer(0, 1222, n);
+    }
+    // Packet 0 left at 10 ms; packet 1 leaves at 20 ms, 2 and 3 take 5 ms each from then on.
+    link.reshape(15_000_000, &spec(2_000_000, 20)).unwrap();
+    assert!(link.reshape(15_000_000, &spec(0, 20)).is_err());
+    assert_eq!(link.line_free_at(), 30_000_000);
+    let arrived: Vec<(Nanos, i32)> = drain(&mut link)
+        .iter()
+        .map(|arrival| (arrival.at / 1_000_000, arrival.packet))
+        .collect();
+    assert_eq!(arrived, [(40, 1), (45, 2), (50, 3), (110, 0)]);
 }
 
 /// Guards repeatability: the same seed gives the same fates and the same damage, another seed others, and corruption does
@@ -212,20 +252,27 @@ fn a_seed_decides_everything() {
             .corrupt(corrupt)
             .queue_bytes(1 << 20);
         let mut link = Link::new(&spec, seed).unwrap();
-        let fates: Vec<Fate> = (0..500).map(|i| link.offer(i * 7, 100)).collect();
+        for n in 0..500 {
+            link.offer(n * 7, 100, n);
+        }
+        let arrivals = drain(&mut link);
         let mut packet = [0; 32];
         link.damage(&mut packet);
         assert_ne!(packet, [0; 32]);
-        (fates, packet)
+        (arrivals, packet)
     };
-    let times = |run: &(Vec<Fate>, _)| run.0.iter().copied().map(arrival).collect::<Vec<_>>();
+    let packets = |run: &(Vec<Arrival<u64>>, _)| -> Vec<(Nanos, u64)> {
+        let arrivals = run.0.iter();
+        arrivals.map(|a| (a.at, a.packet)).collect()
+    };
     assert_eq!(run(1, 0.1), run(1, 0.1));
     assert_ne!(run(1, 0.1).0, run(2, 0.1).0);
     assert_ne!(run(1, 0.1).1, run(2, 0.1).1);
-    assert_eq!(times(&run(1, 0.1)), times(&run(1, 0.9)));
+    assert_eq!(packets(&run(1, 0.1)), packets(&run(1, 0.9)));
     // Pins the sequence itself: a scenario's seed keeps its meaning from one version to the next.
-    let lost: Vec<usize> = (0..40)
-        .filter(|i| run(1, 0.1).0[*i] == Fate::Lost)
+    let arrived = packets(&run(1, 0.1));
+    let lost: Vec<u64> = (0..40)
+        .filter(|n| arrived.iter().all(|(_, packet)| packet != n))
         .collect();
     assert_eq!(
         lost,

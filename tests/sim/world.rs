@@ -12,7 +12,7 @@ use ostrakon::engine::status::Status;
 use ostrakon::engine::{Config, Engine};
 use ostrakon::security::identity::Identity;
 use ostrakon::wire::manifest::Lifetime;
-use ostrakon_netsim::model::{Fate, Link, LinkSpec, LinkStats};
+use ostrakon_netsim::model::{Link, LinkSpec, LinkStats};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -25,11 +25,8 @@ const TRANSPORT_QUEUE: usize = 3;
 
 enum What {
     Input(usize, u64, Input),
-    Deliver {
-        link: usize,
-        forward: bool,
-        frame: Bytes,
-    },
+    /// A link may have something to hand out, in the direction from the end with this index.
+    Poll(usize, usize),
     Timeout(usize, u64),
     Do(Box<dyn FnOnce(&mut World)>),
 }
@@ -61,7 +58,9 @@ pub struct Node {
 
 struct WorldLink {
     ends: [usize; 2],
-    ways: [Option<Link>; 2],
+    ways: [Option<Link<Bytes>>; 2],
+    /// When each direction will be polled.
+    polls: [Option<u64>; 2],
     rates: [u64; 2],
     busy: [u64; 2],
     profile: LinkProfile,
@@ -224,6 +223,7 @@ impl World {
         let link = WorldLink {
             ends: [a, b],
             ways: [Some(model(spec.loss, seed_a)), back],
+            polls: [None; 2],
             rates: [spec.rate; 2],
             busy: [0; 2],
             profile,
@@ -437,32 +437,47 @@ impl World {
         let Some(model) = &mut link.ways[way] else {
             panic!("a frame on a link that only receives")
         };
-        match model.offer(self.now, frame.len()) {
-            Fate::Deliver { at } => {
-                self.push(
-                    at,
-                    What::Deliver {
-                        link: id.0 as usize,
-                        forward: way == 0,
-                        frame,
-                    },
-                );
-            }
-            Fate::Corrupted { at } => {
+        model.offer(self.now, frame.len(), frame);
+        self.schedule(id.0 as usize, way);
+    }
+
+    /// Sees to it that a direction of a link is polled when it says.
+    fn schedule(&mut self, link: usize, way: usize) {
+        let state = &mut self.links[link];
+        let next = state.ways[way].as_ref().and_then(Link::next_at);
+        if let Some(at) = next
+            && state.polls[way].is_none_or(|planned| at < planned)
+        {
+            state.polls[way] = Some(at);
+            self.push(at, What::Poll(link, way));
+        }
+    }
+
+    /// Gives the far end what has arrived.
+    fn poll(&mut self, link: usize, way: usize) {
+        if self.links[link].polls[way].is_none_or(|planned| planned > self.now) {
+            return;
+        }
+        self.links[link].polls[way] = None;
+        let to = self.links[link].ends[1 - way];
+        let now = self.now;
+        while let Some(model) = &mut self.links[link].ways[way]
+            && let Some(arrival) = model.poll(now)
+        {
+            let mut frame = arrival.packet;
+            if arrival.damaged {
                 let mut bytes = frame.to_vec();
                 model.damage(&mut bytes);
-                let frame = bytes.into();
-                self.push(
-                    at,
-                    What::Deliver {
-                        link: id.0 as usize,
-                        forward: way == 0,
-                        frame,
-                    },
-                );
+                frame = bytes.into();
             }
-            _ => {}
+            let received = Input::Received {
+                link: LinkId(link as u32),
+                frame,
+                custody: None,
+            };
+            self.input(to, received);
         }
+        self.schedule(link, way);
     }
 
     /// Takes one event. False when nothing is left.
@@ -483,23 +498,7 @@ impl World {
                 }
             }
             What::Timeout(..) => {}
-            What::Deliver {
-                link,
-                forward,
-                frame,
-            } => {
-                let to = self.links[link].ends[usize::from(forward)];
-                if self.links[link].up {
-                    self.input(
-                        to,
-                        Input::Received {
-                            link: LinkId(link as u32),
-                            frame,
-                            custody: None,
-                        },
-                    );
-                }
-            }
+            What::Poll(link, way) => self.poll(link, way),
             What::Do(action) => action(self),
         }
         true

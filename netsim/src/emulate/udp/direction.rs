@@ -1,6 +1,5 @@
 //! One direction of a path: the link and the datagrams that are on it.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +9,7 @@ use tokio::sync::Notify;
 use super::socket::Counters;
 use crate::emulate::clock::Clock;
 use crate::emulate::{Lateness, lock};
-use crate::model::{Fate, Link, LinkSpec, LinkStats, Nanos, SpecError};
+use crate::model::{Link, LinkSpec, LinkStats, Nanos, SpecError};
 
 /// Datagrams handed on between two looks at the clock.
 const BATCH: usize = 64;
@@ -23,18 +22,15 @@ pub(super) struct Exit {
     pub(super) to: Option<SocketAddr>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Parcel {
-    at: Nanos,
     payload: Vec<u8>,
     exit: Exit,
 }
 
 #[derive(Debug)]
 struct State {
-    link: Link,
-    /// In the order of their times; as many as the link holds, which bounds them.
-    parcels: VecDeque<Parcel>,
+    link: Link<Parcel>,
     lateness: Lateness,
 }
 
@@ -56,7 +52,6 @@ impl Direction {
         Ok(Self {
             state: Mutex::new(State {
                 link: Link::new(spec, seed)?,
-                parcels: VecDeque::new(),
                 lateness: Lateness::default(),
             }),
             changed: Notify::new(),
@@ -68,36 +63,23 @@ impl Direction {
     /// Puts a datagram on the link, or drops it as the link says.
     pub(super) fn offer(&self, payload: &[u8], exit: &Exit) {
         let mut state = lock(&self.state);
-        // The clock is read under the lock, so that the link's time does not depend on who gets the lock first.
-        let fate = state.link.offer(self.clock.now(), payload.len());
-        let (Fate::Deliver { at } | Fate::Corrupted { at }) = fate else {
-            return;
-        };
-        let mut payload = payload.to_vec();
-        if matches!(fate, Fate::Corrupted { .. }) {
-            state.link.damage(&mut payload);
-        }
-        let was_empty = state.parcels.is_empty();
-        state.parcels.push_back(Parcel {
-            at,
-            payload,
+        let next = state.link.next_at();
+        let parcel = Parcel {
+            payload: payload.to_vec(),
             exit: exit.clone(),
-        });
+        };
+        // The clock is read under the lock, so that the link's time does not depend on who gets the lock first.
+        state.link.offer(self.clock.now(), payload.len(), parcel);
+        let sooner = state.link.next_at() != next;
         drop(state);
-        if was_empty {
+        if sooner {
             self.changed.notify_one();
         }
     }
 
     pub(super) fn set_down(&self, down: bool) {
-        let mut state = lock(&self.state);
-        let now = self.clock.now();
-        state.link.set_down(now, down);
-        if down {
-            // What was due before the cut has arrived by the model's count, although the emulator is late with it.
-            state.parcels.retain(|parcel| parcel.at <= now);
-        }
-        drop(state);
+        // What was due before a cut has arrived by the model's count, and is handed on although the emulator is late.
+        lock(&self.state).link.set_down(self.clock.now(), down);
         self.changed.notify_one();
     }
 
@@ -143,18 +125,21 @@ impl Direction {
         let mut state = lock(&self.state);
         let now = self.clock.now();
         while batch.len() < BATCH {
-            let at = state.parcels.front()?.at;
-            if at > now {
-                return Some(at);
+            let Some(arrival) = state.link.poll(now) else {
+                return state.link.next_at();
+            };
+            state.lateness.record(now.saturating_sub(arrival.at));
+            let mut parcel = arrival.packet;
+            if arrival.damaged {
+                state.link.damage(&mut parcel.payload);
             }
-            state.lateness.record(now - at);
-            batch.extend(state.parcels.pop_front());
+            batch.push(parcel);
         }
-        state.parcels.front().map(|parcel| parcel.at)
+        state.link.next_at()
     }
 
     async fn hand_on(&self, parcel: Parcel) {
-        let Parcel { payload, exit, .. } = parcel;
+        let Parcel { payload, exit } = parcel;
         let sent = match exit.to {
             Some(to) => exit.socket.send_to(&payload, to).await,
             None => exit.socket.send(&payload).await,
