@@ -1,9 +1,10 @@
 //! Models of bad links, and an emulator that puts real programs behind them.
 //!
-//! Two layers, each usable without the other's user knowing of it:
+//! Three layers, each usable without the other's user knowing of it:
 //!
 //! * [`model`]: what a link does to a packet, as pure functions of a clock that is passed in (integer nanoseconds) and a
 //!   seed. No IO, no clock, no global randomness: the same calls with the same seed give the same arrivals on any machine.
+//! * [`world`]: hosts on such links in virtual time: discrete events, faults, a trace that is the same for the same seed.
 //! * [`emulate`]: the same model in real time, between programs on this machine. [`emulate::UdpPath`] is a UDP proxy on
 //!   loopback; `emulate::SerialPath` is a pair of pseudo-terminals joined by a serial line (Linux).
 //!
@@ -30,3 +31,4 @@
 
 pub mod emulate;
 pub mod model;
+pub mod world;
