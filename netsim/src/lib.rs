@@ -31,4 +31,5 @@
 
 pub mod emulate;
 pub mod model;
+pub mod reach;
 pub mod world;
