@@ -1,24 +1,15 @@
 //! The packet link against closed formulas. Nothing here depends on a clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::time::Duration;
 
+use common::drain;
 use ostrakon_netsim::model::{Arrival, Link, LinkSpec, Nanos, Offered, SpecError};
 use proptest::prelude::*;
 
 const SECOND: u128 = 1_000_000_000;
-
-/// All that a link hands out until nothing is under way, asked for when it says.
-fn drain<P: Clone>(link: &mut Link<P>) -> Vec<Arrival<P>> {
-    let mut arrivals = Vec::new();
-    while let Some(at) = link.next_at() {
-        while let Some(arrival) = link.poll(at) {
-            assert_eq!(arrival.at, at, "a link asked in time hands out in time");
-            arrivals.push(arrival);
-        }
-    }
-    arrivals
-}
 
 fn times<P: Clone>(link: &mut Link<P>) -> Vec<Nanos> {
     drain(link).iter().map(|arrival| arrival.at).collect()

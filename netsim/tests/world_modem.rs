@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ostrakon_netsim::model::{LinkSpec, Nanos};
+use ostrakon_netsim::model::{Contact, ContactPlan, LinkSpec, Nanos};
 use ostrakon_netsim::world::{
     End, FaultKind, FaultPlan, Host, LinkId, Notice, Out, Pair, Port, World,
 };
@@ -101,6 +101,30 @@ fn a_modem_that_tells_is_kept_busy_frame_by_frame() {
             "{last} ns, {notice:?} {plan:?}"
         );
         assert_eq!(world.peak_queue(link), 120);
+    }
+}
+
+/// Guards contact plans: a transmitter is told that it is free at the beginning of each contact, and what it cannot send
+/// before the end is lost.
+#[test]
+fn a_modem_works_in_its_contacts() {
+    let contact =
+        |start, end| Contact::new(Duration::from_secs(start), Some(Duration::from_secs(end)));
+    let contacts = vec![contact(10, 12), contact(20, 22).rate_bps(960)];
+    let spec = LinkSpec::new()
+        .rate_bps(9600)
+        .contacts(ContactPlan::new(contacts).unwrap());
+    for notice in [Notice::Line, Notice::Nothing] {
+        let (mut world, link) = world(100, &spec, notice, &FaultPlan::new());
+        assert_eq!(world.run_until(60 * SECOND, |_| false), End::Idle);
+        // One in 100 ms, then one a second; the first contact ends just as its last frame has left.
+        let got = world.hosts().map(|(_, host)| host.got).sum::<u64>();
+        assert_eq!(got, 20 + 2, "{notice:?}");
+        let stats = world.link_stats(link)[0].unwrap();
+        assert!(
+            stats.cut <= 2 && stats.offered == 22 + stats.cut,
+            "{notice:?} {stats}"
+        );
     }
 }
 

@@ -8,16 +8,16 @@ use super::{Arrival, Nanos};
 /// A packet under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Flying<P> {
-    /// The order of departure, which decides between packets that arrive at the same time.
-    pub(crate) seq: u64,
+    /// The number of its departure, which decides between packets that arrive at the same time.
+    pub(crate) departure: u64,
     /// Bytes with overhead.
     pub(crate) line_bytes: u64,
     pub(crate) arrival: Arrival<P>,
 }
 
 impl<P> Flying<P> {
-    fn key(&self) -> (Nanos, u64) {
-        (self.arrival.at, self.seq)
+    fn key(&self) -> (Nanos, u64, bool) {
+        (self.arrival.at, self.departure, self.arrival.copy)
     }
 }
 
@@ -70,7 +70,7 @@ impl<P> Flight<P> {
         let first = self.in_order.front().map(Flying::key);
         let other = self.overtaking.peek().map(|Soonest(flying)| flying.key());
         let overtakes = other.is_some_and(|other| first.is_none_or(|first| other < first));
-        let (at, _) = if overtakes { other? } else { first? };
+        let (at, ..) = if overtakes { other? } else { first? };
         if at > now {
             return None;
         }

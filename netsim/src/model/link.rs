@@ -1,13 +1,11 @@
-//! One direction of a packet link: a drop-tail queue, a line of fixed rate, a delay, and chance.
+//! One direction of a packet link: a queue, a line that takes its time, and the way to the far end.
 
-use std::collections::VecDeque;
-
-use rand_chacha::ChaCha8Rng;
-
-use super::chance::{Chance, Purpose, damage, generator};
 use super::flight::{Flight, Flying};
-use super::pacer::Pacer;
-use super::{LinkSpec, LinkStats, Nanos, SpecError};
+use super::line::Line;
+use super::queue::{Queue, Waiting};
+use super::spec::nanos;
+use super::way::{Fate, Way};
+use super::{Contact, LinkSpec, LinkStats, Nanos, SpecError};
 
 /// What a link says to a packet that it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +16,7 @@ pub enum Offered {
     QueueFull,
     /// It is above the MTU and is dropped.
     TooBig,
-    /// The link is cut; it is dropped.
+    /// The link is cut, or there is no contact; it is dropped.
     Down,
 }
 
@@ -45,32 +43,24 @@ pub struct Arrival<P> {
 /// Memory grows with the packets in queue and in flight, which [`LinkSpec::capacity`] bounds in bytes.
 #[derive(Debug, Clone)]
 pub struct Link<P> {
-    delay: Nanos,
-    mtu: usize,
-    overhead: usize,
-    queue_limit: u64,
-    pacer: Option<Pacer>,
-    loss: Chance,
-    corrupt: Chance,
-    damage_rng: ChaCha8Rng,
+    spec: LinkSpec,
+    line: Line,
+    way: Way,
     /// What the transmitter is sending, and when its last bit leaves. Nothing waits unless something is being sent.
     sending: Option<(Nanos, Waiting<P>)>,
-    waiting: VecDeque<Waiting<P>>,
-    /// Bytes with overhead in `sending` and `waiting`.
-    queued: u64,
+    queue: Queue<P>,
     flight: Flight<P>,
     departures: u64,
+    /// The departure after the latest one that has arrived.
+    expected: u64,
+    /// The shortest delay that a packet may have.
+    least_delay: Nanos,
     down: bool,
+    /// Whether there is a contact now, and when that changes.
+    contact: bool,
+    contact_change: Option<Nanos>,
     latest: Nanos,
     stats: LinkStats,
-}
-
-#[derive(Debug, Clone)]
-struct Waiting<P> {
-    packet: P,
-    len: usize,
-    /// Bytes with overhead.
-    line_bytes: u64,
 }
 
 impl<P: Clone> Link<P> {
@@ -81,58 +71,56 @@ impl<P: Clone> Link<P> {
     /// As [`LinkSpec::validate`].
     pub fn new(spec: &LinkSpec, seed: u64) -> Result<Self, SpecError> {
         spec.validate()?;
-        Ok(Self {
-            delay: spec.delay_nanos(),
-            mtu: spec.mtu,
-            overhead: spec.overhead,
-            queue_limit: spec.queue_limit(),
-            pacer: spec.rate_bps.map(Pacer::new),
-            loss: Chance::new("loss", spec.loss, seed, Purpose::Loss)?,
-            corrupt: Chance::new("corrupt", spec.corrupt, seed, Purpose::Corruption)?,
-            damage_rng: generator(seed, Purpose::Damage),
+        let mut link = Self {
+            spec: spec.clone(),
+            line: Line::new(spec, spec.rate_bps),
+            way: Way::new(spec, seed)?,
             sending: None,
-            waiting: VecDeque::new(),
-            queued: 0,
+            queue: Queue::new(spec),
             flight: Flight::new(),
             departures: 0,
+            expected: 0,
+            least_delay: spec.least_delay(),
             down: false,
+            contact: true,
+            contact_change: None,
             latest: 0,
             stats: LinkStats::default(),
-        })
+        };
+        link.enter(0);
+        Ok(link)
     }
 
     /// Offers a packet of `len` bytes (without overhead) at `now`.
     pub fn offer(&mut self, now: Nanos, len: usize, packet: P) -> Offered {
         let now = self.advance(now);
-        let line_len = len.saturating_add(self.overhead);
+        let line_len = len.saturating_add(self.spec.overhead);
         // A packet of nothing without overhead still takes a place, or an endless number of them would fit.
         let line_bytes = line_len.max(1) as u64;
         self.stats.offered += 1;
         self.stats.offered_bytes += len as u64;
         self.stats.offered_line_bytes += line_len as u64;
-        if self.down {
+        if self.down || !self.contact {
             self.stats.cut += 1;
             return Offered::Down;
         }
-        if line_len > self.mtu {
+        if line_len > self.spec.mtu {
             self.stats.too_big += 1;
             return Offered::TooBig;
         }
-        if self.held() + line_bytes > self.queue_limit {
+        if !self.queue.has_room(self.held(), line_bytes) {
             self.stats.queue_full += 1;
             return Offered::QueueFull;
         }
-        self.queued += line_bytes;
-        let waiting = Waiting {
+        self.queue.push(Waiting {
+            since: now,
             packet,
             len,
             line_bytes,
-        };
-        if self.sending.is_some() {
-            self.waiting.push_back(waiting);
-        } else {
-            self.begin(now, waiting);
-            self.advance(now);
+        });
+        if self.sending.is_none() {
+            self.begin(now);
+            self.run(now);
         }
         Offered::Queued
     }
@@ -141,7 +129,7 @@ impl<P: Clone> Link<P> {
     #[must_use]
     pub fn next_at(&self) -> Option<Nanos> {
         let sending = self.sending.as_ref();
-        let soonest = sending.map(|(leaves, _)| leaves.saturating_add(self.delay));
+        let soonest = sending.map(|(leaves, _)| leaves.saturating_add(self.least_delay));
         match (self.flight.next_at(), soonest) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -151,33 +139,32 @@ impl<P: Clone> Link<P> {
     /// The next packet that has arrived by `now`, in order of arrival; `None` when there is none (or no more).
     pub fn poll(&mut self, now: Nanos) -> Option<Arrival<P>> {
         let now = self.advance(now);
-        let Flying {
-            line_bytes,
-            arrival,
-            ..
-        } = self.flight.pop(now)?;
-        self.stats.delivered += 1;
-        self.stats.delivered_bytes += arrival.len as u64;
-        self.stats.delivered_line_bytes += line_bytes;
-        Some(arrival)
+        let flying = self.flight.pop(now)?;
+        if !flying.arrival.copy {
+            // RFC 4737, section 3.3: reordered is what was sent before a packet that has arrived.
+            self.stats.reordered += u64::from(flying.departure < self.expected);
+            self.expected = self.expected.max(flying.departure);
+        }
+        self.stats.deliver(&flying);
+        Some(flying.arrival)
     }
 
     /// Cuts the link or restores it. What waits or has not arrived at a cut is lost, and counted as cut.
     pub fn set_down(&mut self, now: Nanos, down: bool) {
         let now = self.advance(now);
         self.down = down;
-        if !down {
-            return;
+        if down {
+            self.silence(now);
+            let cut = &mut self.stats.cut;
+            self.flight
+                .cut(now, |flying| *cut += u64::from(!flying.arrival.copy));
         }
-        self.stats.cut += self.waiting.len() as u64 + u64::from(self.sending.is_some());
-        self.sending = None;
-        self.waiting.clear();
-        self.queued = 0;
-        let cut = &mut self.stats.cut;
-        self.flight.cut(now, |_| *cut += 1);
-        if let Some(pacer) = &mut self.pacer {
-            pacer.reset(now);
-        }
+    }
+
+    /// Whether a packet may be offered at `now`: the link is not cut, and there is a contact.
+    pub fn is_up(&mut self, now: Nanos) -> bool {
+        self.advance(now);
+        !self.down && self.contact
     }
 
     /// Makes the link one of another kind from `now` on, as at a handover. The packet being sent is sent out as it was
@@ -189,17 +176,13 @@ impl<P: Clone> Link<P> {
     pub fn reshape(&mut self, now: Nanos, spec: &LinkSpec) -> Result<(), SpecError> {
         spec.validate()?;
         let now = self.advance(now);
-        self.loss.set("loss", spec.loss)?;
-        self.corrupt.set("corrupt", spec.corrupt)?;
-        self.delay = spec.delay_nanos();
-        self.mtu = spec.mtu;
-        self.overhead = spec.overhead;
-        self.queue_limit = spec.queue_limit();
-        self.pacer = spec.rate_bps.map(Pacer::new);
-        if let (Some(pacer), Some((leaves, _))) = (&mut self.pacer, &self.sending) {
-            pacer.reset(*leaves);
-        }
-        self.advance(now);
+        self.way.reshape(now, spec)?;
+        self.queue.reshape(spec);
+        self.spec = spec.clone();
+        self.least_delay = spec.least_delay();
+        self.line = Line::new(spec, spec.rate_bps);
+        self.enter(now);
+        self.run(now);
         Ok(())
     }
 
@@ -209,12 +192,14 @@ impl<P: Clone> Link<P> {
     ///
     /// [`SpecError::Probability`] if `p` is outside 0 to 1.
     pub fn set_corrupt(&mut self, p: f64) -> Result<(), SpecError> {
-        self.corrupt.set("corrupt", p)
+        self.way.set_corrupt(p)?;
+        self.spec.corrupt = p;
+        Ok(())
     }
 
     /// Flips bits in one to three adjacent bytes of a packet that arrived damaged; a packet of nothing stays as it is.
     pub fn damage(&mut self, packet: &mut [u8]) {
-        damage(packet, &mut self.damage_rng);
+        self.way.damage(packet);
     }
 
     /// What became of the packets by `now`. One that has arrived counts as delivered although nobody asked for it yet.
@@ -222,10 +207,9 @@ impl<P: Clone> Link<P> {
         let now = self.advance(now);
         let mut stats = self.stats;
         for flying in self.flight.arrived(now) {
-            stats.delivered += 1;
-            stats.delivered_bytes += flying.arrival.len as u64;
-            stats.delivered_line_bytes += flying.line_bytes;
+            stats.deliver(flying);
         }
+        stats.bad_nanos = self.way.bad_time(now);
         stats
     }
 
@@ -235,68 +219,119 @@ impl<P: Clone> Link<P> {
         self.held()
     }
 
-    /// When the transmitter has nothing left to send, if nothing more is offered: what a modem tells its host.
+    /// When the transmitter has nothing left to send, if nothing more is offered and nothing is dropped: what a modem tells
+    /// its host.
     #[must_use]
     pub fn line_free_at(&self) -> Nanos {
-        let waiting: u64 = self.waiting.iter().map(|w| w.line_bytes).sum();
-        match (&self.pacer, &self.sending) {
-            (Some(pacer), Some(_)) => pacer.clone().send(0, waiting * 8),
-            _ => self.latest,
+        match &self.sending {
+            None => self.latest,
+            Some((leaves, _)) if self.queue.waiting_bytes() == 0 => *leaves,
+            Some((leaves, _)) => self.line.clone().send(*leaves, self.queue.waiting_bytes()),
         }
     }
 
-    /// Without a rate nothing ever waits: the queue's bound is one on what is in flight.
+    /// Bytes that count against the queue's bound. Without a rate nothing ever waits: the bound is one on what is in flight.
     fn held(&self) -> u64 {
-        match self.pacer {
-            Some(_) => self.queued,
-            None => self.queued + self.flight.line_bytes(),
-        }
+        let sending = self.sending.as_ref().map_or(0, |(_, sent)| sent.line_bytes);
+        let in_flight = if self.line.is_instant() {
+            self.flight.line_bytes()
+        } else {
+            0
+        };
+        self.queue.waiting_bytes() + sending + in_flight
     }
 
-    /// Lets all that has left the line by `now` depart; returns a time that does not run backwards.
+    /// Brings the link to `now`; returns a time that does not run backwards.
     fn advance(&mut self, now: Nanos) -> Nanos {
-        self.latest = self.latest.max(now);
-        let now = self.latest;
-        while let Some((leaves, sent)) = self.sending.take_if(|(leaves, _)| *leaves <= now) {
-            self.queued -= sent.line_bytes;
-            self.depart(leaves, sent);
-            if let Some(next) = self.waiting.pop_front() {
-                self.begin(leaves, next);
+        let now = self.latest.max(now);
+        while let Some(change) = self.contact_change.filter(|change| *change <= now) {
+            if self.sending.is_none() {
+                // Contacts in which nothing was sent change nothing.
+                self.enter(now);
+                break;
             }
+            self.run(change);
+            self.latest = change;
+            self.enter(change);
         }
+        self.latest = now;
+        self.run(now);
         now
     }
 
-    fn begin(&mut self, now: Nanos, waiting: Waiting<P>) {
-        let leaves = match &mut self.pacer {
-            Some(pacer) => pacer.send(now, waiting.line_bytes * 8),
-            None => now,
-        };
-        self.sending = Some((leaves, waiting));
+    /// Lets all that has left the line by `now` depart.
+    fn run(&mut self, now: Nanos) {
+        while let Some((leaves, sent)) = self.sending.take_if(|(leaves, _)| *leaves <= now) {
+            self.depart(leaves, sent);
+            self.begin(leaves);
+        }
     }
 
-    /// Loss and corruption are drawn for every packet that leaves and for no other.
+    /// Gives the transmitter the next packet.
+    fn begin(&mut self, now: Nanos) {
+        if let Some(next) = self.queue.pop(now, &mut self.stats.aqm) {
+            let leaves = self.line.send(now, next.line_bytes);
+            self.sending = Some((leaves, next));
+        }
+    }
+
     fn depart(&mut self, leaves: Nanos, sent: Waiting<P>) {
         self.stats.sent += 1;
         self.stats.sent_line_bytes += sent.line_bytes;
         self.departures += 1;
-        let (lost, damaged) = (self.loss.happens(), self.corrupt.happens());
-        if lost {
+        let Fate::Arrives { at, damaged, twice } = self.way.draw(leaves) else {
             self.stats.lost += 1;
             self.stats.lost_line_bytes += sent.line_bytes;
             return;
-        }
+        };
         self.stats.corrupted += u64::from(damaged);
-        self.flight.push(Flying {
-            seq: self.departures,
+        let flying = Flying {
+            departure: self.departures,
             line_bytes: sent.line_bytes,
             arrival: Arrival {
-                at: leaves.saturating_add(self.delay),
+                at,
                 packet: sent.packet,
                 len: sent.len,
                 damaged,
                 copy: false,
             },
-        });
+        };
+        if twice {
+            let mut copy = flying.clone();
+            copy.arrival.copy = true;
+            self.flight.push(flying);
+            self.flight.push(copy);
+        } else {
+            self.flight.push(flying);
+        }
+    }
+
+    /// Takes up the contact of this moment, or notices that there is none.
+    fn enter(&mut self, now: Nanos) {
+        let Some(plan) = &self.spec.contacts else {
+            (self.contact, self.contact_change) = (true, None);
+            self.take_up(None);
+            return;
+        };
+        let contact = plan.at(now).cloned();
+        self.contact_change = plan.next_change(now);
+        self.contact = contact.is_some();
+        match contact {
+            Some(contact) => self.take_up(Some(&contact)),
+            None => self.silence(now),
+        }
+    }
+
+    fn take_up(&mut self, contact: Option<&Contact>) {
+        let rate = contact.and_then(|contact| contact.rate_bps);
+        let delay = contact.and_then(|contact| contact.delay);
+        self.way.set_delay(nanos(delay.unwrap_or(self.spec.delay)));
+        self.line.set_rate(&self.spec, rate.or(self.spec.rate_bps));
+    }
+
+    /// Ends what the transmitter does: what waits and what is being sent is lost.
+    fn silence(&mut self, now: Nanos) {
+        self.stats.cut += self.queue.clear() + u64::from(self.sending.take().is_some());
+        self.line.reset(now);
     }
 }

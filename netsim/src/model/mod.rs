@@ -17,18 +17,30 @@
 //! # Ok::<(), ostrakon_netsim::model::SpecError>(())
 //! ```
 
+mod burst;
 mod chance;
+mod codel;
+mod contact;
+mod error;
 mod flight;
+mod line;
 mod link;
 mod pacer;
+mod queue;
 mod serial;
 mod spec;
 mod stats;
+mod trace;
+mod way;
 
+pub use burst::{Burst, BurstClock};
+pub use contact::{Contact, ContactPlan};
+pub use error::SpecError;
 pub use link::{Arrival, Link, Offered};
 pub use serial::{SerialLine, SerialSpec, SerialStats};
-pub use spec::{LinkSpec, SpecError};
+pub use spec::{LinkSpec, Qdisc};
 pub use stats::LinkStats;
+pub use trace::{Trace, TraceError};
 
 /// Nanoseconds since an origin that the caller chooses.
 pub type Nanos = u64;

@@ -83,7 +83,7 @@ pub struct SerialStats {
 #[derive(Debug, Clone)]
 pub struct SerialLine {
     pacer: Pacer,
-    bits_per_byte: u64,
+    millibits: u64,
     limit: usize,
     errors: Chance,
     damage_rng: ChaCha8Rng,
@@ -110,9 +110,13 @@ impl SerialLine {
         }
         Ok(Self {
             pacer: Pacer::new(u64::from(baud)),
-            bits_per_byte: u64::from(spec.bits_per_byte),
+            millibits: u64::from(spec.bits_per_byte) * 1000,
             limit: spec.buffer_bytes.max(1),
-            errors: Chance::new("byte_error", spec.byte_error, seed, Purpose::Corruption)?,
+            errors: Chance::new(
+                "byte_error",
+                spec.byte_error,
+                generator(seed, Purpose::Corruption),
+            )?,
             damage_rng: generator(seed, Purpose::Damage),
             pending: VecDeque::new(),
             arrived: Vec::new(),
@@ -132,7 +136,7 @@ impl SerialLine {
     pub fn offer(&mut self, now: Nanos, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
         for byte in bytes.iter().take(taken) {
-            let at = self.pacer.send(now, self.bits_per_byte);
+            let at = self.pacer.send(now, 1, self.millibits);
             self.pending.push_back((at, *byte));
         }
         self.stats.offered += taken as u64;

@@ -1,7 +1,10 @@
 //! What became of the packets offered to a link.
 
+use super::Nanos;
+use super::flight::Flying;
+
 /// Counts of one direction of a link. Every packet offered is in exactly one of `delivered`, `lost`, `queue_full`,
-/// `too_big`, `cut`, or still in flight. Line bytes are bytes with overhead.
+/// `aqm`, `too_big`, `cut`, or still in flight; copies that the link made are in `duplicated` alone. Line bytes are bytes with overhead.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkStats {
@@ -27,20 +30,40 @@ pub struct LinkStats {
     pub lost_line_bytes: u64,
     /// Packets dropped because the queue was full: the sender's doing, not the line's.
     pub queue_full: u64,
+    /// Packets dropped by the queue discipline on their way out of the queue.
+    pub aqm: u64,
     /// Packets dropped because they were above the MTU.
     pub too_big: u64,
     /// Packets dropped because the link was cut, when offered or on their way.
     pub cut: u64,
     /// Packets damaged on their way; they count as delivered (or cut) as well.
     pub corrupted: u64,
+    /// Second copies that have arrived.
+    pub duplicated: u64,
+    /// Packets that arrived after one that was sent later (RFC 4737, section 3.3). Counted when they are handed out.
+    pub reordered: u64,
+    /// How long the link has been in the bad state of its bursts, if those are clocked by time.
+    pub bad_nanos: Nanos,
 }
 
 impl LinkStats {
     /// Packets that wait or are on their way.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        let done = self.delivered + self.lost + self.queue_full + self.too_big + self.cut;
+        let done =
+            self.delivered + self.lost + self.queue_full + self.aqm + self.too_big + self.cut;
         self.offered.saturating_sub(done)
+    }
+
+    /// Counts a packet that has arrived.
+    pub(crate) fn deliver<P>(&mut self, flying: &Flying<P>) {
+        if flying.arrival.copy {
+            self.duplicated += 1;
+            return;
+        }
+        self.delivered += 1;
+        self.delivered_bytes += flying.arrival.len as u64;
+        self.delivered_line_bytes += flying.line_bytes;
     }
 }
 
@@ -48,16 +71,19 @@ impl std::fmt::Display for LinkStats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "offered {} ({} B), delivered {} ({} B), lost {}, queue full {}, too big {}, cut {}, corrupted {}, in flight {}",
+            "offered {} ({} B), delivered {} ({} B), lost {}, queue full {}, AQM {}, too big {}, cut {}, corrupted {}, duplicated {}, reordered {}, in flight {}",
             self.offered,
             self.offered_bytes,
             self.delivered,
             self.delivered_bytes,
             self.lost,
             self.queue_full,
+            self.aqm,
             self.too_big,
             self.cut,
             self.corrupted,
+            self.duplicated,
+            self.reordered,
             self.in_flight()
         )
     }

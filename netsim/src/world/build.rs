@@ -101,7 +101,7 @@ impl<H: Host> World<H> {
         Ok(Port(place.ports.len() as u32))
     }
 
-    fn attach(&mut self, medium: Medium) -> LinkId {
+    fn attach(&mut self, mut medium: Medium) -> LinkId {
         let index = self.media.len() as u32;
         for (station, end) in medium.stations.iter().enumerate() {
             if let Some(place) = self.places.get_mut(end.host.0 as usize) {
@@ -111,6 +111,12 @@ impl<H: Host> World<H> {
                     station,
                 });
             }
+        }
+        for station in 0..medium.stations.len() {
+            medium.note_contact(station, self.now);
+        }
+        if let Some(change) = medium.next_change(self.now) {
+            self.push(change, What::Contact(index));
         }
         self.media.push(medium);
         self.refresh(index as usize);

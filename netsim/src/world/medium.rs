@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::model::{Arrival, Link, LinkSpec, LinkStats, Nanos, Offered, SpecError};
+use crate::model::{Arrival, ContactPlan, Link, LinkSpec, LinkStats, Nanos, Offered, SpecError};
 
 use super::fault::{Meddling, Way};
 use super::{HostId, Port};
@@ -79,6 +79,8 @@ pub(super) struct Parcel {
 pub(super) struct Station {
     pub(super) host: HostId,
     pub(super) port: Port,
+    /// Whether there was a contact when that changed last.
+    pub(super) was_up: bool,
     /// Whether the host was told last that it is up.
     pub(super) told_up: bool,
     /// For when the host is to be told that the transmitter is free.
@@ -110,6 +112,8 @@ pub(super) struct Medium {
     pub(super) hidden_cuts: u32,
     pub(super) meddling: Vec<Active>,
     pub(super) peak_queue: u64,
+    /// For each station when it is in contact; `None` is always.
+    plans: Vec<Option<ContactPlan>>,
 }
 
 #[derive(Debug)]
@@ -127,13 +131,20 @@ impl Medium {
             spec.as_ref().map(|spec| Link::new(spec, seed)).transpose()
         };
         let ways = [link(&pair.forward, seeds[0])?, link(&pair.back, seeds[1])?];
-        Ok(Self::new(Kind::Pair(ways), &ends, pair.notice, pair.tells))
+        let plan = |spec: &Option<LinkSpec>| spec.as_ref().map(|spec| spec.contacts.clone());
+        let (out, back) = (plan(&pair.forward), plan(&pair.back));
+        let plans = [&out, &back].map(|own| own.clone().or(out.clone()).or(back.clone()).flatten());
+        Ok(Self {
+            plans: plans.into(),
+            ..Self::new(Kind::Pair(ways), &ends, pair.notice, pair.tells)
+        })
     }
 
     fn new(kind: Kind, ends: &[(HostId, Port)], notice: Notice, tells: bool) -> Self {
         let station = |&(host, port): &(HostId, Port)| Station {
             host,
             port,
+            was_up: false,
             told_up: false,
             ready_at: None,
         };
@@ -147,6 +158,7 @@ impl Medium {
             hidden_cuts: 0,
             meddling: Vec::new(),
             peak_queue: 0,
+            plans: Vec::new(),
         }
     }
 
@@ -193,6 +205,31 @@ impl Medium {
                 Some((1 - way, arrival))
             }),
         }
+    }
+
+    /// When a contact begins or ends next, after `now`.
+    pub(super) fn next_change(&self, now: Nanos) -> Option<Nanos> {
+        let plans = self.plans.iter().flatten();
+        plans.filter_map(|plan| plan.next_change(now)).min()
+    }
+
+    /// Whether a station's transmitter carries: neither cut nor outside of a contact. One that only receives goes by the
+    /// contacts of what it receives.
+    pub(super) fn is_up(&self, station: usize, now: Nanos) -> bool {
+        let plan = self.plans.get(station).and_then(Option::as_ref);
+        self.cuts == 0 && plan.is_none_or(|plan| plan.at(now).is_some())
+    }
+
+    /// Whether any station is in contact.
+    pub(super) fn in_contact(&self, now: Nanos) -> bool {
+        (0..self.stations.len()).any(|station| self.is_up(station, now))
+    }
+
+    /// Takes down whether a station is in contact; true if that has just begun.
+    pub(super) fn note_contact(&mut self, station: usize, now: Nanos) -> bool {
+        let up = self.is_up(station, now);
+        let was = std::mem::replace(&mut self.stations[station].was_up, up);
+        up && !was
     }
 
     /// When the transmitter of a station has nothing left; `None` if it has no transmitter.

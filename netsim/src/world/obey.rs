@@ -11,7 +11,7 @@ use super::host::Request;
 use super::medium::{Notice, Parcel};
 use super::run::{What, World};
 use super::trace::Record;
-use super::{Host, HostId, Port};
+use super::{Host, HostId, LinkId, Port};
 
 /// A packet that a fault holds back.
 #[derive(Debug)]
@@ -221,7 +221,7 @@ impl<H: Host> World<H> {
             let (host, port) = (medium.stations[station].host, medium.stations[station].port);
             let running = self.is_running(host);
             let up = running
-                && medium.cuts == 0
+                && medium.is_up(station, self.now)
                 && match medium.notice {
                     Notice::Nothing => false,
                     Notice::Line => true,
@@ -239,11 +239,29 @@ impl<H: Host> World<H> {
         }
     }
 
+    /// A contact begins or ends on a medium.
+    pub(super) fn contact(&mut self, index: usize) {
+        let now = self.now;
+        if let Some(change) = self.media[index].next_change(now) {
+            self.push(change, What::Contact(index as u32));
+        }
+        let up = self.media[index].carries() && self.media[index].in_contact(now);
+        self.event(&Record::Up(LinkId(index as u32), up));
+        self.refresh(index);
+        for station in 0..self.media[index].stations.len() {
+            // Where contacts are not noticed, nobody else says that the transmitter works again.
+            let began = self.media[index].note_contact(station, now);
+            if began && self.media[index].notice == Notice::Nothing {
+                self.offer_ready(index, station);
+            }
+        }
+    }
+
     /// Lets a transmitter that tells say that it is free, now or when it is.
     pub(super) fn offer_ready(&mut self, index: usize, station: usize) {
         let now = self.now;
         let medium = &mut self.media[index];
-        if !medium.tells || medium.cuts > 0 {
+        if !medium.tells || !medium.is_up(station, now) {
             return;
         }
         let Some(free) = medium.free_at(station) else {
@@ -264,6 +282,9 @@ impl<H: Host> World<H> {
             return;
         }
         medium.stations[station].ready_at = None;
+        if !medium.is_up(station, at) {
+            return;
+        }
         if medium.free_at(station).is_some_and(|free| free > at) {
             self.offer_ready(index, station);
             return;

@@ -51,6 +51,7 @@ pub(super) enum What {
     Done { host: u32, life: u32, token: u64 },
     Poll(u32),
     Ready { medium: u32, station: u32 },
+    Contact(u32),
     Late(u32),
     Fault(u32),
     FaultEnd(u32),
@@ -120,7 +121,8 @@ impl<H: Host> World<H> {
         self.event_limit = events;
     }
 
-    /// Runs until a condition holds, which is asked before each event, or until the time is past `until`.
+    /// Runs until a condition holds, which is asked before each event, or until the time is past `until`. A world with
+    /// contacts that repeat is never idle.
     pub fn run_until(&mut self, until: Nanos, mut done: impl FnMut(&Self) -> bool) -> End {
         loop {
             if done(self) {
@@ -155,6 +157,7 @@ impl<H: Host> World<H> {
             What::Done { host, life, token } => self.done(host as usize, life, token),
             What::Poll(medium) => self.poll(medium as usize, at),
             What::Ready { medium, station } => self.ready(medium as usize, station as usize, at),
+            What::Contact(medium) => self.contact(medium as usize),
             What::Late(place) => self.late(place),
             What::Fault(place) => self.strike(place as usize),
             What::FaultEnd(place) => self.relent(place as usize),

@@ -1,0 +1,103 @@
+//! What waits for the transmitter of a link.
+
+use std::collections::VecDeque;
+
+use super::codel::CoDel;
+use super::spec::nanos;
+use super::{LinkSpec, Nanos, Qdisc};
+
+/// A packet that waits or is being sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting<P> {
+    pub(crate) since: Nanos,
+    pub(crate) packet: P,
+    pub(crate) len: usize,
+    /// Bytes with overhead.
+    pub(crate) line_bytes: u64,
+}
+
+/// A queue, first in first out, with a bound in bytes and a discipline.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue<P> {
+    waiting: VecDeque<Waiting<P>>,
+    bytes: u64,
+    limit: u64,
+    qdisc: Qdisc,
+    codel: Option<CoDel>,
+}
+
+impl<P> Queue<P> {
+    /// The queue of a checked spec.
+    pub(crate) fn new(spec: &LinkSpec) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            limit: spec.queue_limit(),
+            qdisc: spec.qdisc,
+            codel: codel(spec),
+        }
+    }
+
+    /// Changes bound and discipline; what waits goes on waiting.
+    pub(crate) fn reshape(&mut self, spec: &LinkSpec) {
+        self.limit = spec.queue_limit();
+        if self.qdisc != spec.qdisc {
+            self.qdisc = spec.qdisc;
+            self.codel = codel(spec);
+        }
+    }
+
+    /// Whether `bytes` more fit beside the `held` that count.
+    pub(crate) fn has_room(&self, held: u64, bytes: u64) -> bool {
+        held.saturating_add(bytes) <= self.limit
+    }
+
+    /// Bytes that wait, with overhead.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, waiting: Waiting<P>) {
+        self.bytes += waiting.line_bytes;
+        self.waiting.push_back(waiting);
+    }
+
+    /// Takes the next packet to send; those that the discipline drops before it are added to `dropped`.
+    pub(crate) fn pop(&mut self, now: Nanos, dropped: &mut u64) -> Option<Waiting<P>> {
+        while let Some(next) = self.waiting.pop_front() {
+            self.bytes -= next.line_bytes;
+            let waited = now.saturating_sub(next.since);
+            let codel = self.codel.as_mut();
+            if !codel.is_some_and(|codel| codel.drops(now, waited, self.bytes)) {
+                return Some(next);
+            }
+            *dropped += 1;
+        }
+        if let Some(codel) = &mut self.codel {
+            codel.found_empty();
+        }
+        None
+    }
+
+    /// Drops all and returns how many that were.
+    pub(crate) fn clear(&mut self) -> u64 {
+        let dropped = self.waiting.len() as u64;
+        self.waiting.clear();
+        self.bytes = 0;
+        if let Some(codel) = &mut self.codel {
+            codel.found_empty();
+        }
+        dropped
+    }
+}
+
+fn codel(spec: &LinkSpec) -> Option<CoDel> {
+    match spec.qdisc {
+        Qdisc::DropTail => None,
+        Qdisc::CoDel { target, interval } => {
+            // RFC 8289, section 4.4: on a slow line the target is at least the time that one MTU takes.
+            let target = nanos(target).max(spec.nanos_on_line(spec.mtu));
+            Some(CoDel::new(target, nanos(interval).max(target), spec.mtu))
+        }
+    }
+}
