@@ -1,13 +1,15 @@
 //! Putting a world together: hosts, media, faults, actions.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::model::{Nanos, SpecError};
+use crate::model::{CourierSpec, Nanos, SpecError};
 
 use super::clock::Clock;
 use super::fault::{FaultKind, FaultPlan, LinkId, Way, When};
-use super::medium::{Medium, Pair};
+use super::medium::{Air, Medium, Notice, Pair};
 use super::run::{Attachment, Place, What, World};
 use super::{Host, HostId, Port};
 
@@ -24,9 +26,12 @@ pub enum WorldError {
     /// A medium that was never added.
     #[error("there is no link {}: add it first, or use an id that this world gave", .0.0)]
     NoLink(LinkId),
-    /// A pair from a host to itself.
-    #[error("host {} cannot have a link to itself: name two hosts", .0.0)]
+    /// A host that is twice on a medium.
+    #[error("host {} cannot be on a link twice: name different hosts", .0.0)]
     Loop(HostId),
+    /// A place of a courier without a host.
+    #[error("there is no host at place {0} of the courier: give a host for each place")]
+    NoPlace(usize),
     /// A share above one million.
     #[error("{0} of a million packets is more than all: give at most 1000000")]
     Share(u32),
@@ -84,13 +89,58 @@ impl<H: Host> World<H> {
     ///
     /// Hosts that are not there or the same, or links that cannot be.
     pub fn add_pair(&mut self, a: HostId, b: HostId, pair: &Pair) -> Result<LinkId, WorldError> {
-        if a == b {
-            return Err(WorldError::Loop(a));
+        let ends = self.ends(&[a, b])?;
+        let mut rng = self.link_stream();
+        let seeds = [rng.next_u64(), rng.next_u64()];
+        Ok(self.attach(Medium::pair(pair, &ends, seeds)?))
+    }
+
+    /// Puts hosts on a shared channel. Each gets a new port for it, the next after those it has.
+    ///
+    /// # Errors
+    ///
+    /// Hosts that are not there or named twice, or a channel that cannot be.
+    pub fn add_channel(&mut self, hosts: &[HostId], air: &Air) -> Result<LinkId, WorldError> {
+        let ends = self.ends(hosts)?;
+        let seed = self.link_stream().next_u64();
+        Ok(self.attach(Medium::air(air, &ends, seed)?))
+    }
+
+    /// Sends a courier round hosts: places of the timetable are numbers in `hosts`. Each gets a new port for it, the next
+    /// after those it has.
+    ///
+    /// # Errors
+    ///
+    /// Hosts that are not there or named twice, a place that no host is at, or a courier that cannot be.
+    pub fn add_courier(
+        &mut self,
+        hosts: &[HostId],
+        spec: &CourierSpec,
+        notice: Notice,
+    ) -> Result<LinkId, WorldError> {
+        let ends = self.ends(hosts)?;
+        if spec.places() > hosts.len() {
+            return Err(WorldError::NoPlace(spec.places() - 1));
         }
-        let ends = [(a, self.next_port(a)?), (b, self.next_port(b)?)];
-        let mut rng = stream(self.seed, Stream::Link, self.media.len() as u32);
-        let medium = Medium::pair(pair, ends, [rng.next_u64(), rng.next_u64()])?;
-        Ok(self.attach(medium))
+        let seed = self.link_stream().next_u64();
+        Ok(self.attach(Medium::courier(spec, notice, &ends, seed)?))
+    }
+
+    /// Hosts with the ports they get.
+    fn ends(&self, hosts: &[HostId]) -> Result<Vec<(HostId, Port)>, WorldError> {
+        let mut ends: Vec<(HostId, Port)> = Vec::with_capacity(hosts.len());
+        let mut seen = BTreeSet::new();
+        for &host in hosts {
+            if !seen.insert(host) {
+                return Err(WorldError::Loop(host));
+            }
+            ends.push((host, self.next_port(host)?));
+        }
+        Ok(ends)
+    }
+
+    fn link_stream(&self) -> ChaCha8Rng {
+        stream(self.seed, Stream::Link, self.media.len() as u32)
     }
 
     fn next_port(&self, host: HostId) -> Result<Port, WorldError> {
@@ -115,7 +165,7 @@ impl<H: Host> World<H> {
         for station in 0..medium.stations.len() {
             medium.note_contact(station, self.now);
         }
-        if let Some(change) = medium.next_change(self.now) {
+        if let Some(change) = medium.kind.next_change(self.now) {
             self.push(change, What::Contact(index));
         }
         self.media.push(medium);

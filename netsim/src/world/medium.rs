@@ -1,10 +1,11 @@
-//! What hosts are attached to, seen by the world: something that takes packets at stations and gives them back at others.
+//! What hosts are attached to: as given by whoever builds a world, and with what the world knows of it.
 
-use bytes::Bytes;
-
-use crate::model::{Arrival, ContactPlan, Link, LinkSpec, LinkStats, Nanos, Offered, SpecError};
+use crate::model::{
+    Channel, ChannelSpec, Courier, CourierSpec, Link, LinkSpec, Nanos, Offered, SpecError,
+};
 
 use super::fault::{Meddling, Way};
+use super::kind::{Kind, Parcel};
 use super::{HostId, Port};
 
 /// What the hosts on a medium learn of its state by [`Host::link`](super::Host::link).
@@ -12,15 +13,15 @@ use super::{HostId, Port};
 pub enum Notice {
     /// Nothing: packets arrive or do not.
     Nothing,
-    /// Whether the medium carries, as carrier detect or a pass of a satellite says. Said at the start of a host, if it does,
-    /// and at each change.
+    /// Whether the medium carries, as carrier detect, a pass of a satellite or the sight of a courier says. Said at the start
+    /// of a host, if it does, and at each change.
     #[default]
     Line,
-    /// As [`Line`](Self::Line), and only while the host at the other end runs, as a session with it would say. On a pair.
+    /// As [`Line`](Self::Line), and on a pair only while the host at the other end runs, as a session with it would say.
     Peer,
 }
 
-/// A pair of links between two hosts.
+/// A pair of links between two hosts. Contacts are in the links.
 #[derive(Debug, Clone)]
 pub struct Pair {
     /// From the first host to the second; `None` if nothing goes that way.
@@ -67,11 +68,30 @@ impl Pair {
     }
 }
 
-/// A packet on its way.
+/// A shared half-duplex channel, whose stations are numbered in the order in which their hosts are given.
 #[derive(Debug, Clone)]
-pub(super) struct Parcel {
-    pub(super) number: u64,
-    pub(super) bytes: Bytes,
+pub struct Air {
+    /// What it is like.
+    pub spec: ChannelSpec,
+    /// How loud one station is at another, as [`Channel::set_level`] takes it; where nothing is said all are equally loud.
+    pub levels: Vec<(usize, usize, Option<i16>)>,
+    /// What its stations learn of it.
+    pub notice: Notice,
+    /// Whether its transmitters tell when they are free, see [`Host::ready`](super::Host::ready).
+    pub tells: bool,
+}
+
+impl Air {
+    /// A channel on which all hear each other, and whose transmitters tell when they are free.
+    #[must_use]
+    pub fn new(spec: ChannelSpec) -> Self {
+        Self {
+            spec,
+            levels: Vec::new(),
+            notice: Notice::default(),
+            tells: true,
+        }
+    }
 }
 
 /// An end of a medium.
@@ -80,7 +100,7 @@ pub(super) struct Station {
     pub(super) host: HostId,
     pub(super) port: Port,
     /// Whether there was a contact when that changed last.
-    pub(super) was_up: bool,
+    was_up: bool,
     /// Whether the host was told last that it is up.
     pub(super) told_up: bool,
     /// For when the host is to be told that the transmitter is free.
@@ -100,44 +120,64 @@ pub(super) struct Active {
 /// A medium with its stations.
 #[derive(Debug)]
 pub(super) struct Medium {
-    kind: Kind,
+    pub(super) kind: Kind,
     pub(super) stations: Vec<Station>,
     pub(super) notice: Notice,
     pub(super) tells: bool,
     /// For when the queue has an event that polls this.
     pub(super) poll_at: Option<Nanos>,
+    /// Stations that want to be told that they are free, when that shows.
+    pub(super) wanting: Vec<u32>,
     /// Cuts in force that take the line down.
     pub(super) cuts: u32,
     /// Cuts in force that no transmitter notices: packets cross and do not arrive.
     pub(super) hidden_cuts: u32,
     pub(super) meddling: Vec<Active>,
     pub(super) peak_queue: u64,
-    /// For each station when it is in contact; `None` is always.
-    plans: Vec<Option<ContactPlan>>,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Pair([Option<Link<Parcel>>; 2]),
 }
 
 impl Medium {
     pub(super) fn pair(
         pair: &Pair,
-        ends: [(HostId, Port); 2],
+        ends: &[(HostId, Port)],
         seeds: [u64; 2],
     ) -> Result<Self, SpecError> {
         let link = |spec: &Option<LinkSpec>, seed| {
-            spec.as_ref().map(|spec| Link::new(spec, seed)).transpose()
+            let link = spec.as_ref().map(|spec| Link::new(spec, seed));
+            link.transpose()
         };
         let ways = [link(&pair.forward, seeds[0])?, link(&pair.back, seeds[1])?];
-        let plan = |spec: &Option<LinkSpec>| spec.as_ref().map(|spec| spec.contacts.clone());
-        let (out, back) = (plan(&pair.forward), plan(&pair.back));
-        let plans = [&out, &back].map(|own| own.clone().or(out.clone()).or(back.clone()).flatten());
-        Ok(Self {
-            plans: plans.into(),
-            ..Self::new(Kind::Pair(ways), &ends, pair.notice, pair.tells)
-        })
+        // An end that only receives goes by the contacts of what it receives.
+        let plan = |first: &Option<LinkSpec>, second: &Option<LinkSpec>| {
+            let spec = first.as_ref().or(second.as_ref());
+            spec.and_then(|spec| spec.contacts.clone())
+        };
+        let plans = [
+            plan(&pair.forward, &pair.back),
+            plan(&pair.back, &pair.forward),
+        ];
+        let kind = Kind::Pair { ways, plans };
+        Ok(Self::new(kind, ends, pair.notice, pair.tells))
+    }
+
+    pub(super) fn air(air: &Air, ends: &[(HostId, Port)], seed: u64) -> Result<Self, SpecError> {
+        let mut channel = Channel::new(&air.spec, ends.len(), seed)?;
+        for &(from, to, level_db) in &air.levels {
+            channel.set_level(0, from, to, level_db);
+        }
+        let kind = Kind::Air(Box::new(channel));
+        Ok(Self::new(kind, ends, air.notice, air.tells))
+    }
+
+    pub(super) fn courier(
+        spec: &CourierSpec,
+        notice: Notice,
+        ends: &[(HostId, Port)],
+        seed: u64,
+    ) -> Result<Self, SpecError> {
+        let courier = Courier::new(spec, seed)?;
+        let kind = Kind::Courier(Box::new(courier), spec.clone());
+        Ok(Self::new(kind, ends, notice, false))
     }
 
     fn new(kind: Kind, ends: &[(HostId, Port)], notice: Notice, tells: bool) -> Self {
@@ -154,74 +194,43 @@ impl Medium {
             notice,
             tells,
             poll_at: None,
+            wanting: Vec::new(),
             cuts: 0,
             hidden_cuts: 0,
             meddling: Vec::new(),
             peak_queue: 0,
-            plans: Vec::new(),
         }
     }
 
-    /// Whether it carries anything at present.
+    pub(super) fn offer(&mut self, now: Nanos, station: usize, parcel: Parcel) -> Option<Offered> {
+        let offered = self.kind.offer(now, station, parcel)?;
+        self.peak_queue = self.peak_queue.max(self.kind.queued(now, station));
+        Some(offered)
+    }
+
+    /// Lets a station be told that it is free when that shows.
+    pub(super) fn want(&mut self, station: u32) {
+        if !self.wanting.contains(&station) {
+            self.wanting.push(station);
+        }
+    }
+
+    /// Whether no cut is in force.
     pub(super) fn carries(&self) -> bool {
         self.cuts == 0 && self.hidden_cuts == 0
     }
 
-    /// Whether it has a forward and a back way.
-    pub(super) fn has_directions(&self) -> bool {
-        matches!(self.kind, Kind::Pair(_))
+    /// Takes the line down or up, as cuts say.
+    pub(super) fn apply_cuts(&mut self, now: Nanos) {
+        self.kind.set_down(now, self.stations.len(), self.cuts > 0);
     }
 
-    /// The other end of a pair.
-    pub(super) fn peer(&self, station: usize) -> Option<HostId> {
-        match &self.kind {
-            Kind::Pair(_) => self.stations.get(1 - station).map(|s| s.host),
-        }
-    }
-
-    /// Gives a packet to the transmitter of a station. `None` if it has none.
-    pub(super) fn offer(&mut self, now: Nanos, station: usize, parcel: Parcel) -> Option<Offered> {
-        match &mut self.kind {
-            Kind::Pair(ways) => {
-                let link = ways.get_mut(station)?.as_mut()?;
-                let offered = link.offer(now, parcel.bytes.len(), parcel);
-                self.peak_queue = self.peak_queue.max(link.queued_bytes(now));
-                Some(offered)
-            }
-        }
-    }
-
-    pub(super) fn next_at(&self) -> Option<Nanos> {
-        match &self.kind {
-            Kind::Pair(ways) => ways.iter().flatten().filter_map(Link::next_at).min(),
-        }
-    }
-
-    /// The next packet that has arrived by `now`, and at which station.
-    pub(super) fn poll(&mut self, now: Nanos) -> Option<(usize, Arrival<Parcel>)> {
-        match &mut self.kind {
-            Kind::Pair(ways) => ways.iter_mut().enumerate().find_map(|(way, link)| {
-                let arrival = link.as_mut()?.poll(now)?;
-                Some((1 - way, arrival))
-            }),
-        }
-    }
-
-    /// When a contact begins or ends next, after `now`.
-    pub(super) fn next_change(&self, now: Nanos) -> Option<Nanos> {
-        let plans = self.plans.iter().flatten();
-        plans.filter_map(|plan| plan.next_change(now)).min()
-    }
-
-    /// Whether a station's transmitter carries: neither cut nor outside of a contact. One that only receives goes by the
-    /// contacts of what it receives.
+    /// Whether a station's transmitter carries: neither cut nor outside of a contact.
     pub(super) fn is_up(&self, station: usize, now: Nanos) -> bool {
-        let plan = self.plans.get(station).and_then(Option::as_ref);
-        self.cuts == 0 && plan.is_none_or(|plan| plan.at(now).is_some())
+        self.cuts == 0 && self.kind.in_contact(station, now)
     }
 
-    /// Whether any station is in contact.
-    pub(super) fn in_contact(&self, now: Nanos) -> bool {
+    pub(super) fn any_up(&self, now: Nanos) -> bool {
         (0..self.stations.len()).any(|station| self.is_up(station, now))
     }
 
@@ -232,51 +241,23 @@ impl Medium {
         up && !was
     }
 
-    /// When the transmitter of a station has nothing left; `None` if it has no transmitter.
-    pub(super) fn free_at(&self, station: usize) -> Option<Nanos> {
-        match &self.kind {
-            Kind::Pair(ways) => Some(ways.get(station)?.as_ref()?.line_free_at()),
-        }
+    /// Whether it has a forward and a back way.
+    pub(super) fn has_directions(&self) -> bool {
+        matches!(self.kind, Kind::Pair { .. })
     }
 
-    /// Takes the line down or up, as cuts say.
-    pub(super) fn apply_cuts(&mut self, now: Nanos) {
-        let down = self.cuts > 0;
-        match &mut self.kind {
-            Kind::Pair(ways) => ways
-                .iter_mut()
-                .flatten()
-                .for_each(|link| link.set_down(now, down)),
-        }
-    }
-
-    /// Changes some bytes of what arrives at a station.
-    pub(super) fn damage(&mut self, station: usize, bytes: &mut [u8]) {
-        match &mut self.kind {
-            Kind::Pair(ways) => {
-                if let Some(link) = ways.get_mut(1 - station).and_then(Option::as_mut) {
-                    link.damage(bytes);
-                }
-            }
-        }
+    /// The other end of a pair.
+    pub(super) fn peer(&self, station: usize) -> Option<HostId> {
+        let other = self.stations.get(1_usize.checked_sub(station)?)?;
+        self.has_directions().then_some(other.host)
     }
 
     /// Whether what arrives at a station went this way.
     pub(super) fn went(&self, way: Way, station: usize) -> bool {
-        match (&self.kind, way) {
-            (Kind::Pair(_), Way::Forward) => station == 1,
-            (Kind::Pair(_), Way::Back) => station == 0,
-            (_, Way::Both) => true,
-        }
-    }
-
-    /// Counts by station that sends.
-    pub(super) fn stats(&mut self, now: Nanos) -> Vec<Option<LinkStats>> {
-        match &mut self.kind {
-            Kind::Pair(ways) => {
-                let stats = |link: &mut Option<Link<_>>| link.as_mut().map(|link| link.stats(now));
-                ways.iter_mut().map(stats).collect()
-            }
+        match way {
+            Way::Both => true,
+            Way::Forward => self.has_directions() && station == 1,
+            Way::Back => self.has_directions() && station == 0,
         }
     }
 }

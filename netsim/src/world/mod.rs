@@ -46,6 +46,7 @@ mod clock;
 mod count;
 mod fault;
 mod host;
+mod kind;
 mod medium;
 mod obey;
 mod queue;
@@ -61,6 +62,6 @@ pub use fault::{
     When,
 };
 pub use host::{Host, HostId, Out, Port, Stop};
-pub use medium::{Notice, Pair};
+pub use medium::{Air, Notice, Pair};
 pub use run::{End, World};
 pub use trace::Record;

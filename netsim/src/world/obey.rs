@@ -1,14 +1,16 @@
 //! What events do: hosts are called, packets travel, ports are told.
 
 use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
-use crate::model::{Arrival, Nanos};
+use crate::model::Nanos;
 
 use super::count::Note;
 use super::fault::Meddling;
 use super::host::Request;
-use super::medium::{Notice, Parcel};
+use super::kind::{Free, Got, Parcel};
+use super::medium::Notice;
 use super::run::{What, World};
 use super::trace::Record;
 use super::{Host, HostId, LinkId, Port};
@@ -20,6 +22,24 @@ pub(super) struct Late {
     station: usize,
     parcel: Parcel,
     damaged: Option<[u8; 32]>,
+}
+
+impl Late {
+    fn damage(&mut self, change: impl FnOnce(&mut [u8])) {
+        let mut bytes = self.parcel.bytes.to_vec();
+        change(&mut bytes);
+        self.damaged = Some(*blake3::hash(&bytes).as_bytes());
+        self.parcel.bytes = bytes.into();
+    }
+}
+
+/// Changes one byte, if there is one.
+fn flip(bytes: &mut [u8], rng: &mut ChaCha8Rng) {
+    let draw = rng.next_u64();
+    let place = (draw >> 8) % (bytes.len() as u64).max(1);
+    if let Some(byte) = bytes.get_mut(place as usize) {
+        *byte ^= draw as u8 | 1;
+    }
 }
 
 impl<H: Host> World<H> {
@@ -82,8 +102,11 @@ impl<H: Host> World<H> {
             return;
         }
         self.media[medium].poll_at = None;
-        while let Some((station, arrival)) = self.media[medium].poll(self.now) {
-            self.arrived(medium, station, arrival);
+        while let Some(got) = self.media[medium].kind.poll(self.now) {
+            self.arrived(medium, got);
+        }
+        for station in std::mem::take(&mut self.media[medium].wanting) {
+            self.offer_ready(medium, station as usize);
         }
         self.arm_poll(medium);
     }
@@ -91,7 +114,9 @@ impl<H: Host> World<H> {
     /// Makes sure that an event comes when the medium has to be polled, or before.
     pub(super) fn arm_poll(&mut self, index: usize) {
         let medium = &mut self.media[index];
-        let Some(at) = medium.next_at() else { return };
+        let Some(at) = medium.kind.next_at() else {
+            return;
+        };
         let at = at.max(self.now);
         if medium.poll_at.is_none_or(|queued| at < queued) {
             medium.poll_at = Some(at);
@@ -99,15 +124,16 @@ impl<H: Host> World<H> {
         }
     }
 
-    fn arrived(&mut self, medium: usize, station: usize, arrival: Arrival<Parcel>) {
+    fn arrived(&mut self, medium: usize, got: Got) {
         let mut late = Late {
             medium,
-            station,
-            parcel: arrival.packet,
+            station: got.station,
+            parcel: got.parcel,
             damaged: None,
         };
-        if arrival.damaged {
-            self.damage(&mut late);
+        if got.damaged {
+            let medium = &mut self.media[medium].kind;
+            late.damage(|bytes| medium.damage(got.station, bytes));
         }
         if self.media[medium].hidden_cuts > 0 {
             self.counts.cut_unnoticed += 1;
@@ -150,7 +176,7 @@ impl<H: Host> World<H> {
                 }
                 Meddling::Corrupt => {
                     self.counts.meddled_corrupted += 1;
-                    self.damage(&mut late);
+                    late.damage(|bytes| flip(bytes, &mut self.meddling_rng));
                 }
             }
         }
@@ -178,13 +204,6 @@ impl<H: Host> World<H> {
             self.counts.cut_unnoticed += 1;
             self.drop_packet(&late);
         }
-    }
-
-    fn damage(&mut self, late: &mut Late) {
-        let mut bytes = late.parcel.bytes.to_vec();
-        self.media[late.medium].damage(late.station, &mut bytes);
-        late.damaged = Some(*blake3::hash(&bytes).as_bytes());
-        late.parcel.bytes = bytes.into();
     }
 
     fn deliver(&mut self, late: Late) {
@@ -242,10 +261,10 @@ impl<H: Host> World<H> {
     /// A contact begins or ends on a medium.
     pub(super) fn contact(&mut self, index: usize) {
         let now = self.now;
-        if let Some(change) = self.media[index].next_change(now) {
+        if let Some(change) = self.media[index].kind.next_change(now) {
             self.push(change, What::Contact(index as u32));
         }
-        let up = self.media[index].carries() && self.media[index].in_contact(now);
+        let up = self.media[index].carries() && self.media[index].any_up(now);
         self.event(&Record::Up(LinkId(index as u32), up));
         self.refresh(index);
         for station in 0..self.media[index].stations.len() {
@@ -264,12 +283,16 @@ impl<H: Host> World<H> {
         if !medium.tells || !medium.is_up(station, now) {
             return;
         }
-        let Some(free) = medium.free_at(station) else {
-            return;
+        let at = match medium.kind.free_at(station) {
+            Free::Never => return,
+            Free::Unknown => {
+                medium.want(station as u32);
+                return;
+            }
+            Free::At(free) => free.max(now),
         };
         let ready_at = &mut medium.stations[station].ready_at;
         if ready_at.is_none() {
-            let at = free.max(now);
             *ready_at = Some(at);
             let (medium, station) = (index as u32, station as u32);
             self.push(at, What::Ready { medium, station });
@@ -285,9 +308,13 @@ impl<H: Host> World<H> {
         if !medium.is_up(station, at) {
             return;
         }
-        if medium.free_at(station).is_some_and(|free| free > at) {
-            self.offer_ready(index, station);
-            return;
+        match medium.kind.free_at(station) {
+            Free::At(free) if free <= at => {}
+            // More was given to it meanwhile.
+            _ => {
+                self.offer_ready(index, station);
+                return;
+            }
         }
         let (host, port) = (medium.stations[station].host, medium.stations[station].port);
         let told = medium.stations[station].told_up || medium.notice == Notice::Nothing;

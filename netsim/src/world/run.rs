@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{LinkStats, Nanos};
+use crate::model::{CourierStats, LinkStats, Nanos, StationStats};
 
 use super::build::{Stream, stream};
 use super::clock::Clock;
@@ -280,15 +280,33 @@ impl<H: Host> World<H> {
         stations.iter().find(|s| s.host == host).map(|s| s.port)
     }
 
-    /// The counts of a medium by sending station: `[0]` of a pair from its first end to its second, `[1]` back. `None` in
-    /// place of a direction that does not exist.
-    pub fn link_stats(&mut self, link: LinkId) -> Vec<Option<LinkStats>> {
+    /// The counts of a pair: `[0]` from its first end to its second, `[1]` back. `None` for a direction that does not exist, and
+    /// for other media.
+    pub fn link_stats(&mut self, link: LinkId) -> [Option<LinkStats>; 2] {
         let now = self.now;
         let medium = self.media.get_mut(link.0 as usize);
-        medium.map(|medium| medium.stats(now)).unwrap_or_default()
+        medium.map_or([None; 2], |medium| medium.kind.link_stats(now))
     }
 
-    /// The most bytes that waited at one transmitter of a medium, overhead included.
+    /// The counts of a channel, station by station; nothing for other media.
+    pub fn station_stats(&mut self, link: LinkId) -> Vec<StationStats> {
+        let now = self.now;
+        let Some(medium) = self.media.get_mut(link.0 as usize) else {
+            return Vec::new();
+        };
+        let stations = 0..medium.stations.len();
+        stations
+            .filter_map(|station| medium.kind.station_stats(now, station))
+            .collect()
+    }
+
+    /// The counts of a courier; `None` for other media.
+    pub fn courier_stats(&mut self, link: LinkId) -> Option<CourierStats> {
+        let now = self.now;
+        self.media.get_mut(link.0 as usize)?.kind.courier_stats(now)
+    }
+
+    /// The most bytes that waited at one transmitter of a medium or were aboard a courier, overhead included.
     #[must_use]
     pub fn peak_queue(&self, link: LinkId) -> u64 {
         self.media

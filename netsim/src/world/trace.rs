@@ -68,20 +68,22 @@ pub enum Record<'a> {
 
 type Sink = Box<dyn FnMut(Nanos, &Record<'_>)>;
 
+/// Records are hashed many at a time, for which BLAKE3 has vector code.
+const HASHED_AT_ONCE: usize = 64 << 10;
+
 pub(super) struct Trace {
     hasher: blake3::Hasher,
+    /// Records that were not hashed yet.
+    unhashed: Vec<u8>,
     sink: Option<Sink>,
-    line: Vec<u8>,
 }
 
 impl Trace {
     pub(super) fn new(seed: u64) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&seed.to_le_bytes());
         Self {
-            hasher,
+            hasher: blake3::Hasher::new(),
+            unhashed: seed.to_le_bytes().to_vec(),
             sink: None,
-            line: Vec::with_capacity(96),
         }
     }
 
@@ -90,17 +92,24 @@ impl Trace {
     }
 
     pub(super) fn add(&mut self, at: Nanos, record: &Record<'_>) {
-        self.line.clear();
-        self.line.extend_from_slice(&at.to_le_bytes());
-        encode(record, &mut self.line);
-        self.hasher.update(&self.line);
+        self.unhashed.extend_from_slice(&at.to_le_bytes());
+        encode(record, &mut self.unhashed);
+        if self.unhashed.len() >= HASHED_AT_ONCE {
+            self.hasher.update(&self.unhashed);
+            self.unhashed.clear();
+        }
         if let Some(sink) = &mut self.sink {
             sink(at, record);
         }
     }
 
     pub(super) fn hash(&self) -> [u8; 32] {
-        *self.hasher.finalize().as_bytes()
+        *self
+            .hasher
+            .clone()
+            .update(&self.unhashed)
+            .finalize()
+            .as_bytes()
     }
 }
 

@@ -74,14 +74,14 @@ impl Toy {
 fn packet(number: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![number as u8; len];
     bytes[..8].copy_from_slice(&number.to_be_bytes());
+    bytes[8..16].copy_from_slice(&(!number).to_be_bytes());
     bytes
 }
 
 /// The number in a packet that is as it was sent.
-fn number(packet: &[u8]) -> Option<u64> {
-    let (head, rest) = packet.split_first_chunk::<8>()?;
-    let number = u64::from_be_bytes(*head);
-    rest.iter().all(|b| *b == number as u8).then_some(number)
+fn number(bytes: &[u8]) -> Option<u64> {
+    let number = u64::from_be_bytes(*bytes.first_chunk()?);
+    (bytes == packet(number, bytes.len())).then_some(number)
 }
 
 impl Sender {
