@@ -34,7 +34,7 @@ pub(super) enum Free {
 pub(super) enum Kind {
     Pair {
         /// From each end to the other.
-        ways: [Option<Link<Parcel>>; 2],
+        ways: Box<[Option<Link<Parcel>>; 2]>,
         /// When each end is in contact; `None` is always.
         plans: [Option<ContactPlan>; 2],
     },

@@ -146,7 +146,7 @@ impl Medium {
             let link = spec.as_ref().map(|spec| Link::new(spec, seed));
             link.transpose()
         };
-        let ways = [link(&pair.forward, seeds[0])?, link(&pair.back, seeds[1])?];
+        let ways = Box::new([link(&pair.forward, seeds[0])?, link(&pair.back, seeds[1])?]);
         // An end that only receives goes by the contacts of what it receives.
         let plan = |first: &Option<LinkSpec>, second: &Option<LinkSpec>| {
             let spec = first.as_ref().or(second.as_ref());

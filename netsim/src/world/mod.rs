@@ -49,6 +49,8 @@ mod host;
 mod kind;
 mod medium;
 mod obey;
+mod packets;
+mod ports;
 mod queue;
 mod run;
 mod strike;

@@ -12,7 +12,7 @@ use super::count::{Counts, Note};
 use super::fault::{Fault, LinkId};
 use super::host::Request;
 use super::medium::Medium;
-use super::obey::Late;
+use super::packets::Late;
 use super::queue::{Queue, Shelf};
 use super::trace::{Record, Trace};
 use super::{Host, HostId, Out, Port};
