@@ -7,6 +7,7 @@
 //!   same arrivals on any machine.
 //! * [`profile`]: what links of a kind are like, from a wired network to Mars, each number with its source.
 //! * [`world`]: hosts on such links in virtual time: discrete events, faults, a trace that is the same for the same seed.
+//! * [`reach`] and [`scenario`]: when something can arrive at the earliest over known contacts; worlds described by a file.
 //! * [`emulate`]: the same models in real time, between programs on this machine. [`emulate::UdpPath`] is a UDP proxy on
 //!   loopback; `emulate::SerialPath` is a pair of pseudo-terminals joined by a serial line (Linux).
 //!
@@ -54,4 +55,5 @@ pub mod emulate;
 pub mod model;
 pub mod profile;
 pub mod reach;
+pub mod scenario;
 pub mod world;
