@@ -1,11 +1,13 @@
 //! When something can have arrived at the earliest, over contacts that are known beforehand.
 //!
-//! Nodes are numbers from 0. A [`Hop`] is one direction of a link with the windows in which it is up; relays, couriers and
-//! plain links are all hops. [`earliest_arrivals`] is Dijkstra's algorithm on the time-expanded contact graph, as in Jain,
-//! Fall and Patra, "Routing in a delay tolerant network" (SIGCOMM 2004), section 4.3, and CCSDS 734.3-B-1: the cost of a hop
-//! depends on when one gets to it, and waiting is allowed. [`delivery_bound`] says what no protocol can beat.
+//! Nodes are numbers from 0. A [`Hop`] is one direction of a link with the windows in which it is up; relays, couriers
+//! and plain links are all hops. [`earliest_arrivals`] is Dijkstra's algorithm on the time-expanded contact graph, as
+//! in Jain, Fall and Patra, "Routing in a delay tolerant network" (SIGCOMM 2004), and CCSDS 734.3-B-1: the
+//! cost of a hop depends on when one gets to it, and waiting is allowed. [`delivery_bound`] says what no protocol can
+//! beat.
 //!
-//! All is integer arithmetic in nanoseconds and bits. Losses and headers are the caller's to allow for, in rates or in bytes.
+//! All is integer arithmetic in nanoseconds and bits. Losses and headers are the caller's to allow for, in rates or in
+//! bytes.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -64,9 +66,9 @@ pub struct Hop {
     pub windows: Vec<Window>,
 }
 
-/// When `bytes` bytes that are at node `from` at `start` can be at each of `nodes` nodes, if every node passes on only what
-/// it has completely, all hops from one node to another together. `None` is never. For a single packet this is the earliest
-/// arrival there can be.
+/// When `bytes` bytes that are at node `from` at `start` can be at each of `nodes` nodes, if every node passes on only
+/// what it has completely, all hops from one node to another together. `None` is never. For a single packet this is the
+/// earliest arrival there can be.
 ///
 /// A message may leave in pieces, over several windows. Hops that name nodes from `nodes` on are left out.
 #[must_use]
@@ -103,11 +105,11 @@ pub fn earliest_arrivals(
     arrivals
 }
 
-/// A time before which no protocol can have brought `bytes` bytes from node `from` at `start` to node `to`; `None` if they
-/// never fit. All hops work at once, and nodes pass on each bit when it comes.
+/// A time before which no protocol can have brought `bytes` bytes from node `from` at `start` to node `to`; `None` if
+/// they never fit. All hops work at once, and nodes pass on each bit when it comes.
 ///
-/// It is the later of two times: when the hops out of `from` can have carried all, and when the hops into `to` can have, if
-/// each began when the first bit can be at its other end. Over direct links alone it is exact.
+/// It is the later of two times: when the hops out of `from` can have carried all, and when the hops into `to` can
+/// have, if each began when the first bit can be at its other end. Over direct links alone it is exact.
 #[must_use]
 pub fn delivery_bound(
     nodes: usize,
@@ -150,8 +152,8 @@ fn pool(nodes: usize, hops: &[Hop]) -> Vec<Vec<(usize, Vec<Window>)>> {
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// When `bytes` have come through windows, each used from a time on: the least T with `Σ rate · (time up before T - delay)`
-/// at least `bytes`. Of nothing, the first bit has to come through.
+/// When `bytes` have come through windows, each used from a time on: the least T at which the rates, each times how long
+/// it has been up before T less its delay, add up to them. Of nothing, the first bit has to come through.
 fn through(windows: impl Iterator<Item = (Nanos, Window)>, bytes: u64) -> Option<Nanos> {
     let mut changes: Vec<Change> = windows
         .flat_map(|(ready, w)| changes(ready, &w))

@@ -60,8 +60,8 @@ fn plans() -> impl Strategy<Value = Vec<Hop>> {
 }
 
 proptest! {
-    /// Guards the algorithm: waiting for a later window with less delay, circles, and hops in parallel included, it finds
-    /// what searching through all possibilities finds.
+    /// Guards the algorithm: waiting for a later window with less delay, circles, and hops in parallel included, it
+    /// finds what searching through all possibilities finds.
     #[test]
     fn a_packet_arrives_when_an_exhaustive_search_says(hops in plans(), start in 0u64..40) {
         let start = start * SECOND;

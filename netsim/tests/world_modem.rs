@@ -60,8 +60,8 @@ fn world(frames: u64, spec: &LinkSpec, notice: Notice, plan: &FaultPlan) -> (Wor
     (world, link)
 }
 
-/// Guards the pull of a modem: the line is never idle and never has more than one frame, so that what is sent is decided at
-/// the last moment. Also across cuts, whether the modem notices them or goes on sending into the air.
+/// Guards the pull of a modem: the line is never idle and never has more than one frame, so that what is sent is
+/// decided at the last moment. Also across cuts, whether the modem notices them or goes on sending into the air.
 #[test]
 fn a_modem_that_tells_is_kept_busy_frame_by_frame() {
     // 92 bytes and 28 of headers at 9600 bit/s take 100 ms.
@@ -104,8 +104,8 @@ fn a_modem_that_tells_is_kept_busy_frame_by_frame() {
     }
 }
 
-/// Guards contact plans: a transmitter is told that it is free at the beginning of each contact, and what it cannot send
-/// before the end is lost.
+/// Guards contact plans: a transmitter is told that it is free at the beginning of each contact, and what it cannot
+/// send before the end is lost.
 #[test]
 fn a_modem_works_in_its_contacts() {
     let contact =

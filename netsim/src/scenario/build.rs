@@ -10,8 +10,8 @@ use super::read::Scenario;
 
 impl Scenario {
     /// Makes a world: hosts by `host`, which is given each node's place, then the links, then the faults. `HostId` and
-    /// `LinkId` in it are places in [`nodes`](Self::nodes) and [`links`](Self::links), and a node's port `i` is the `i`-th
-    /// link that it is on. Messages are for the caller to give to the hosts, with [`World::at`].
+    /// `LinkId` in it are places in [`nodes`](Self::nodes) and [`links`](Self::links), and a node's port `i` is the
+    /// `i`-th link that it is on. Messages are for the caller to give to the hosts, with [`World::at`].
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl Scenario {
                 self.error(line, Problem::Link { link, why })
             })?;
         }
-        let faults = world.add_faults(&self.fault_plan());
+        let faults = world.add_faults(&self.fault_plan(seed));
         faults.map_err(|why| self.error(None, Problem::Faults(why.to_string())))?;
         Ok(world)
     }

@@ -11,8 +11,8 @@ use super::links::{Link, Shape};
 use super::read::Scenario;
 
 impl Scenario {
-    /// What each link is made of: its profile with all changes, its contacts, and its timetable with places that are indexes
-    /// into [`Link::ends`].
+    /// What each link is made of: its profile with all changes, its contacts, and its timetable with places that are
+    /// indexes into [`Link::ends`].
     ///
     /// # Errors
     ///

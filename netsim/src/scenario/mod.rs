@@ -1,9 +1,9 @@
 //! Scenarios: nodes, links, traffic, faults and expectations as a TOML file says them, read into plain checked values.
 //!
-//! Nothing here knows what protocol runs on the nodes. [`Scenario::parse`] reads and checks a text, [`Scenario::set`] applies
-//! overrides, [`Scenario::check_reach`] says whether every recipient can be reached in time, and [`Scenario::build`] makes a
-//! [`World`](crate::world::World) of it with hosts of the caller's. The schema with all its fields is in
-//! `docs/scenarios.md`.
+//! Nothing here knows what protocol runs on the nodes. [`Scenario::parse`] reads and checks a text, [`Scenario::set`]
+//! applies overrides, [`Scenario::check_reach`] says whether every recipient can be reached in time, and
+//! [`Scenario::build`] makes a [`World`](crate::world::World) of it with hosts of the caller's. The schema with all its
+//! fields is in `docs/scenarios.md`.
 //!
 //! ```
 //! use ostrakon_netsim::scenario::Scenario;

@@ -61,8 +61,8 @@ impl<'a> Names<'a> {
         found.ok_or_else(|| self.unknown(name))
     }
 
-    /// What a list of names and patterns means, in the order of the list, each once. A pattern ends in `*` and stands for all
-    /// names that begin as it does, in the order of the file.
+    /// What a list of names and patterns means, in the order of the list, each once. A pattern ends in `*` and stands
+    /// for all names that begin as it does, in the order of the file.
     pub(super) fn select(&self, patterns: &[Found<String>]) -> Result<Vec<usize>, ScenarioError> {
         let mut chosen = Vec::new();
         let mut taken = vec![false; self.ordered.len()];

@@ -6,6 +6,7 @@ use crate::model::{Airtime, Contact, LinkSpec, Nanos};
 use crate::profile::Medium;
 use crate::reach::{Hop, Window, delivery_bound, earliest_arrivals};
 
+use super::MAX_DURATION;
 use super::error::{Problem, ScenarioError};
 use super::like::nanos;
 use super::links::{Halt, Link, Shape};
@@ -15,8 +16,8 @@ use super::traffic::Message;
 use super::units::show;
 
 impl Scenario {
-    /// Checks that something sent to each recipient can be there within the duration, if nothing goes wrong: over links in
-    /// their contacts, relays, couriers and static routes. Not if the scenario expects otherwise.
+    /// Checks that something sent to each recipient can be there within the duration, if nothing goes wrong: over links
+    /// in their contacts, relays, couriers and static routes. Not if the scenario expects otherwise.
     ///
     /// # Errors
     ///
@@ -50,14 +51,14 @@ impl Scenario {
             let arrivals = known.as_ref().map(|(_, _, arrivals)| arrivals);
             let earliest = arrivals.and_then(|arrivals| *arrivals.get(message.to)?);
             if earliest.is_none_or(|at| at > self.duration) {
-                return Err(self.unreachable(message, earliest));
+                return Err(self.unreachable(message));
             }
         }
         Ok(())
     }
 
-    /// A time before which no protocol can have brought `bytes` bytes of a message to its recipient, if nothing goes wrong and
-    /// nothing is lost; `None` if they do not fit into the scenario. See [`delivery_bound`].
+    /// A time before which no protocol can have brought `bytes` bytes of a message to its recipient, if nothing goes
+    /// wrong and nothing is lost; `None` if they do not fit into the scenario. See [`delivery_bound`].
     ///
     /// # Errors
     ///
@@ -68,7 +69,7 @@ impl Scenario {
         Ok(delivery_bound(self.nodes.len(), &hops, from, to, at, bytes))
     }
 
-    fn unreachable(&self, message: &Message, earliest: Option<Nanos>) -> ScenarioError {
+    fn unreachable(&self, message: &Message) -> ScenarioError {
         let name = |place: usize| {
             self.nodes
                 .get(place)
@@ -80,9 +81,18 @@ impl Scenario {
             to: name(message.to),
             at: show(message.at),
             duration: show(self.duration),
-            earliest: earliest.map(show),
+            earliest: self.if_it_went_on(message).map(show),
         };
         self.error(Some(message.line), problem)
+    }
+
+    /// When a message would arrive if the scenario lasted ten times as long.
+    fn if_it_went_on(&self, message: &Message) -> Option<Nanos> {
+        let mut longer = self.clone();
+        longer.duration = self.duration.saturating_mul(10).min(MAX_DURATION);
+        let hops = longer.allowed(&longer.hops().ok()?, message);
+        let arrivals = earliest_arrivals(self.nodes.len(), &hops, message.from, message.at, 0);
+        arrivals.get(message.to).copied().flatten()
     }
 
     /// All hops there are, whoever passes on.
@@ -93,8 +103,8 @@ impl Scenario {
             .collect())
     }
 
-    /// The hops that a message may take: out of its sender, and out of nodes that pass on, where their routes say if they have
-    /// one for its recipient.
+    /// The hops that a message may take: out of its sender, and out of nodes that pass on, where their routes say if
+    /// they have one for its recipient.
     fn allowed(&self, hops: &[Hop], message: &Message) -> Vec<Hop> {
         let routed = self.routes.iter().filter(|route| route.to == message.to);
         let routed: Vec<_> = routed.collect();
@@ -183,8 +193,8 @@ fn windows(spec: &LinkSpec, end: Nanos) -> Vec<Window> {
         .collect()
 }
 
-/// The rides of a courier between any two places, for as long as the scenario lasts: from each halt to the next one at each
-/// other place.
+/// The rides of a courier between any two places, for as long as the scenario lasts: from each halt to the next one at
+/// each other place.
 fn rides(
     halts: &[Halt],
     every: Option<Nanos>,

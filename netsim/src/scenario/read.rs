@@ -90,8 +90,8 @@ impl Scenario {
         Self::parse_with(&file, &text, &|name| read_bounded(&folder.join(name)))
     }
 
-    /// Reads a scenario that names no other files. `file` is what messages call it; its stem is the default of the scenario's
-    /// name.
+    /// Reads a scenario that names no other files. `file` is what messages call it; its stem is the default of the
+    /// scenario's name.
     ///
     /// # Errors
     ///
@@ -142,7 +142,8 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Checks what overrides may have changed: links that can be, contacts that do not overlap, times within the duration.
+    /// Checks what overrides may have changed: links that can be, contacts that do not overlap, times within the
+    /// duration.
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
         self.media()?;
         let late = |line, key: &str, at| {
@@ -176,17 +177,25 @@ impl Scenario {
         contacts::occurrences(self)
     }
 
-    /// All faults, the random ones drawn.
+    /// All faults, the random ones drawn from the seed of the run if they have none of their own.
     #[must_use]
-    pub fn fault_plan(&self) -> FaultPlan {
+    pub fn fault_plan(&self, seed: u64) -> FaultPlan {
         let mut plan = self.faults.plan.clone();
-        for (place, seed) in (0u64..).zip(&self.faults.random) {
-            let seed = seed.unwrap_or(self.seed).wrapping_add(place);
+        for (place, own) in (0u64..).zip(&self.faults.random) {
+            let seed = own.unwrap_or(seed.wrapping_add(place));
             let (hosts, links) = (self.nodes.len() as u32, self.links.len() as u32);
             plan.faults
                 .extend(FaultPlan::random(seed, hosts, links, self.duration).faults);
         }
         plan
+    }
+
+    /// The links that a node is on, by place, in the order of its ports in a world.
+    #[must_use]
+    pub fn ports(&self, node: usize) -> Vec<usize> {
+        let links = self.links.iter().enumerate();
+        let links = links.filter(|(_, link)| link.ends.contains(&node));
+        links.map(|(place, _)| place).collect()
     }
 
     pub(super) fn error(&self, line: Option<usize>, problem: Problem) -> ScenarioError {

@@ -9,13 +9,13 @@ use super::read::{self, STARTS, Scenario};
 const OWN: [&str; 3] = ["duration", "seed", "start"];
 
 impl Scenario {
-    /// Sets something anew: `duration`, `seed` or `start` of the scenario; a key of profiles, such as `rate`, on all links that
-    /// have it; or `LINK.KEY` on the links of that name or group.
+    /// Sets something anew: `duration`, `seed` or `start` of the scenario; a key of profiles, such as `rate`, on all
+    /// links that have it; or `LINK.KEY` on the links of that name or group.
     ///
     /// # Errors
     ///
-    /// A key that nothing has, with those that there are; a value that its key does not take; or a scenario that does not
-    /// hold together any more. It stays as it was then.
+    /// A key that nothing has, with those that there are; a value that its key does not take; or a scenario that does
+    /// not hold together any more. It stays as it was then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
         let mut changed = self.clone();
         changed.apply(key, value)?;

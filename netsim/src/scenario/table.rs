@@ -1,4 +1,5 @@
-//! Reading TOML tables by what they may have: each key that is asked for is known, and a key nobody asked for is an error.
+//! Reading TOML tables by what they may have: each key that is asked for is known, and a key nobody asked for is an
+//! error.
 
 use std::ops::Range;
 

@@ -8,7 +8,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::model::{CourierSpec, Nanos, SpecError};
 
 use super::clock::Clock;
-use super::fault::{FaultKind, FaultPlan, LinkId, Way, When};
+use super::fault::{FaultKind, FaultPlan, LinkId, When};
 use super::medium::{Air, Medium, Notice, Pair};
 use super::run::{Attachment, Place, What, World};
 use super::{Host, HostId, Port};
@@ -35,9 +35,6 @@ pub enum WorldError {
     /// A share above one million.
     #[error("{0} of a million packets is more than all: give at most 1000000")]
     Share(u32),
-    /// A direction on a medium that has none.
-    #[error("link {} has no directions: meddle with both ways", .0.0)]
-    NoDirections(LinkId),
     /// A link that cannot be.
     #[error(transparent)]
     Spec(#[from] SpecError),
@@ -106,8 +103,8 @@ impl<H: Host> World<H> {
         Ok(self.attach(Medium::air(air, &ends, seed)?))
     }
 
-    /// Sends a courier round hosts: places of the timetable are numbers in `hosts`. Each gets a new port for it, the next
-    /// after those it has.
+    /// Sends a courier round hosts: places of the timetable are numbers in `hosts`. Each gets a new port for it, the
+    /// next after those it has.
     ///
     /// # Errors
     ///
@@ -177,7 +174,7 @@ impl<H: Host> World<H> {
     ///
     /// # Errors
     ///
-    /// A host or link that is not there, or a share or direction that cannot be; nothing is added then.
+    /// A host or link that is not there, or a share above all; nothing is added then.
     pub fn add_faults(&mut self, plan: &FaultPlan) -> Result<(), WorldError> {
         for fault in &plan.faults {
             self.check_fault(&fault.kind)?;
@@ -203,15 +200,11 @@ impl<H: Host> World<H> {
             FaultKind::Cut { links, .. } => links.iter().try_for_each(|id| link(id).map(|_| ())),
             FaultKind::Meddle {
                 link: id,
-                way,
                 share_ppm,
                 ..
             } => {
                 if *share_ppm > 1_000_000 {
                     return Err(WorldError::Share(*share_ppm));
-                }
-                if *way != Way::Both && !link(id)?.has_directions() {
-                    return Err(WorldError::NoDirections(*id));
                 }
                 link(id).map(|_| ())
             }

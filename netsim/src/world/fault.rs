@@ -17,19 +17,19 @@ pub struct LinkId(pub u32);
 pub enum When {
     /// At a time of the world.
     At(Nanos),
-    /// When the world has taken this many events, before the next one. A run without faults tells how many there are, so
-    /// that a test can put a fault behind every single one.
+    /// When the world has taken this many events, before the next one. A run without faults tells how many there are,
+    /// so that a test can put a fault behind every single one.
     AfterEvents(u64),
 }
 
-/// Which of a pair's directions.
+/// Which of a pair's directions. On channels and couriers each means both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// From the first end to the second.
     Forward,
     /// From the second end to the first.
     Back,
-    /// Both; the only choice on channels and couriers.
+    /// Both.
     Both,
 }
 
@@ -51,8 +51,8 @@ pub enum Meddling {
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// A host stops, and starts again after `off` nanoseconds of true time (at least 1); `None` is never. Without effect
-    /// on a host that is stopped already.
+    /// A host stops, and starts again after `off` nanoseconds of true time (at least 1); `None` is never. Without
+    /// effect on a host that is stopped already.
     Stop {
         /// Who.
         host: HostId,
@@ -76,8 +76,8 @@ pub enum FaultKind {
         /// Parts per billion.
         ppb: i32,
     },
-    /// Links are cut for a time; what waits or is under way on them is lost. Cuts of one link may overlap: it is up when
-    /// the last one is over.
+    /// Links are cut for a time; what waits or is under way on them is lost. Cuts of one link may overlap: it is up
+    /// when the last one is over.
     Cut {
         /// Which; all that cross a border make a partition.
         links: Vec<LinkId>,

@@ -26,9 +26,9 @@ pub enum Stop {
 /// A program on a machine, driven by the world.
 ///
 /// Every call is one event. `now` is the host's own monotonic clock in nanoseconds: it begins at 0 when the host is
-/// added, and again after each power cut, and runs fast or slow if a fault says so. Nothing else is known of time except
-/// [`Out::calendar`]. A host that reads another clock, another source of randomness, or a table in random order is not
-/// repeatable.
+/// added, and again after each power cut, and runs fast or slow if a fault says so. Nothing else is known of time
+/// except [`Out::calendar`]. A host that reads another clock, another source of randomness, or a table in random order
+/// is not repeatable.
 ///
 /// After [`stop`](Self::stop) nothing is called until [`start`](Self::start); what the host forgets in between is up to
 /// it. Timers, jobs and packets on their way to a host that is stopped are gone.
@@ -42,8 +42,8 @@ pub trait Host {
     /// The medium of `port` came up or went down. Only on ports that notice, see [`Notice`](super::Notice).
     fn link(&mut self, _now: Nanos, _port: Port, _up: bool, _out: &mut Out<'_>) {}
 
-    /// The transmitter of `port` has nothing left to send: once when the port comes up, and then each time when all that
-    /// was given to it has left. Only on ports that tell, such as modems.
+    /// The transmitter of `port` has nothing left to send: once when the port comes up, and then each time when all
+    /// that was given to it has left. Only on ports that tell, such as modems.
     fn ready(&mut self, _now: Nanos, _port: Port, _out: &mut Out<'_>) {}
 
     /// The moment asked for by [`Out::wake_at`] has come.
@@ -99,9 +99,9 @@ pub(super) enum Request {
 }
 
 impl Out<'_> {
-    /// Gives a packet to the transmitter of `port`. As with a datagram socket nobody says what became of it; the counts of
-    /// the link do. On a port that the host does not have, or whose medium goes the other way only, it is dropped and
-    /// counted ([`Counts::no_way`](super::Counts::no_way)).
+    /// Gives a packet to the transmitter of `port`. As with a datagram socket nobody says what became of it; the counts
+    /// of the link do. On a port that the host does not have, or whose medium goes the other way only, it is dropped
+    /// and counted ([`Counts::no_way`](super::Counts::no_way)).
     pub fn send(&mut self, port: Port, packet: impl Into<Bytes>) {
         self.requests.push(Request::Send(port, packet.into()));
     }
@@ -117,20 +117,20 @@ impl Out<'_> {
         self.requests.push(Request::WakeAt(None));
     }
 
-    /// Asks for [`Host::done`] with `token` after `delay` nanoseconds of the host's own clock: a disk write, a computation.
-    /// Any number of them may be under way.
+    /// Asks for [`Host::done`] with `token` after `delay` nanoseconds of the host's own clock: a disk write, a
+    /// computation. Any number of them may be under way.
     pub fn after(&mut self, delay: Nanos, token: u64) {
         self.requests.push(Request::After(delay, token));
     }
 
-    /// Puts a note into the trace and into [`World::notes`](super::World::notes): a name, a text and a number of the host's
-    /// choice. The world stamps it with the true time.
+    /// Puts a note into the trace and into [`World::notes`](super::World::notes): a name, a text and a number of the
+    /// host's choice. The world stamps it with the true time.
     pub fn note(&mut self, name: &'static str, text: impl Into<String>, value: u64) {
         self.requests.push(Request::Note(name, text.into(), value));
     }
 
-    /// The host's calendar clock: nanoseconds since the beginning of 1970 (UTC, no leap seconds), which faults may jump and
-    /// drift. It survives a power cut.
+    /// The host's calendar clock: nanoseconds since the beginning of 1970 (UTC, no leap seconds), which faults may jump
+    /// and drift. It survives a power cut.
     #[must_use]
     pub fn calendar(&self) -> i64 {
         self.calendar

@@ -13,11 +13,12 @@ use super::{HostId, Port};
 pub enum Notice {
     /// Nothing: packets arrive or do not.
     Nothing,
-    /// Whether the medium carries, as carrier detect, a pass of a satellite or the sight of a courier says. Said at the start
-    /// of a host, if it does, and at each change.
+    /// Whether the medium carries, as carrier detect, a pass of a satellite or the sight of a courier says. Said at the
+    /// start of a host, if it does, and at each change.
     #[default]
     Line,
-    /// As [`Line`](Self::Line), and on a pair only while the host at the other end runs, as a session with it would say.
+    /// As [`Line`](Self::Line), and on a pair only while the host at the other end runs, as a session with it would
+    /// say.
     Peer,
 }
 
@@ -73,7 +74,8 @@ impl Pair {
 pub struct Air {
     /// What it is like.
     pub spec: ChannelSpec,
-    /// How loud one station is at another, as [`Channel::set_level`] takes it; where nothing is said all are equally loud.
+    /// How loud one station is at another, as [`Channel::set_level`] takes it; where nothing is said all are equally
+    /// loud.
     pub levels: Vec<(usize, usize, Option<i16>)>,
     /// What its stations learn of it.
     pub notice: Notice,
@@ -241,23 +243,23 @@ impl Medium {
         up && !was
     }
 
-    /// Whether it has a forward and a back way.
-    pub(super) fn has_directions(&self) -> bool {
-        matches!(self.kind, Kind::Pair { .. })
-    }
-
     /// The other end of a pair.
     pub(super) fn peer(&self, station: usize) -> Option<HostId> {
         let other = self.stations.get(1_usize.checked_sub(station)?)?;
-        self.has_directions().then_some(other.host)
+        self.is_pair().then_some(other.host)
     }
 
-    /// Whether what arrives at a station went this way.
+    /// Whether what arrives at a station went this way. Only pairs have ways.
     pub(super) fn went(&self, way: Way, station: usize) -> bool {
         match way {
+            _ if !self.is_pair() => true,
             Way::Both => true,
-            Way::Forward => self.has_directions() && station == 1,
-            Way::Back => self.has_directions() && station == 0,
+            Way::Forward => station == 1,
+            Way::Back => station == 0,
         }
+    }
+
+    fn is_pair(&self) -> bool {
+        matches!(self.kind, Kind::Pair { .. })
     }
 }

@@ -1,10 +1,10 @@
 //! A world of hosts and links in virtual time, repeatable to the byte from one seed.
 //!
-//! A [`World`] takes discrete events in order of time, and those of equal time in the order in which they were caused. It
-//! owns the hosts (anything that implements [`Host`]) and the media between them, calls a host for each event, and takes
-//! what the host asks for in return. Nothing in it reads a clock or draws randomness from outside, so the same hosts, media,
-//! faults and seed give the same [trace](Record), whose running BLAKE3 hash ([`World::trace_hash`]) is the same in debug and
-//! release builds and on every machine.
+//! A [`World`] takes discrete events in order of time, and those of equal time in the order in which they were caused.
+//! It owns the hosts (anything that implements [`Host`]) and the media between them, calls a host for each event, and
+//! takes what the host asks for in return. Nothing in it reads a clock or draws randomness from outside, so the same
+//! hosts, media, faults and seed give the same [trace](Record), whose running BLAKE3 hash ([`World::trace_hash`]) is
+//! the same in debug and release builds and on every machine.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -38,8 +38,8 @@
 //! # Ok::<(), ostrakon_netsim::world::WorldError>(())
 //! ```
 //!
-//! What hosts see of time is their own clock, see [`Host`]. What goes wrong is a [`FaultPlan`], which is data. Checking that
-//! a protocol withstands it is for the test that drives the world.
+//! What hosts see of time is their own clock, see [`Host`]. What goes wrong is a [`FaultPlan`], which is data. Checking
+//! that a protocol withstands it is for the test that drives the world.
 
 mod build;
 mod clock;

@@ -280,8 +280,8 @@ impl<H: Host> World<H> {
         stations.iter().find(|s| s.host == host).map(|s| s.port)
     }
 
-    /// The counts of a pair: `[0]` from its first end to its second, `[1]` back. `None` for a direction that does not exist, and
-    /// for other media.
+    /// The counts of a pair: `[0]` from its first end to its second, `[1]` back. `None` for a direction that does not
+    /// exist, and for other media.
     pub fn link_stats(&mut self, link: LinkId) -> [Option<LinkStats>; 2] {
         let now = self.now;
         let medium = self.media.get_mut(link.0 as usize);

@@ -113,7 +113,8 @@ impl Trace {
     }
 }
 
-/// A record as bytes: a kind, then its fields in fixed width, texts with their length first. No two records encode alike.
+/// A record as bytes: a kind, then its fields in fixed width, texts with their length first. No two records encode
+/// alike.
 fn encode(record: &Record<'_>, line: &mut Vec<u8>) {
     let mut put = |kind: u8, words: &[u64]| {
         line.push(kind);

@@ -18,15 +18,15 @@ pub const MAX_OUTAGE: u64 = 8;
 const MILLISECOND: Nanos = 1_000_000;
 
 impl FaultPlan {
-    /// A random mix of faults for `hosts` hosts and `links` links over `span` nanoseconds. The same arguments give the same
-    /// plan.
+    /// A random mix of faults for `hosts` hosts and `links` links over `span` nanoseconds. The same arguments give the
+    /// same plan.
     ///
-    /// It has 3 to 12 faults ([`RANDOM_FAULTS`]). They begin in the first half of the span and have ended by 5/8 of it, so
-    /// that there is time to recover: no host stays off and no link stays cut for more than 1/8 of it ([`MAX_OUTAGE`]);
-    /// packets are meddled with for as long at most, at most 30 of 100 of them, by delays of at most 2 s and at most 1/16
-    /// of the span. Calendars jump by at most 30 days ([`MAX_CLOCK_JUMP`]), and clocks drift by at most 200 parts per
-    /// million, which a drift to 0 at 5/8 of the span ends. Without hosts, or without links, the faults of the other kind
-    /// remain; without either the plan is empty.
+    /// It has 3 to 12 faults ([`RANDOM_FAULTS`]). They begin in the first half of the span and have ended by 5/8 of it,
+    /// so that there is time to recover: no host stays off and no link stays cut for more than 1/8 of it
+    /// ([`MAX_OUTAGE`]); packets are meddled with for as long at most, at most 30 of 100 of them, by delays of at most
+    /// 2 s and at most 1/16 of the span. Calendars jump by at most 30 days ([`MAX_CLOCK_JUMP`]), and clocks drift by at
+    /// most 200 parts per million, which a drift to 0 at 5/8 of the span ends. Without hosts, or without links, the
+    /// faults of the other kind remain; without either the plan is empty.
     #[must_use]
     pub fn random(seed: u64, hosts: u32, links: u32, span: Nanos) -> Self {
         let mut draw = Draw {
