@@ -232,6 +232,76 @@ fn a_disk_that_stalls_for_seconds_makes_the_sender_probe_and_not_send_everything
 }
 
 #[test]
+fn files_are_made_before_they_are_written_to_however_slow_the_disk_is() {
+    seeds(0..5, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.sync = (100 + world.below(400)) * MS;
+        let spec = Spec {
+            rate: 100_000_000,
+            rtt: Duration::from_millis(20),
+            ..Spec::default()
+        };
+        world.link(0, 1, &spec);
+        let start = world.now;
+        let ids: Vec<_> = (0..12)
+            .map(|_| {
+                let len = 200_000 + world.below(900_000) as usize;
+                let file = world.bytes(len);
+                world.send(0, 1, &[("map", file, Priority::Normal)])
+            })
+            .collect();
+        let all = |w: &World| ids.iter().all(|id| w.delivered(1, *id));
+        assert!(world.run_until(start + 60 * SECOND, all));
+        let events = &world.nodes[1].events;
+        assert!(
+            !events.iter().any(|e| matches!(e, Event::StoreFailed(_))),
+            "{events:?}"
+        );
+    });
+}
+
+#[test]
+fn what_a_courier_carries_may_be_read_in_any_order_and_each_megabyte_tells_what_it_belongs_to() {
+    seeds(0..4, |seed| {
+        let mut world = World::new(seed, &["a", "b", "c"]);
+        let spec = Spec {
+            rate: 1_000_000_000,
+            rtt: Duration::from_millis(1),
+            oneway: true,
+            courier: true,
+            assume_loss_ppm: 10_000,
+            ..Spec::default()
+        };
+        // The frames are taken from the air; the link itself leads elsewhere.
+        world.link(0, 2, &spec);
+        world.nodes[0].keep_sent = true;
+        let file = world.bytes(12_000_000);
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        world.run_until(world.now + 60 * SECOND, |_| false);
+        let sent = world.nodes[0].sent.clone();
+        assert!(sent.len() > 9000, "{}", sent.len());
+        let mut batches: Vec<_> = sent.chunks(750).collect();
+        for i in (1..batches.len()).rev() {
+            let other = world.below(i as u64 + 1) as usize;
+            batches.swap(i, other);
+        }
+        for batch in batches {
+            for frame in batch {
+                let received = Input::Received {
+                    link: LinkId(7),
+                    frame: frame.clone(),
+                    custody: None,
+                };
+                world.input(1, received);
+            }
+            world.run_until(world.now + SECOND, |_| false);
+        }
+        assert!(world.run_until(world.now + 20 * SECOND, |w| w.delivered(1, id)));
+        assert!(world.content(1, id, 1).unwrap() == file);
+    });
+}
+
+#[test]
 fn a_cut_link_is_replaced_by_another_and_used_again_when_it_is_back() {
     seeds(0..5, |seed| {
         let mut world = World::new(seed, &["a", "b"]);

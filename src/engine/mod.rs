@@ -351,6 +351,16 @@ impl Engine {
         self.seals.take()
     }
 
+    /// Whether the store cannot keep up: frames that are given now are dropped and counted, so hold them back.
+    pub fn is_behind(&self) -> bool {
+        self.writer.is_behind()
+    }
+
+    /// How often something was dropped for this reason.
+    pub fn dropped(&self, reason: &str) -> u64 {
+        self.dropped.get(reason).copied().unwrap_or(0)
+    }
+
     /// After every input: what is due now, and what links may have next.
     fn settle(&mut self) {
         self.look_at_lifetimes();

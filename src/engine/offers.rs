@@ -1,7 +1,7 @@
 //! A manifest has to reach its recipient: it is offered in rounds, by every link that any part may use.
 
 use super::Engine;
-use super::io::{LinkId, Time};
+use super::io::{LinkId, LinkProfile, Time};
 use super::link::Link;
 use super::outgoing::{Offer, Outgoing};
 use super::seals::Seals;
@@ -13,6 +13,11 @@ use std::time::Duration;
 
 /// Rounds of a manifest on a link where nobody can answer.
 const ONE_WAY_ROUNDS: u32 = 8;
+/// Symbols on a link from one round of the manifest to the next, while its recipient has not answered: symbols without a
+/// manifest are of little use.
+const OFFER_EVERY: u32 = 64;
+/// The same where nobody can answer: what is carried is heard or read in any order, and perhaps not all of it.
+const OFFER_EVERY_ONE_WAY: u32 = 500;
 /// An unanswered message changes its label once its epoch is so far behind.
 const EPOCHS_BEHIND: u32 = 8;
 
@@ -84,7 +89,17 @@ impl Outgoing {
             left: round,
             rounds: 0,
             next: now,
+            symbols: 0,
         });
+        let answers = |p: &LinkProfile| p.can_receive && !p.courier;
+        let every = match link.profile.as_ref().is_some_and(answers) {
+            true if self.manifest_there => u32::MAX,
+            true => OFFER_EVERY,
+            false => OFFER_EVERY_ONE_WAY,
+        };
+        if offer.symbols >= every {
+            (offer.left, offer.symbols, offer.next) = (round, 0, now);
+        }
         if offer.next > now {
             return Err(Some(offer.next));
         }

@@ -85,6 +85,8 @@ pub struct Offer {
     pub rounds: u32,
     /// When the next round may begin.
     pub next: Time,
+    /// Symbols that left by this link since the last round began.
+    pub symbols: u32,
 }
 
 /// How far a link that nobody answers on has carried a part.
@@ -206,6 +208,7 @@ impl Outgoing {
                 left: self.source_chunks(),
                 rounds,
                 next: now,
+                symbols: 0,
             },
         );
         let lately = self.heard.is_some_and(|heard| {

@@ -153,6 +153,9 @@ impl Engine {
         let ahead = half.then(|| state.pool.block_after(run.block)).flatten();
         let ready = message.ready(frame, state.priority, self.now);
         message.sent_fragments += 1;
+        if let Some(offer) = message.offers.get_mut(&id) {
+            offer.symbols = offer.symbols.saturating_add(1);
+        }
         self.loss_at.get_or_insert(self.now.after(LOSS_TICK));
         let block = |block| BlockKey { seq, part, block };
         if let Some(next) = ahead {

@@ -33,6 +33,8 @@ pub struct Writer {
     cheap_bytes: usize,
     cheap_since: Option<Time>,
     durable: Vec<Record>,
+    /// There are files to be made among them.
+    creates: bool,
     under_way: VecDeque<Pending>,
     under_way_bytes: usize,
     failing: Option<Time>,
@@ -48,6 +50,7 @@ impl Writer {
 
     /// Adds a change that leaves with the next durable batch.
     pub fn durable(&mut self, record: Record) {
+        self.creates |= matches!(record, Record::Create { .. });
         self.durable.push(record);
     }
 
@@ -63,12 +66,15 @@ impl Writer {
 
     /// When cheap progress has to leave.
     pub fn window_end(&self) -> Option<Time> {
-        self.cheap_since.map(|since| since.after(WINDOW))
+        let since = self.cheap_since.filter(|_| !self.creates);
+        since.map(|since| since.after(WINDOW))
     }
 
-    /// Whether the window of cheap progress is full or over.
+    /// Whether the window of cheap progress is full or over. It stays open while files wait to be made: what was
+    /// written to them would otherwise come to the store before they do.
     pub fn window_closed(&self, now: Time) -> bool {
-        self.cheap_bytes >= WINDOW_BYTES || self.window_end().is_some_and(|end| end <= now)
+        !self.creates
+            && (self.cheap_bytes >= WINDOW_BYTES || self.window_end().is_some_and(|end| end <= now))
     }
 
     /// Whether a durable batch is being written.
@@ -76,9 +82,14 @@ impl Writer {
         self.under_way.iter().any(|p| p.batch.durable)
     }
 
-    /// Whether the store cannot keep up or fails, so that nothing new should be taken in.
+    /// Whether the store cannot keep up.
+    pub fn is_behind(&self) -> bool {
+        self.under_way_bytes + self.cheap_bytes > UNDER_WAY_MAX
+    }
+
+    /// Whether the store cannot keep up or fails, so that nothing new can be taken in.
     pub fn refuses(&self) -> bool {
-        self.failing.is_some() || self.under_way_bytes + self.cheap_bytes > UNDER_WAY_MAX
+        self.failing.is_some() || self.is_behind()
     }
 
     /// When the store is tried again after a failure.
@@ -95,6 +106,7 @@ impl Writer {
         }
         let mut records = std::mem::take(&mut self.cheap);
         if durable {
+            self.creates = false;
             // Files are made before they are written.
             let (create, rest): (Vec<_>, Vec<_>) = self
                 .durable

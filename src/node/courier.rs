@@ -4,7 +4,7 @@
 
 use super::api::Response;
 use super::error::NodeError;
-use crate::engine::io::{Input, LinkId, LinkProfile, Pacing, Reach};
+use crate::engine::io::{Input, LinkId, LinkProfile, Pacing, Reach, StoreError};
 use bytes::Bytes;
 use ostrakon_transports::spool::{self, ExportSummary, ImportSummary, SPOOL_MTU, SpoolError};
 use std::collections::BTreeMap;
@@ -29,6 +29,11 @@ const READ_AHEAD: usize = 256;
 const SILENCE: Duration = Duration::from_millis(300);
 /// The same while it is busy with other links.
 const LONG_SILENCE: Duration = Duration::from_secs(5);
+
+/// How often a folder is read at most, if frames in it come before what they belong to.
+const PASSES: u32 = 4;
+/// An import is given up when a failing store has taken nothing for so long.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// The answer to whoever asked.
 pub(super) type Reply = oneshot::Sender<Response>;
@@ -194,10 +199,15 @@ fn write_all(
 /// A folder being read.
 pub(super) struct Import {
     pub(super) link: LinkId,
+    dir: PathBuf,
+    origin: [u8; 8],
     frames: mpsc::Receiver<Read>,
     reply: Reply,
     summary: Option<Result<ImportSummary, SpoolError>>,
     last: Instant,
+    /// How often the folder was read, and how many frames the engine had left out before the last time.
+    passes: u32,
+    left_out: u64,
 }
 
 enum Read {
@@ -206,22 +216,24 @@ enum Read {
 }
 
 impl Import {
-    /// Begins to read.
-    pub(super) fn start(link: LinkId, dir: PathBuf, origin: [u8; 8], reply: Reply) -> Self {
-        let (send, frames) = mpsc::channel(READ_AHEAD);
-        tokio::task::spawn_blocking(move || {
-            let read = spool::import(&dir, Some(origin), |frame| {
-                // Fails only if the node stops.
-                let _ = send.blocking_send(Read::Frame(frame));
-            });
-            let _ = send.blocking_send(Read::End(read));
-        });
+    /// Begins to read. `left_out`: what the engine has left out so far since it came before its manifest.
+    pub(super) fn start(
+        link: LinkId,
+        dir: PathBuf,
+        origin: [u8; 8],
+        left_out: u64,
+        reply: Reply,
+    ) -> Self {
         Self {
             link,
-            frames,
+            frames: read(dir.clone(), origin),
+            dir,
+            origin,
             reply,
             summary: None,
             last: Instant::now(),
+            passes: 1,
+            left_out,
         }
     }
 
@@ -255,18 +267,52 @@ impl Import {
         self.summary.is_some() && self.last.elapsed() > limit
     }
 
-    /// Answers.
-    pub(super) fn finish(self) {
-        let response = match self.summary {
-            Some(Ok(sum)) => Response::Imported {
+    /// Nothing was taken in for long, since the store fails.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.last.elapsed() > STUCK
+    }
+
+    /// Reads the folder once more if frames were left out because they came before their manifest, which may be here
+    /// now. Tells whether it does.
+    pub(super) fn read_again(&mut self, left_out: u64) -> bool {
+        let early = left_out.saturating_sub(self.left_out);
+        if early == 0 || self.passes >= PASSES || !matches!(self.summary, Some(Ok(_))) {
+            return false;
+        }
+        self.passes += 1;
+        self.left_out = left_out;
+        self.frames = read(self.dir.clone(), self.origin);
+        self.summary = None;
+        self.last = Instant::now();
+        true
+    }
+
+    /// Answers; `failed` is why the store takes nothing more.
+    pub(super) fn finish(self, failed: Option<String>) {
+        let response = match (failed, self.summary) {
+            (Some(text), _) => NodeError::from(StoreError::Io(text)).response(),
+            (None, Some(Ok(sum))) => Response::Imported {
                 frames: sum.frames,
                 batches: sum.batches,
                 damaged: sum.damaged,
                 foreign: sum.foreign,
             },
-            Some(Err(error)) => NodeError::from(error).response(),
-            None => NodeError::Stopped.response(),
+            (None, Some(Err(error))) => NodeError::from(error).response(),
+            (None, None) => NodeError::Stopped.response(),
         };
         let _ = self.reply.send(response);
     }
+}
+
+/// Reads a folder from its beginning.
+fn read(dir: PathBuf, origin: [u8; 8]) -> mpsc::Receiver<Read> {
+    let (send, frames) = mpsc::channel(READ_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let read = spool::import(&dir, Some(origin), |frame| {
+            // Fails only if the node stops.
+            let _ = send.blocking_send(Read::Frame(frame));
+        });
+        let _ = send.blocking_send(Read::End(read));
+    });
+    frames
 }

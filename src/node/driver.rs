@@ -37,6 +37,9 @@ const STOP: Duration = Duration::from_secs(15);
 /// Messages that wait for the engine's word at once.
 const SENDS: usize = 256;
 
+/// What the engine counts frames as that had to be left out since their manifest is not here.
+const EARLY: &str = "fragment too long before its manifest";
+
 /// An order to the driver.
 pub(super) enum Command {
     /// Take a message; the answer comes once it is durable.
@@ -102,7 +105,9 @@ impl Driver {
     pub(super) async fn run(mut self, mut from: Sources, mut stop: watch::Receiver<bool>) {
         let mut calendar = Instant::now();
         loop {
-            let calm = !self.lanes.behind();
+            let calm = !self.lanes.behind() && !self.engine.is_behind();
+            // Links may lose what a failing store cannot take; a folder done by hand waits.
+            let reads = calm && self.store_failing.is_none();
             let open = self.sends.len() < SENDS;
             let couriers = self.export.is_some() || self.import.is_some();
             let wake = self.wake.0.map(|at| self.moment(at));
@@ -123,7 +128,7 @@ impl Driver {
                         self.feed(input);
                     }
                 }
-                input = next_of(&mut self.import), if calm => self.feed(input),
+                input = next_of(&mut self.import), if reads => self.feed(input),
                 () = until(wake) => self.feed(Input::Timeout),
                 () = sleep_until(calendar) => {
                     calendar = Instant::now() + CALENDAR;
@@ -290,6 +295,10 @@ impl Driver {
             Event::StoreRecovered => {
                 tracing::info!("the store works again");
                 self.store_failing = None;
+                // Frames that a relay holds and that were dropped meanwhile are fetched again.
+                for input in self.links.reconnect_relays() {
+                    self.feed(input);
+                }
             }
             Event::OneWayDone {
                 message,
@@ -403,7 +412,8 @@ impl Driver {
             return;
         }
         let link = self.courier_link();
-        self.import = Some(Import::start(link, dir, self.spool_origin, reply));
+        let left_out = self.engine.dropped(EARLY);
+        self.import = Some(Import::start(link, dir, self.spool_origin, left_out, reply));
         let profile = courier::profile(false);
         self.feed(Input::LinkUp { link, profile });
     }
@@ -437,11 +447,18 @@ impl Driver {
                 }
             }
         }
-        if self.import.as_ref().is_some_and(|i| i.is_over(idle))
-            && let Some(import) = self.import.take()
-        {
+        let left_out = self.engine.dropped(EARLY);
+        let failing = self.store_failing.clone();
+        let Some(import) = &mut self.import else {
+            return;
+        };
+        let failed = failing.filter(|_| import.is_stuck());
+        if failed.is_none() && (!import.is_over(idle) || import.read_again(left_out)) {
+            return;
+        }
+        if let Some(import) = self.import.take() {
             self.feed(Input::LinkDown { link: import.link });
-            import.finish();
+            import.finish(failed);
         }
     }
 }

@@ -232,6 +232,13 @@ impl Links {
         records.into_iter().filter_map(|r| self.start(r)).collect()
     }
 
+    /// Starts the links to relays again, which makes the relays hand over once more what was not released.
+    pub(super) fn reconnect_relays(&mut self) -> Vec<Input> {
+        let relays = self.links.values().filter(|link| link.kind == "relay");
+        let records: Vec<Record> = relays.filter_map(|link| link.record.clone()).collect();
+        records.into_iter().filter_map(|r| self.start(r)).collect()
+    }
+
     /// Ends a link; the input tells the engine if it was up.
     pub(super) fn remove(&mut self, id: LinkId) -> Option<Input> {
         let link = self.links.remove(&id)?;

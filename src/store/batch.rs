@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 impl Store {
     /// Applies a batch: see [`Batch`] for what has happened once this returns `Ok`. Notes in a durable batch are
     /// dropped, since that batch itself makes them needless. If a file is removed in a batch, nothing else in
-    /// that batch is done to it.
+    /// that batch is done to it. After a batch that failed, later ones fail as well until it was given again: the keys
+    /// of a later one may speak of bytes that were in it.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch counts then, and the same batch may be applied again. A batch that
@@ -18,6 +19,19 @@ impl Store {
         if let Some(why) = &self.lost {
             return Err(why.clone());
         }
+        if self.failed.is_some_and(|failed| batch.token > failed) {
+            let text = "what came before is not written yet; check the disk";
+            return Err(StoreError::Io(text.into()));
+        }
+        let applied = self.apply_in_order(batch);
+        self.failed = match &applied {
+            Err(_) => Some(batch.token),
+            Ok(()) => self.failed.filter(|failed| *failed > batch.token),
+        };
+        applied
+    }
+
+    fn apply_in_order(&mut self, batch: &Batch) -> Result<(), StoreError> {
         check(batch)?;
         if self.unsure {
             self.settle_commit()?;

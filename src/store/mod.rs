@@ -38,7 +38,7 @@ mod tests;
 pub use error::OpenError;
 pub use handle::Handle;
 
-use crate::engine::io::{FileId, FileKind, Restored, StoreError, Table};
+use crate::engine::io::{FileId, FileKind, Restored, StoreError, Table, Token};
 use db::{Db, counter};
 use files::Files;
 use journal::{BootId, Journal};
@@ -97,6 +97,8 @@ pub struct Store {
     unsure: bool,
     /// Why no batch can be taken until the next start.
     lost: Option<StoreError>,
+    /// The batch that failed and has not been given again: none after it counts before it does.
+    failed: Option<Token>,
 }
 
 impl Store {
@@ -130,6 +132,7 @@ impl Store {
             names_dirty: false,
             unsure: false,
             lost: None,
+            failed: None,
         };
         store.settle_files(!notes.is_empty())?;
         let restored = Restored {

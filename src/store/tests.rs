@@ -55,6 +55,27 @@ fn note(text: &str) -> Record {
     Record::Journal(text.into())
 }
 
+/// Guards the order that durability stands on: keys of a later batch may speak of bytes of an earlier one, so the later
+/// one fails until the earlier one was given again.
+#[test]
+fn after_a_batch_that_failed_none_counts_before_it_does() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let numbered = |n, durable, records| Batch {
+        token: Token(n),
+        ..batch(durable, records)
+    };
+    let missing = incoming(1);
+    let first = numbered(1, false, vec![write(missing, 0, "here")]);
+    let second = numbered(2, true, vec![put("key", "value")]);
+    assert!(store.apply(&first).is_err());
+    assert!(store.apply(&second).is_err());
+    std::fs::write(store.home.files.path(missing), b"____").unwrap();
+    store.apply(&first).unwrap();
+    store.apply(&second).unwrap();
+    assert_eq!(store.handle().fetch(missing, 0, 4).unwrap(), "here");
+}
+
 /// A home with a file of four bytes, of which a cheap batch has written, with the notes "a" and "bb".
 fn with_notes() -> (TempDir, FileId) {
     let dir = TempDir::new().unwrap();

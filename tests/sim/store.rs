@@ -57,11 +57,10 @@ impl Disk {
                     offset,
                     bytes,
                 } => {
-                    // A file that was removed meanwhile takes no more writes.
-                    if let Some(content) = self.kernel.files.get_mut(&file) {
-                        let at = offset as usize;
-                        content[at..at + bytes.len()].copy_from_slice(&bytes);
-                    }
+                    let missing = || StoreError::Io(format!("no {file:?} to write to"));
+                    let content = self.kernel.files.get_mut(&file).ok_or_else(missing)?;
+                    let at = offset as usize;
+                    content[at..at + bytes.len()].copy_from_slice(&bytes);
                 }
                 Record::Remove { file } => {
                     assert!(batch.durable, "a removal in a cheap batch");

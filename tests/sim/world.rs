@@ -79,6 +79,8 @@ pub struct World {
     pub limits: Limits,
     /// Of messages sent from now on.
     pub lifetime: Lifetime,
+    /// What a durable batch takes.
+    pub sync: u64,
 }
 
 /// A link between two nodes, as an operator would configure it.
@@ -89,6 +91,7 @@ pub struct Spec {
     pub mtu: usize,
     pub pacing: Pacing,
     pub oneway: bool,
+    pub courier: bool,
     pub assume_loss_ppm: u32,
 }
 
@@ -101,6 +104,7 @@ impl Default for Spec {
             mtu: 1414,
             pacing: Pacing::Transport,
             oneway: false,
+            courier: false,
             assume_loss_ppm: 0,
         }
     }
@@ -123,6 +127,7 @@ impl World {
             frames: 0,
             limits: Limits::default(),
             lifetime: Lifetime(0),
+            sync: 4 * MS,
         };
         for node in 0..world.nodes.len() {
             world.start(node);
@@ -213,7 +218,7 @@ impl World {
             can_send: true,
             can_receive: !spec.oneway,
             enveloped: false,
-            courier: false,
+            courier: spec.courier,
             reach: Reach::Anyone,
             cost: 0,
             pacing: spec.pacing,
@@ -342,7 +347,7 @@ impl World {
         match output {
             Output::Transmit { link, frame, .. } => self.transmit(node, link, frame),
             Output::Persist(batch) => {
-                let took = if batch.durable { 4 * MS } else { MS / 2 };
+                let took = if batch.durable { self.sync } else { MS / 2 };
                 let at = self.nodes[node].store_free.max(self.now) + took;
                 self.nodes[node].store_free = at;
                 self.at(at, move |world| {

@@ -70,8 +70,11 @@ impl Model {
                 } => {
                     let content = self.files.get_mut(&file).unwrap();
                     let (from, end) = (offset as usize, offset as usize + bytes.len());
-                    content.resize(content.len().max(end), 0);
-                    content[from..end].copy_from_slice(&bytes);
+                    // A write of nothing beyond the end makes no file longer.
+                    if !bytes.is_empty() {
+                        content.resize(content.len().max(end), 0);
+                        content[from..end].copy_from_slice(&bytes);
+                    }
                 }
                 Record::Remove { file } => {
                     self.files.remove(&file);
