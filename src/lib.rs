@@ -8,6 +8,8 @@ pub mod engine;
 pub mod node;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod security;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "node")]
 pub mod store;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]

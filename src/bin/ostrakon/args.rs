@@ -1,6 +1,8 @@
 //! What can be asked on the command line.
 
-use crate::values::{parse_duration_ms, parse_loss, parse_rate, parse_seconds, parse_size};
+use crate::values::{
+    SeedRange, parse_duration_ms, parse_loss, parse_rate, parse_seconds, parse_seeds, parse_size,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ostrakon::node::api::OneWay;
@@ -117,6 +119,9 @@ pub enum Command {
     Spool(SpoolCommand),
     /// See it work: three links, a cut and a crash, in this machine alone.
     Demo(DemoArgs),
+    /// Run the engine in simulated networks, repeatable from a seed.
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print the completions for a shell.
     Completions {
         /// Which shell.
@@ -309,4 +314,32 @@ impl std::str::FromStr for ListenArg {
         let wrong = |_| "give ADDRESS:PORT such as 0.0.0.0:7000 or [::]:7000, or none".to_owned();
         text.parse().map(|addr| Self(Some(addr))).map_err(wrong)
     }
+}
+
+/// Of simulated networks.
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// List the scenarios that come with the program.
+    List,
+    /// Run a scenario.
+    Run(SimArgs),
+}
+
+/// What to run.
+#[derive(Args, Debug)]
+pub struct SimArgs {
+    /// A shipped scenario (see: ostrakon sim list), or a file, see docs/scenarios.md.
+    pub scenario: String,
+    /// The seed from which all chance is drawn [default: that of the scenario].
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// Run all seeds from A to B, on all processors; each gets a random mix of faults if the scenario asks for one.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub seeds: Option<SeedRange>,
+    /// Add a random mix of faults, drawn from the seed.
+    #[arg(long)]
+    pub faults: bool,
+    /// Change fields of the scenario, such as rate=13mbit,loss=17% or satellite.rtt=450ms.
+    #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',')]
+    pub set: Vec<String>,
 }

@@ -13,7 +13,7 @@ mod values;
 use args::{Cli, Command};
 use clap::Parser;
 use clap::error::ErrorKind as ClapError;
-use commands::{card, inbox, init, link, node, pages, person, relay, send, spool, status};
+use commands::{card, inbox, init, link, node, pages, person, relay, send, sim, spool, status};
 use failure::{Failure, Kind, Outcome};
 use out::Out;
 use std::process::ExitCode;
@@ -54,6 +54,7 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         Command::Demo(args) => return demo::run(out, args).await,
         Command::Completions { shell } => return pages::completions(out, shell),
         Command::Man { out: dir } => return pages::man(out, dir.as_deref()),
+        Command::Sim(command) => return sim::run(out, command).await,
         command => command,
     };
     if let Command::Relay { listen, max_bytes } = command {
@@ -92,6 +93,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
         | Command::Relay { .. }
         | Command::Send(_)
         | Command::Demo(_)
+        | Command::Sim(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),
     }

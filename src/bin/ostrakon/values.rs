@@ -102,6 +102,27 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     (value.is_finite() && (0.0..9e15).contains(&value)).then(|| value.round() as u64)
 }
 
+/// Seeds from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedRange {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+/// Seeds as `A..B`, both included.
+///
+/// # Errors
+/// What would be right.
+pub fn parse_seeds(text: &str) -> Result<SeedRange, String> {
+    let seeds = text.split_once("..").and_then(|(first, last)| {
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some(SeedRange { first, last })
+    });
+    seeds.ok_or_else(|| "two whole numbers, the second not the smaller, such as 1..1000".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,5 +9,6 @@ pub mod pages;
 pub mod person;
 pub mod relay;
 pub mod send;
+pub mod sim;
 pub mod spool;
 pub mod status;

@@ -1,0 +1,296 @@
+//! From a scenario to a world of machines: keys, cards, ports, plans.
+//!
+//! A node learns of its links what an operator would configure: the size of frames, which way they go, what they cost,
+//! the rate of a modem. With `start = "warm"` also what an earlier transfer would have left: rate and round trip.
+
+use super::content::Content;
+use super::line::Line;
+use super::log::{Planned, PlannedPart};
+use super::machine::Machine;
+use super::node::{Node, Person, PortSetup};
+use super::relay::{Relay, RelayPort};
+use crate::engine::io::{LinkId, LinkProfile, Pacing, Reach};
+use crate::engine::limits::Limits;
+use crate::engine::message::{LinkPolicy, Priority};
+use crate::security::identity::Identity;
+use crate::security::mailbox;
+use crate::wire::MIN_MTU;
+use crate::wire::manifest::Lifetime;
+use ostrakon_netsim::profile::Medium;
+use ostrakon_netsim::scenario::{self, Carrier, NodeKind, Scenario, ScenarioError, Shape, Start};
+use ostrakon_netsim::world::{Notice, Port, World};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Bytes that a QUIC datagram adds to a frame on each packet, beside IP and UDP: short header with an 8-byte connection
+/// id and a packet number of 2 (RFC 9000, section 17.3.1), the frame type and length of a datagram (RFC 9221), and the
+/// tag.
+const QUIC_BYTES: usize = 1 + 8 + 2 + 3 + 16;
+/// Bytes of the largest frame that is put on a stick.
+const SPOOL_MTU: usize = 1390;
+
+/// The people of a scenario, by the place of their nodes. Relays are nobody.
+struct People {
+    identities: Vec<Identity>,
+    persons: Vec<Person>,
+}
+
+impl People {
+    fn of(scenario: &Scenario, seed: u64) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let nodes = scenario.nodes.iter();
+        let identities: Vec<Identity> = nodes.map(|_| Identity::generate(&mut rng)).collect();
+        let cards = identities.iter().zip(&scenario.nodes);
+        let cards: Vec<_> = cards
+            .filter(|(_, node)| node.kind == NodeKind::Node)
+            .map(|(identity, node)| identity.card(&node.name, 1, vec![]))
+            .collect();
+        let cards = Rc::new(cards);
+        let person = |identity: &Identity| Person {
+            keys: Rc::new(Zeroizing::new(identity.encode().to_vec())),
+            cards: cards.clone(),
+        };
+        let persons = identities.iter().map(person).collect();
+        Self {
+            identities,
+            persons,
+        }
+    }
+}
+
+/// The world of a scenario under a seed.
+///
+/// # Errors
+/// As [`Scenario::build`].
+pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioError> {
+    let people = People::of(scenario, seed);
+    let mut plans = plans(scenario, &people, seed);
+    let plan = &Plan {
+        scenario,
+        media: scenario.media()?,
+        people,
+    };
+    scenario.build(seed, |place, node| match node.kind {
+        NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans))),
+        NodeKind::Relay | NodeKind::Courier => Machine::Relay(Box::new(make_relay(plan, place))),
+    })
+}
+
+/// What machines are made from.
+struct Plan<'a> {
+    scenario: &'a Scenario,
+    media: Vec<Medium>,
+    people: People,
+}
+
+/// A link at one of its ends.
+struct Attached<'a> {
+    link: &'a scenario::Link,
+    medium: &'a Medium,
+    /// Which of its ends.
+    station: usize,
+}
+
+impl Plan<'_> {
+    /// The links of a node in the order of its ports.
+    fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
+        let links = self.scenario.links.iter().zip(&self.media);
+        links.filter_map(move |(link, medium)| {
+            let station = link.ends.iter().position(|end| *end == place)?;
+            Some(Attached {
+                link,
+                medium,
+                station,
+            })
+        })
+    }
+}
+
+/// Links that carry QUIC lose the bytes of its headers.
+///
+/// # Errors
+/// A packet size that leaves no room for them.
+pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
+    let mut scenario = scenario.clone();
+    let media = scenario.media()?;
+    for (link, medium) in scenario.links.iter_mut().zip(&media) {
+        let quic = matches!(link.carrier, Carrier::Quic | Carrier::Relay);
+        if let Medium::Pair { forward, .. } = medium
+            && quic
+        {
+            let bytes = (forward.overhead + QUIC_BYTES).to_string();
+            // A key that every pair has; values that do not go together are told of when the world is built.
+            let _ = link.profile.set("overhead", &bytes);
+        }
+    }
+    Ok(scenario)
+}
+
+fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
+    let sends = plans.by_sender.remove(&place).unwrap_or_default();
+    let contents: Vec<u64> = sends
+        .iter()
+        .flat_map(|planned| planned.parts.iter().map(|part| part.content))
+        .collect();
+    let person = plan.people.persons[place].clone();
+    let mut node = Node::new(person, Limits::default(), sends);
+    for number in contents {
+        if let Some(content) = plans.contents.get(&number) {
+            node.add_content(number, content.clone());
+        }
+    }
+    for at in plan.attached(place) {
+        node.add_port(PortSetup {
+            profile: profile(plan, place, &at),
+            tells: at.link.profile.tells(),
+            notices: at.link.notice != Notice::Nothing,
+        });
+    }
+    node
+}
+
+fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {
+    let mut relay = Relay::default();
+    for at in plan.attached(place) {
+        let line = Line::out_of(at.medium, at.station);
+        relay.add_port(RelayPort {
+            profile: profile(plan, place, &at),
+            tells: at.link.profile.tells(),
+            notices: at.link.notice != Notice::Nothing,
+            rate_bps: line.and_then(|line| line.rate_bps),
+            overhead: line.map_or(0, |line| line.overhead as u64),
+        });
+    }
+    let port_to = |neighbour: usize| {
+        let mut links = plan.attached(place).enumerate();
+        let found = links.find(|(_, at)| at.link.ends.contains(&neighbour));
+        found.map(|(port, _)| Port(port as u32))
+    };
+    for (to, identity) in plan.people.identities.iter().enumerate() {
+        let mut routes = plan.scenario.routes.iter();
+        let route = routes.find(|route| route.node == place && route.to == to);
+        let via = route.map_or(to, |route| route.via);
+        if let Some(port) = port_to(via) {
+            let key = identity.mailbox_key();
+            relay.route((0..mailbox::TAGS).map(|i| mailbox::tag(&key, i)), port);
+        }
+    }
+    relay
+}
+
+/// What a node's engine is told of a link.
+fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
+    let out = Line::out_of(at.medium, at.station);
+    let back = Line::into(at.medium, at.station);
+    let courier = matches!(at.link.shape, Shape::Courier { .. });
+    let warm = plan.scenario.start == Start::Warm;
+    let tells = at.link.profile.tells();
+    let mtu = out.or(back).map_or(0, |line| line.mtu);
+    let trip = out.zip(back).map(|(out, back)| out.delay + back.delay);
+    LinkProfile {
+        mtu: mtu
+            .min(if courier { SPOOL_MTU } else { usize::MAX })
+            .max(MIN_MTU),
+        rate_bps: out.and_then(|line| line.rate_bps).filter(|_| tells || warm),
+        rtt: trip.filter(|trip| warm && *trip > Duration::ZERO),
+        can_send: out.is_some(),
+        can_receive: back.is_some(),
+        enveloped: matches!(at.link.carrier, Carrier::Relay | Carrier::Spool),
+        courier,
+        reach: reach(plan, place, at.link),
+        cost: at.link.cost,
+        pacing: if tells {
+            Pacing::Transport
+        } else {
+            Pacing::Engine
+        },
+        loss_ppm: at.link.assume_loss_ppm.unwrap_or(0),
+    }
+}
+
+/// A link straight to somebody's node reaches that person only; others may reach anyone.
+fn reach(plan: &Plan<'_>, place: usize, link: &scenario::Link) -> Reach {
+    let other = link.between().map(|(a, b)| if a == place { b } else { a });
+    let is_node = |other: &usize| {
+        let node = plan.scenario.nodes.get(*other);
+        node.is_some_and(|node| node.kind == NodeKind::Node)
+    };
+    match other.filter(is_node) {
+        Some(other) => Reach::Person(plan.people.identities[other].person()),
+        None => Reach::Anyone,
+    }
+}
+
+/// Who sends what.
+struct Plans {
+    by_sender: BTreeMap<usize, Vec<Planned>>,
+    contents: BTreeMap<u64, Rc<Content>>,
+}
+
+fn plans(scenario: &Scenario, people: &People, seed: u64) -> Plans {
+    let mut plans = Plans {
+        by_sender: BTreeMap::new(),
+        contents: BTreeMap::new(),
+    };
+    for (number, message) in (0..).zip(&scenario.messages) {
+        let parts = message.parts.iter().zip(0u64..).map(|(part, index)| {
+            // One entry of the file has one content, however often and to whomever it is sent.
+            let content = seed ^ (message.line as u64) << 32 ^ index << 24;
+            let len = usize::try_from(part.bytes).unwrap_or(usize::MAX);
+            let entry = plans.contents.entry(content);
+            let digest = entry
+                .or_insert_with(|| Rc::new(Content::numbered(content, len)))
+                .digest;
+            PlannedPart {
+                name: part.name.clone(),
+                text: part.text,
+                bytes: len,
+                content,
+                digest,
+                priority: priority(part.priority),
+                lifetime: Lifetime::at_least(part.lifetime.map(Duration::from_nanos)),
+                policy: LinkPolicy {
+                    links: ports(scenario, message.from, &part.via),
+                    max_cost: part.max_cost,
+                },
+            }
+        });
+        let planned = Planned {
+            number,
+            at: message.at,
+            to: people.identities[message.to].person(),
+            parts: parts.collect(),
+        };
+        plans
+            .by_sender
+            .entry(message.from)
+            .or_default()
+            .push(planned);
+    }
+    plans
+}
+
+/// The numbers that links have at a node.
+fn ports(scenario: &Scenario, place: usize, via: &[usize]) -> Option<Vec<LinkId>> {
+    if via.is_empty() {
+        return None;
+    }
+    let own = (0..).zip(&scenario.links);
+    let own = own.filter(|(_, link)| link.ends.contains(&place));
+    let numbered = (0u32..).zip(own.map(|(global, _): (usize, _)| global));
+    let wanted = numbered.filter(|(_, global)| via.contains(global));
+    Some(wanted.map(|(port, _)| LinkId(port)).collect())
+}
+
+fn priority(priority: scenario::Priority) -> Priority {
+    match priority {
+        scenario::Priority::Urgent => Priority::Urgent,
+        scenario::Priority::High => Priority::High,
+        scenario::Priority::Normal => Priority::Normal,
+        scenario::Priority::Bulk => Priority::Bulk,
+    }
+}

@@ -1,0 +1,158 @@
+//! What an application has seen at one node, kept outside of the process: the truth that checkers compare.
+
+use crate::engine::id::{MessageId, PersonId};
+use crate::engine::io::{Batch, Record, Table};
+use crate::engine::message::{LinkPolicy, Priority};
+use crate::security::seal::SealMark;
+use crate::wire::manifest::Lifetime;
+use ostrakon_netsim::model::Nanos;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A part that somebody is going to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedPart {
+    /// Its name.
+    pub name: String,
+    /// It is a text.
+    pub text: bool,
+    /// Its length in bytes.
+    pub bytes: usize,
+    /// The number of its content.
+    pub content: u64,
+    /// Its digest.
+    pub digest: [u8; 32],
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How long it is worth carrying.
+    pub lifetime: Lifetime,
+    /// Which links may carry it.
+    pub policy: LinkPolicy,
+}
+
+impl PlannedPart {
+    /// Its media type.
+    pub fn media_type(&self) -> &'static str {
+        if self.text {
+            "text/plain"
+        } else {
+            "application/octet-stream"
+        }
+    }
+}
+
+/// A message that somebody is going to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its number in the run.
+    pub number: u64,
+    /// When, in the time of the world.
+    pub at: Nanos,
+    /// To whom.
+    pub to: PersonId,
+    /// Its parts, numbered from 1.
+    pub parts: Vec<PlannedPart>,
+}
+
+impl Planned {
+    /// Parts that are too long to stand in the manifest: their number and that of their content.
+    pub fn snapshots(&self, inline: usize) -> impl Iterator<Item = (u8, u64)> {
+        let parts = (1..=u8::MAX).zip(&self.parts);
+        parts
+            .filter(move |(_, part)| part.bytes > inline)
+            .map(|(id, part)| (id, part.content))
+    }
+}
+
+/// A part, or with 0 a message, that was handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// When it was first handed over, in the time of the world.
+    pub at: Nanos,
+    /// Its digest; zeros for a whole message.
+    pub digest: [u8; 32],
+}
+
+/// The log of one node.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// What was given to the engine, by message.
+    pub sent: BTreeMap<MessageId, Planned>,
+    /// What the engine has taken durably.
+    pub accepted: BTreeSet<MessageId>,
+    /// What it refused: the number in the run, and why.
+    pub refused: Vec<(u64, String)>,
+    /// When the recipient's receipt for a part, or with 0 the whole, was seen.
+    pub confirmed: BTreeMap<(MessageId, u8), Nanos>,
+    /// Messages that were given up.
+    pub expired: Vec<(Nanos, MessageId)>,
+    /// What the application has.
+    pub arrived: BTreeMap<(MessageId, u8), Arrived>,
+    /// Chances of success that one-way links announced, in parts per million.
+    pub planned_ppm: Vec<u32>,
+    /// Frames given to links.
+    pub sent_frames: u64,
+    /// What must never happen and did.
+    pub violations: Vec<String>,
+    /// What was sealed: for each nonce the content.
+    seals: HashMap<[u8; 16], [u8; 16]>,
+    /// Handed over by the running process.
+    handed: BTreeSet<(MessageId, u8)>,
+    /// Messages that the engine has durably noted as over.
+    over: BTreeSet<MessageId>,
+}
+
+impl Log {
+    pub(super) fn violation(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    pub(super) fn sent(&mut self, id: MessageId, planned: Planned) {
+        self.sent.insert(id, planned);
+    }
+
+    pub(super) fn accepted(&mut self, id: MessageId) {
+        self.accepted.insert(id);
+    }
+
+    pub(super) fn confirmed(&mut self, at: Nanos, id: MessageId, part: u8) {
+        self.confirmed.entry((id, part)).or_insert(at);
+    }
+
+    /// A hand-over. One process hands each thing over once, and after the message was durably noted as over nobody
+    /// does it again.
+    pub(super) fn delivered(&mut self, at: Nanos, id: MessageId, part: u8, digest: [u8; 32]) {
+        if !self.handed.insert((id, part)) || self.over.contains(&id) {
+            self.violation(format!("part {part} of {id} was delivered twice"));
+        }
+        self.arrived
+            .entry((id, part))
+            .or_insert(Arrived { at, digest });
+    }
+
+    /// A batch counts. Whatever the ledger names then is over.
+    pub(super) fn applied(&mut self, batch: &Batch) {
+        let ids = batch.records.iter().filter_map(|record| match record {
+            Record::Put {
+                table: Table::Ledger,
+                key,
+                ..
+            } => key.as_slice().try_into().ok().map(MessageId),
+            _ => None,
+        });
+        self.over.extend(ids.filter(|_| batch.durable));
+    }
+
+    /// Fragments were sealed. One nonce never meets two contents, whatever process used it.
+    pub(super) fn sealed(&mut self, marks: &[SealMark]) {
+        for mark in marks {
+            let known = self.seals.insert(mark.nonce, mark.content);
+            if known.is_some_and(|content| content != mark.content) {
+                self.violation("a nonce was used for two contents".into());
+            }
+        }
+    }
+
+    pub(super) fn restarted(&mut self) {
+        self.handed.clear();
+    }
+}

@@ -1,0 +1,22 @@
+//! The engine of the field in simulated networks: the links, the clock and the faults are `ostrakon-netsim`'s, the nodes
+//! are [`crate::engine`] as it is, with a disk that can lose power and an application that keeps a log.
+//!
+//! Nothing of the sealing, coding or recovery is left out or sped up. What is modelled is the time that a disk and a
+//! worker take. Checkers compare the logs of all nodes after the run: nothing that was confirmed is lost, everything
+//! comes out once and as it was sent, urgent parts first, no nonce meets two contents.
+
+mod build;
+mod check;
+mod content;
+mod disk;
+mod line;
+mod log;
+mod machine;
+mod node;
+mod outcome;
+mod relay;
+mod run;
+pub mod shipped;
+
+pub use outcome::{LinkOutcome, MessageOutcome, Outcome, PartOutcome};
+pub use run::run;

@@ -1,0 +1,483 @@
+//! The engine of the field as a host of a simulated world: with a disk, workers, an application, and links.
+//!
+//! It does what the node does with its runtime: takes one input at a time, drains the outputs, and gives back what was
+//! asked for, here after a modelled time. What the application has taken is the host's own log and survives everything.
+
+use super::content::Content;
+use super::disk::Disk;
+use super::log::{Log, Planned};
+use crate::engine::id::{MessageId, PersonId};
+use crate::engine::io::{
+    Batch, Delivery, Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Time, Token,
+};
+use crate::engine::limits::Limits;
+use crate::engine::message::{self, Draft, DraftPart};
+use crate::engine::{Config, Engine};
+use crate::security::card::Card;
+use crate::security::identity::Identity;
+use bytes::Bytes;
+use ostrakon_netsim::model::Nanos;
+use ostrakon_netsim::world::{Host, Out, Port, Stop};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use zeroize::Zeroizing;
+
+/// Parts up to this many bytes stand in the manifest, as in the node.
+const INLINE: usize = 256;
+/// What a durable batch takes: a sync of an SD card or a laptop's disk.
+const SYNC: Nanos = 4_000_000;
+/// What a cheap batch or a read takes, beside its bytes.
+const TOUCH: Nanos = 200_000;
+/// Bytes that the disk reads or writes in a microsecond.
+const DISK_PER_MICRO: u64 = 200;
+/// Bytes that a worker codes, decodes or hashes in a microsecond.
+const WORK_PER_MICRO: u64 = 500;
+/// Room for frames that a link without a transmitter to wait for says it has.
+const UNTOLD_ROOM: usize = 1 << 40;
+
+/// A port of the machine, as its operator has configured it.
+#[derive(Clone, Debug)]
+pub struct PortSetup {
+    /// What the engine is told of the link.
+    pub profile: LinkProfile,
+    /// The transmitter tells when it is free, so the engine is asked for one frame at a time.
+    pub tells: bool,
+    /// The port says whether it is up; otherwise it always seems so.
+    pub notices: bool,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The keys.
+    pub keys: Rc<Zeroizing<Vec<u8>>>,
+    /// The contact cards of everybody.
+    pub cards: Rc<Vec<Card>>,
+}
+
+/// What a node waits for.
+enum Pending {
+    Persist(Batch),
+    Fetch {
+        token: Token,
+        file: FileId,
+        offset: u64,
+        len: usize,
+    },
+    Compute(Token, Box<Job>),
+    Deliver(Delivery),
+}
+
+/// A node.
+pub struct Node {
+    person: Person,
+    limits: Limits,
+    ports: Vec<PortSetup>,
+    plan: VecDeque<Planned>,
+    contents: BTreeMap<u64, Rc<Content>>,
+    engine: Option<Engine>,
+    disk: Disk,
+    store_free: Nanos,
+    pending: BTreeMap<u64, Pending>,
+    next_pending: u64,
+    /// When the engine wants to be called, and what the world was asked for.
+    due: Option<Nanos>,
+    /// What happened.
+    pub log: Log,
+}
+
+impl Node {
+    /// A machine that was never started. `plan` is what its person will send, in order of time.
+    pub fn new(person: Person, limits: Limits, plan: Vec<Planned>) -> Self {
+        Self {
+            person,
+            limits,
+            ports: Vec::new(),
+            plan: plan.into(),
+            contents: BTreeMap::new(),
+            engine: None,
+            disk: Disk::default(),
+            store_free: 0,
+            pending: BTreeMap::new(),
+            next_pending: 0,
+            due: None,
+            log: Log::default(),
+        }
+    }
+
+    /// Configures the next port.
+    pub fn add_port(&mut self, setup: PortSetup) {
+        self.ports.push(setup);
+    }
+
+    /// Gives the node a content that its plan refers to.
+    pub fn add_content(&mut self, number: u64, content: Rc<Content>) {
+        self.contents.insert(number, content);
+    }
+
+    /// Whose it is.
+    pub fn person_id(&self) -> Option<PersonId> {
+        let identity = Identity::decode(&self.person.keys).ok();
+        identity.map(|identity| identity.person())
+    }
+
+    fn input(&mut self, now: Nanos, input: Input, out: &mut Out<'_>) {
+        if let Some(engine) = &mut self.engine {
+            engine.handle_input(Time(now), input);
+        }
+        loop {
+            let Some(engine) = &mut self.engine else {
+                return;
+            };
+            match engine.poll_output() {
+                Output::Timeout(at, _) => {
+                    self.due = at.map(|at| at.0);
+                    self.log.sealed(&engine.take_seal_marks());
+                    return self.set_alarm(now, out);
+                }
+                output => self.output(now, output, out),
+            }
+        }
+    }
+
+    fn output(&mut self, now: Nanos, output: Output, out: &mut Out<'_>) {
+        match output {
+            Output::Transmit { link, frame, .. } => {
+                self.log.sent_frames += 1;
+                if frame.len() > self.mtu(link) {
+                    self.log.violation(format!(
+                        "a frame of {} bytes on link {}",
+                        frame.len(),
+                        link.0
+                    ));
+                }
+                out.send(Port(link.0), frame);
+            }
+            Output::Persist(batch) => {
+                let bytes = batch_bytes(&batch);
+                let fixed = if batch.durable { SYNC } else { TOUCH };
+                let took = fixed + bytes / DISK_PER_MICRO * 1000;
+                self.store_free = self.store_free.max(now) + took;
+                let wait = self.store_free - now;
+                self.later(wait, Pending::Persist(batch), out);
+            }
+            Output::Fetch {
+                token,
+                file,
+                offset,
+                len,
+            } => {
+                let wait = TOUCH + len as u64 / DISK_PER_MICRO * 1000;
+                let fetch = Pending::Fetch {
+                    token,
+                    file,
+                    offset,
+                    len,
+                };
+                self.later(wait, fetch, out);
+            }
+            Output::Compute { token, job } => {
+                let wait = job_bytes(&job) / WORK_PER_MICRO * 1000;
+                self.later(wait, Pending::Compute(token, Box::new(job)), out);
+            }
+            Output::Deliver(delivery) => self.later(SYNC, Pending::Deliver(delivery), out),
+            Output::Event(event) => self.event(out.world_now(), event),
+            Output::Release { .. } | Output::Purge { .. } | Output::Timeout(..) => {}
+        }
+    }
+
+    fn mtu(&self, link: LinkId) -> usize {
+        let setup = self.ports.get(link.0 as usize);
+        setup.map_or(0, |setup| setup.profile.mtu)
+    }
+
+    fn later(&mut self, wait: Nanos, what: Pending, out: &mut Out<'_>) {
+        self.next_pending += 1;
+        self.pending.insert(self.next_pending, what);
+        out.after(wait, self.next_pending);
+    }
+
+    fn event(&mut self, at: Nanos, event: Event) {
+        match event {
+            Event::Accepted { message, .. } => self.log.accepted(message),
+            Event::Refused { request, why } => {
+                self.log.refused.push((request, why.to_string()));
+            }
+            Event::Confirmed { message, part } => self.log.confirmed(at, message, part),
+            Event::Expired { message } => self.log.expired.push((at, message)),
+            Event::DigestMismatch { message, part } => self
+                .log
+                .violation(format!("part {part} of {message} is not what was sent")),
+            Event::OneWayDone { success_ppm, .. } => self.log.planned_ppm.push(success_ppm),
+            Event::Arriving { .. } | Event::StoreFailed(_) | Event::StoreRecovered => {}
+        }
+    }
+
+    /// The application takes a part, or the whole, durably.
+    fn take(&mut self, at: Nanos, delivery: &Delivery) {
+        let (message, part) = (delivery.message, delivery.part);
+        if part == 0 {
+            self.log.delivered(at, message, 0, [0; 32]);
+            return self.forget_content(message);
+        }
+        let info = self
+            .engine
+            .as_ref()
+            .and_then(|engine| engine.part_info(message, part));
+        let Some(info) = info else {
+            return self.log.violation(format!(
+                "part {part} of {message} is delivered and not there"
+            ));
+        };
+        let bytes = match info.inline {
+            Some(bytes) => Ok(bytes),
+            None => self
+                .disk
+                .read(&incoming(message, part), 0, info.bytes as usize),
+        };
+        match bytes {
+            Ok(bytes) => {
+                let digest = *blake3::hash(&bytes).as_bytes();
+                self.log.delivered(at, message, part, digest);
+            }
+            Err(error) => self
+                .log
+                .violation(format!("part {part} of {message} cannot be read: {error}")),
+        }
+    }
+
+    fn forget_content(&mut self, message: MessageId) {
+        for part in 1..=u8::MAX {
+            self.disk.remove(&incoming(message, part));
+        }
+    }
+
+    /// Sends what is due of the plan.
+    fn send_due(&mut self, now: Nanos, out: &mut Out<'_>) {
+        let world_now = out.world_now();
+        let due = |p: &&Planned| p.at <= world_now;
+        while self.engine.is_some() && self.plan.front().filter(due).is_some() {
+            let Some(planned) = self.plan.pop_front() else {
+                return;
+            };
+            let mut salt = [0; 8];
+            out.random(&mut salt);
+            let draft = self.draft(&planned, salt);
+            let from = match Identity::decode(&self.person.keys) {
+                Ok(identity) => identity.person(),
+                Err(error) => return self.log.violation(format!("the keys do not read: {error}")),
+            };
+            let id = match draft.message_id(from, &self.limits) {
+                Ok(id) => id,
+                Err(error) => {
+                    self.log.refused.push((planned.number, error.to_string()));
+                    continue;
+                }
+            };
+            for (part, number) in planned.snapshots(INLINE) {
+                if let Some(content) = self.contents.get(&number) {
+                    let file = FileId {
+                        kind: FileKind::Outgoing,
+                        message: id,
+                        part,
+                    };
+                    self.disk.add_snapshot(file, content.bytes.clone());
+                }
+            }
+            self.log.sent(id, planned);
+            self.input(now, Input::Send(Box::new(draft)), out);
+        }
+    }
+
+    fn draft(&self, planned: &Planned, salt: [u8; 8]) -> Draft {
+        let parts = planned.parts.iter().zip(1..).map(|(part, id)| {
+            let content = self.contents.get(&part.content);
+            let content = match content {
+                Some(content) if part.bytes > INLINE => message::Content::Snapshot {
+                    len: part.bytes as u64,
+                    digest: content.digest,
+                },
+                Some(content) => message::Content::Inline(content.bytes.clone()),
+                None => message::Content::Inline(Bytes::new()),
+            };
+            DraftPart {
+                id,
+                media_type: part.media_type().into(),
+                name: part.name.clone(),
+                priority: part.priority,
+                lifetime: part.lifetime,
+                policy: part.policy.clone(),
+                content,
+            }
+        });
+        Draft {
+            request: planned.number,
+            to: planned.to,
+            salt,
+            created: None,
+            parts: parts.collect(),
+        }
+    }
+
+    /// Asks the world for a call when the engine or the person is next due.
+    fn set_alarm(&self, now: Nanos, out: &mut Out<'_>) {
+        let until_plan = self
+            .plan
+            .front()
+            .map(|p| p.at.saturating_sub(out.world_now()));
+        let plan = until_plan.map(|wait| now.saturating_add(wait));
+        match [self.due, plan].into_iter().flatten().min() {
+            Some(at) => out.wake_at(at),
+            None => out.sleep(),
+        }
+    }
+
+    fn set_port(&mut self, now: Nanos, port: Port, up: bool, out: &mut Out<'_>) {
+        let Some(setup) = self.ports.get(port.0 as usize).cloned() else {
+            return;
+        };
+        let link = LinkId(port.0);
+        if !up {
+            return self.input(now, Input::LinkDown { link }, out);
+        }
+        let profile = setup.profile;
+        self.input(now, Input::LinkUp { link, profile }, out);
+        if !setup.tells {
+            let frames = UNTOLD_ROOM;
+            self.input(now, Input::LinkReady { link, frames }, out);
+        }
+    }
+}
+
+impl Host for Node {
+    fn start(&mut self, now: Nanos, out: &mut Out<'_>) {
+        let mut seed = [0; 32];
+        out.random(&mut seed);
+        let identity = match Identity::decode(&self.person.keys) {
+            Ok(identity) => identity,
+            Err(error) => return self.log.violation(format!("the keys do not read: {error}")),
+        };
+        let config = Config {
+            identity,
+            limits: self.limits.clone(),
+            seed,
+            restored: self.disk.restored(),
+        };
+        match Engine::new(config, Time(now)) {
+            Ok(engine) => self.engine = Some(engine),
+            Err(damaged) => return self.log.violation(damaged.to_string()),
+        }
+        let seconds = u64::try_from(out.calendar() / 1_000_000_000).unwrap_or(0);
+        self.input(now, Input::Calendar(seconds), out);
+        for card in self.person.cards.clone().iter() {
+            self.input(now, Input::Card(Box::new(card.clone())), out);
+        }
+        for port in 0..self.ports.len() {
+            if self.ports.get(port).is_some_and(|setup| !setup.notices) {
+                self.set_port(now, Port(port as u32), true, out);
+            }
+        }
+        self.send_due(now, out);
+        self.set_alarm(now, out);
+    }
+
+    fn packet(&mut self, now: Nanos, port: Port, packet: Bytes, out: &mut Out<'_>) {
+        let received = Input::Received {
+            link: LinkId(port.0),
+            frame: packet,
+            custody: None,
+        };
+        self.input(now, received, out);
+    }
+
+    fn link(&mut self, now: Nanos, port: Port, up: bool, out: &mut Out<'_>) {
+        self.set_port(now, port, up, out);
+    }
+
+    fn ready(&mut self, now: Nanos, port: Port, out: &mut Out<'_>) {
+        let ready = Input::LinkReady {
+            link: LinkId(port.0),
+            frames: 1,
+        };
+        self.input(now, ready, out);
+    }
+
+    fn timer(&mut self, now: Nanos, out: &mut Out<'_>) {
+        self.send_due(now, out);
+        if self.due.is_some_and(|due| due <= now) {
+            self.input(now, Input::Timeout, out);
+        }
+        self.set_alarm(now, out);
+    }
+
+    fn done(&mut self, now: Nanos, token: u64, out: &mut Out<'_>) {
+        let answer = match self.pending.remove(&token) {
+            None => return,
+            Some(Pending::Persist(batch)) => {
+                let token = batch.token;
+                match self.disk.apply(&batch) {
+                    Ok(()) => {
+                        self.log.applied(&batch);
+                        Input::Persisted(token)
+                    }
+                    Err(error) => Input::PersistFailed(token, error),
+                }
+            }
+            Some(Pending::Fetch {
+                token,
+                file,
+                offset,
+                len,
+            }) => Input::Fetched(token, self.disk.read(&file, offset, len)),
+            Some(Pending::Compute(token, job)) => Input::Computed(token, job.run()),
+            Some(Pending::Deliver(delivery)) => {
+                self.take(out.world_now(), &delivery);
+                Input::DeliverAck {
+                    message: delivery.message,
+                    part: delivery.part,
+                }
+            }
+        };
+        self.input(now, answer, out);
+    }
+
+    fn stop(&mut self, _now: Nanos, how: Stop) {
+        self.engine = None;
+        self.pending.clear();
+        (self.due, self.store_free) = (None, 0);
+        if how == Stop::PowerCut {
+            self.disk.power_cut();
+        }
+        self.log.restarted();
+    }
+}
+
+fn incoming(message: MessageId, part: u8) -> FileId {
+    FileId {
+        kind: FileKind::Incoming,
+        message,
+        part,
+    }
+}
+
+fn batch_bytes(batch: &Batch) -> u64 {
+    use crate::engine::io::Record;
+    let bytes = batch.records.iter().map(|record| match record {
+        Record::Put { key, value, .. } => key.len() + value.len(),
+        Record::Write { bytes, .. } => bytes.len(),
+        Record::Journal(note) => note.len(),
+        Record::Delete { .. } | Record::Create { .. } | Record::Remove { .. } => 0,
+    });
+    bytes.sum::<usize>() as u64
+}
+
+fn job_bytes(job: &Job) -> u64 {
+    use crate::engine::coding;
+    match job {
+        Job::Code(coding::Job::Encode { source, .. }) => source.len() as u64,
+        Job::Code(coding::Job::Decode { source, repair, .. }) => {
+            (source.len() + repair.len()) as u64
+        }
+        Job::Digest { bytes, .. } => bytes.len() as u64,
+    }
+}

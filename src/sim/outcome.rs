@@ -1,0 +1,111 @@
+//! What a run has shown, as plain values for `--json`, the screen and the report.
+
+use serde::Serialize;
+
+/// A run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What it shows, in a few words.
+    pub title: String,
+    /// `model`: the engine with its own rate control on link models.
+    pub mode: &'static str,
+    /// The seed.
+    pub seed: u64,
+    /// The hash over everything that happened: equal for equal programs, scenarios and seeds.
+    pub trace: String,
+    /// Events taken.
+    pub events: u64,
+    /// Packets that crossed or tried to cross a link.
+    pub packets: u64,
+    /// Frames that the nodes' engines gave to their links.
+    pub frames: u64,
+    /// Seconds that passed in the world.
+    pub virtual_s: f64,
+    /// Seconds that it took.
+    pub wall_s: f64,
+    /// Messages by number.
+    pub messages: Vec<MessageOutcome>,
+    /// Directions of links.
+    pub links: Vec<LinkOutcome>,
+    /// Messages given to engines.
+    pub sent: u64,
+    /// Messages that were handed over whole.
+    pub delivered: u64,
+    /// Messages whose receipt came back.
+    pub confirmed: u64,
+    /// The message with the most bytes took so long, in seconds.
+    pub achieved_s: Option<f64>,
+    /// The bound for it, from what this seed has lost; see `docs/scenarios.md`.
+    pub limit_s: Option<f64>,
+    /// The bound for it, from the loss that the links have on average.
+    pub nominal_limit_s: Option<f64>,
+    /// `limit_s` over `achieved_s`.
+    pub ratio: Option<f64>,
+    /// What must never happen and did, and what was expected and did not.
+    pub violations: Vec<String>,
+}
+
+/// A message.
+#[derive(Clone, Debug, Serialize)]
+pub struct MessageOutcome {
+    /// Its number in the scenario.
+    pub number: u64,
+    /// Who sent it.
+    pub from: String,
+    /// To whom.
+    pub to: String,
+    /// When, in seconds.
+    pub at_s: f64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// When all of it had been handed over.
+    pub delivered_s: Option<f64>,
+    /// When its sender had the receipt.
+    pub confirmed_s: Option<f64>,
+    /// Its parts.
+    pub parts: Vec<PartOutcome>,
+}
+
+/// A part.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartOutcome {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// When it had been handed over.
+    pub delivered_s: Option<f64>,
+}
+
+/// One direction of a link. Bytes are IP bytes: what counts against its rate.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkOutcome {
+    /// Its name.
+    pub link: String,
+    /// The end that sends.
+    pub from: String,
+    /// The end that receives.
+    pub to: String,
+    /// Bits a second, if it has a fixed rate.
+    pub rate_bps: Option<u64>,
+    /// Propagation delay in seconds.
+    pub delay_s: f64,
+    /// The bound of its queue in bytes.
+    pub queue_bytes: u64,
+    /// The most that was in the queue of either direction.
+    pub peak_queue_bytes: u64,
+    /// The share of packets that it loses on average.
+    pub nominal_loss: f64,
+    /// Bytes offered to it.
+    pub offered_bytes: u64,
+    /// Bytes that left its transmitter.
+    pub sent_bytes: u64,
+    /// Bytes lost by chance.
+    pub lost_bytes: u64,
+    /// Packets dropped by its queue.
+    pub queue_dropped: u64,
+    /// Bytes that arrived.
+    pub delivered_bytes: u64,
+}

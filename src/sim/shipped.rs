@@ -1,0 +1,82 @@
+//! The scenarios that come with the program, and one for every link profile.
+
+use ostrakon_netsim::profile::{Medium, Profile};
+use ostrakon_netsim::scenario::{Scenario, ScenarioError};
+use std::path::Path;
+
+/// Scenarios with a file of their own.
+const FILES: [(&str, &str); 7] = [
+    ("bursts", include_str!("scenarios/bursts.toml")),
+    ("chaos", include_str!("scenarios/chaos.toml")),
+    ("courier-only", include_str!("scenarios/courier-only.toml")),
+    ("one-way", include_str!("scenarios/one-way.toml")),
+    ("outage", include_str!("scenarios/outage.toml")),
+    (
+        "relay-thin-hop",
+        include_str!("scenarios/relay-thin-hop.toml"),
+    ),
+    ("three-links", include_str!("scenarios/three-links.toml")),
+];
+
+/// The names of all shipped scenarios, each with what it shows.
+pub fn all() -> Vec<(String, String)> {
+    let files = FILES.iter().map(|(name, text)| {
+        let title = Scenario::parse(name, text).map_or_else(|e| e.to_string(), |s| s.title);
+        ((*name).to_owned(), title)
+    });
+    let profiles = Profile::all();
+    let links = profiles
+        .iter()
+        .map(|p| (p.name().to_owned(), format!("one link: {}", p.title())));
+    files.chain(links).collect()
+}
+
+/// A scenario by its shipped name, or from a file.
+///
+/// # Errors
+/// [`ScenarioError`]: no such file, or a file that does not read.
+pub fn find(name: &str) -> Result<Scenario, ScenarioError> {
+    if let Some((name, text)) = FILES.iter().find(|(known, _)| *known == name) {
+        return Scenario::parse(&format!("{name}.toml"), text);
+    }
+    match Profile::all().into_iter().find(|p| p.name() == name) {
+        Some(profile) => Scenario::parse(&format!("{name}.toml"), &single(&profile)),
+        None => Scenario::load(Path::new(name)),
+    }
+}
+
+/// One link, a text, and a file that it carries in about two minutes if nothing else is said.
+fn single(profile: &Profile) -> String {
+    let (name, title) = (profile.name(), profile.title());
+    let rate = match profile.medium() {
+        Ok(Medium::Pair { forward, .. }) => forward.rate_bps.unwrap_or(10_000_000),
+        Ok(Medium::Courier(_)) => 10_000_000,
+        _ => 2_000,
+    };
+    let bytes = (rate * 15).clamp(2_000, 20_000_000);
+    format!(
+        r#"[scenario]
+title = "{title}"
+duration = "4d"
+
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+
+[[link]]
+name = "{name}"
+between = ["a", "b"]
+profile = "{name}"
+
+[[message]]
+from = "a"
+to = "b"
+at = "1s"
+parts = [{{ text = 160, priority = "urgent" }}, {{ file = {bytes}, name = "map", priority = "bulk" }}]
+
+[expect]
+delivered = "all"
+"#
+    )
+}
