@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Fragments that are under way on a link that seems to swallow everything.
 const PROBES: usize = 8;
 
+/// How long a relay's recipient may be silent before what the relay was given counts as lost.
+const RELAYED: Duration = Duration::from_secs(3600);
+
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
@@ -59,8 +62,9 @@ pub struct Link {
     pub newest_there: Option<Time>,
     /// Since when it has sent without any proof that something arrived.
     pub unproven_since: Option<Time>,
-    /// Frames since the last preamble, by recipient; none was sent yet where there is no entry.
-    pub since_preamble: BTreeMap<PersonId, u8>,
+    /// Frames since the last preamble, by recipient, and from how many on the next is due; none was sent yet where there
+    /// is no entry.
+    pub since_preamble: BTreeMap<PersonId, (u8, u8)>,
     /// A frame that has been chosen and waits for credit, since a preamble went before it.
     pub pending: Option<Ready>,
     /// When pacing allows the next frame.
@@ -222,9 +226,17 @@ impl Link {
         }
     }
 
-    /// After how long without any word a fragment counts as lost.
-    pub fn loss_limit(&self) -> Duration {
+    /// After how long without any word the link is in doubt.
+    fn doubt_limit(&self) -> Duration {
         self.patience() * 2 + Duration::from_secs(1)
+    }
+
+    /// After how long without any word a fragment counts as lost. What a relay was given, it keeps: it may be long on its
+    /// way and is not lost for that.
+    pub fn loss_limit(&self) -> Duration {
+        let relayed = self.profile.as_ref().is_some_and(|p| p.enveloped);
+        let least = if relayed { RELAYED } else { Duration::ZERO };
+        self.doubt_limit().max(least)
     }
 
     /// Whether nothing has proven for long that what leaves by it arrives. It becomes so no later than the first
@@ -232,7 +244,7 @@ impl Link {
     /// then are a few probes.
     pub fn is_unanswered(&self, now: Time) -> bool {
         self.unproven_since
-            .is_some_and(|since| now.since(since) > self.loss_limit())
+            .is_some_and(|since| now.since(since) > self.doubt_limit())
     }
 
     /// Whether it seems to swallow everything, so that a few fragments at a time are enough to find out when it

@@ -11,7 +11,8 @@ use crate::wire::envelope::{self, Envelope};
 use bytes::Bytes;
 use std::ops::Bound;
 
-/// Frames to a recipient from one preamble to the next.
+/// Frames to a recipient from one preamble to the next, at most. The first ones follow each other sooner: what comes
+/// before a preamble has arrived is of no use yet.
 const PREAMBLE_EVERY: u8 = 8;
 
 /// What a manifest or a part has for a link.
@@ -121,15 +122,12 @@ impl Engine {
         if sending.confirmed && answers {
             return None;
         }
-        let since = link
-            .since_preamble
-            .entry(ready.to)
-            .or_insert(PREAMBLE_EVERY - 1);
+        let (since, every) = link.since_preamble.entry(ready.to).or_insert((0, 1));
         *since += 1;
-        if *since < PREAMBLE_EVERY {
+        if *since < *every {
             return None;
         }
-        *since = 0;
+        (*since, *every) = (0, (*every * 2).min(PREAMBLE_EVERY));
         Some(Ready {
             frame: sending.preamble(&self.me).into(),
             ..ready.clone()

@@ -72,9 +72,10 @@ impl Engine {
         }
         let attached = link.mode == Mode::Attached;
         let unproven = enveloped && attached && link.rate.rate_measured().is_none();
-        let full = link.sent.len() >= self.limits.outstanding
-            || (unproven && link.rate.in_flight() > PROBATION)
-            || (attached && link.is_black_hole(self.now));
+        let full = attached
+            && (link.sent.len() >= self.limits.outstanding
+                || (unproven && link.rate.in_flight() > PROBATION)
+                || link.is_black_hole(self.now));
         full.then_some(Found::Later(None))
     }
 
@@ -141,14 +142,17 @@ impl Engine {
             slice: run.slice,
         };
         let frame = self.seals.seal(&message.keys, kind, &place, &bytes);
-        link.push(Sent {
-            message: message.id,
-            part,
-            run,
-            weight,
-            at: self.now,
-            bytes: frame.len() as u32,
-        });
+        // Of what a detached link carries nobody may ever report, so what is remembered of it is bounded.
+        if link.sent.len() < self.limits.outstanding {
+            link.push(Sent {
+                message: message.id,
+                part,
+                run,
+                weight,
+                at: self.now,
+                bytes: frame.len() as u32,
+            });
+        }
         let half = state.pool.is_half_sent(run.block);
         let ahead = half.then(|| state.pool.block_after(run.block)).flatten();
         let ready = message.ready(frame, state.priority, self.now);

@@ -144,10 +144,17 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
         }
     }
     for at in plan.attached(place) {
+        let profile = profile(plan, place, &at);
+        let tells = at.link.profile.tells();
+        let line = Line::out_of(at.medium, at.station);
+        let paces = profile.pacing == Pacing::Transport && !tells && !profile.courier;
         node.add_port(PortSetup {
-            profile: profile(plan, place, &at),
-            tells: at.link.profile.tells(),
+            profile,
+            tells,
             notices: at.link.notice != Notice::Nothing,
+            pace: line
+                .filter(|_| paces)
+                .and_then(|line| Some((line.rate_bps?, line.overhead as u64))),
         });
     }
     node
@@ -189,13 +196,16 @@ fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
     let courier = matches!(at.link.shape, Shape::Courier { .. });
     let warm = plan.scenario.start == Start::Warm;
     let tells = at.link.profile.tells();
+    let relay = at.link.carrier == Carrier::Relay;
     let mtu = out.or(back).map_or(0, |line| line.mtu);
     let trip = out.zip(back).map(|(out, back)| out.delay + back.delay);
     LinkProfile {
         mtu: mtu
             .min(if courier { SPOOL_MTU } else { usize::MAX })
             .max(MIN_MTU),
-        rate_bps: out.and_then(|line| line.rate_bps).filter(|_| tells || warm),
+        rate_bps: out
+            .and_then(|line| line.rate_bps)
+            .filter(|_| tells || warm || back.is_none()),
         rtt: trip.filter(|trip| warm && *trip > Duration::ZERO),
         can_send: out.is_some(),
         can_receive: back.is_some(),
@@ -203,7 +213,9 @@ fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
         courier,
         reach: reach(plan, place, at.link),
         cost: at.link.cost,
-        pacing: if tells {
+        // Where nothing comes back there is nothing to learn a pace from: it is the configured one. The connection to a
+        // relay finds its own; here it has found it.
+        pacing: if tells || courier || back.is_none() || relay {
             Pacing::Transport
         } else {
             Pacing::Engine

@@ -1,6 +1,7 @@
 //! What must hold whatever went wrong, checked after a run from the logs of all nodes. Checkers know nothing of faults.
 
 use super::log::{Log, Planned};
+use super::node::INLINE;
 use crate::engine::id::{MessageId, PersonId};
 use std::collections::BTreeMap;
 
@@ -65,7 +66,8 @@ fn confirmed_is_there(
     }
 }
 
-/// A part that is more urgent and not larger comes out no later than one that is less urgent.
+/// A part that stands in the manifest comes out no later than one that is less urgent. Larger parts leave in that order,
+/// but may lose it on their way.
 fn priorities_hold(
     id: MessageId,
     planned: &Planned,
@@ -76,7 +78,7 @@ fn priorities_hold(
     let parts = || (1..=u8::MAX).zip(&planned.parts);
     for (first, urgent) in parts() {
         for (second, other) in parts() {
-            let before = urgent.priority < other.priority && urgent.bytes <= other.bytes;
+            let before = urgent.priority < other.priority && urgent.bytes <= INLINE;
             let late = match (at(first), at(second)) {
                 (Some(first), Some(second)) => first > second,
                 (None, Some(_)) => true,

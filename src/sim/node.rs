@@ -23,7 +23,7 @@ use std::rc::Rc;
 use zeroize::Zeroizing;
 
 /// Parts up to this many bytes stand in the manifest, as in the node.
-const INLINE: usize = 256;
+pub const INLINE: usize = 256;
 /// What a durable batch takes: a sync of an SD card or a laptop's disk.
 const SYNC: Nanos = 4_000_000;
 /// What a cheap batch or a read takes, beside its bytes.
@@ -44,6 +44,8 @@ pub struct PortSetup {
     pub tells: bool,
     /// The port says whether it is up; otherwise it always seems so.
     pub notices: bool,
+    /// The transport paces by itself: bits a second, and bytes that each frame takes beside its own.
+    pub pace: Option<(u64, u64)>,
 }
 
 /// Who a node is.
@@ -66,6 +68,7 @@ enum Pending {
     },
     Compute(Token, Box<Job>),
     Deliver(Delivery),
+    Ready(LinkId),
 }
 
 /// A node.
@@ -78,6 +81,8 @@ pub struct Node {
     engine: Option<Engine>,
     disk: Disk,
     store_free: Nanos,
+    /// When each transport that paces has sent all that it was given.
+    paced: BTreeMap<LinkId, Nanos>,
     pending: BTreeMap<u64, Pending>,
     next_pending: u64,
     /// When the engine wants to be called, and what the world was asked for.
@@ -98,6 +103,7 @@ impl Node {
             engine: None,
             disk: Disk::default(),
             store_free: 0,
+            paced: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_pending: 0,
             due: None,
@@ -113,6 +119,12 @@ impl Node {
     /// Gives the node a content that its plan refers to.
     pub fn add_content(&mut self, number: u64, content: Rc<Content>) {
         self.contents.insert(number, content);
+    }
+
+    /// What the running engine has dropped, by reason.
+    pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
+        let status = self.engine.as_ref().map(|e| e.status(Time(0)));
+        status.map(|status| status.dropped).unwrap_or_default()
     }
 
     /// Whose it is.
@@ -151,6 +163,7 @@ impl Node {
                         link.0
                     ));
                 }
+                self.pace(now, link, frame.len(), out);
                 out.send(Port(link.0), frame);
             }
             Output::Persist(batch) => {
@@ -184,6 +197,19 @@ impl Node {
             Output::Event(event) => self.event(out.world_now(), event),
             Output::Release { .. } | Output::Purge { .. } | Output::Timeout(..) => {}
         }
+    }
+
+    /// A transport that paces has room again once a frame has had its time.
+    fn pace(&mut self, now: Nanos, link: LinkId, len: usize, out: &mut Out<'_>) {
+        let setup = self.ports.get(link.0 as usize);
+        let Some((rate, overhead)) = setup.and_then(|setup| setup.pace) else {
+            return;
+        };
+        let took = (len as u64 + overhead) * 8_000_000_000 / rate.max(1);
+        let free = self.paced.entry(link).or_default();
+        *free = (*free).max(now) + took;
+        let wait = *free - now;
+        self.later(wait, Pending::Ready(link), out);
     }
 
     fn mtu(&self, link: LinkId) -> usize {
@@ -343,7 +369,7 @@ impl Node {
         let profile = setup.profile;
         self.input(now, Input::LinkUp { link, profile }, out);
         if !setup.tells {
-            let frames = UNTOLD_ROOM;
+            let frames = if setup.pace.is_some() { 1 } else { UNTOLD_ROOM };
             self.input(now, Input::LinkReady { link, frames }, out);
         }
     }
@@ -430,6 +456,7 @@ impl Host for Node {
                 len,
             }) => Input::Fetched(token, self.disk.read(&file, offset, len)),
             Some(Pending::Compute(token, job)) => Input::Computed(token, job.run()),
+            Some(Pending::Ready(link)) => Input::LinkReady { link, frames: 1 },
             Some(Pending::Deliver(delivery)) => {
                 self.take(out.world_now(), &delivery);
                 Input::DeliverAck {
@@ -444,6 +471,7 @@ impl Host for Node {
     fn stop(&mut self, _now: Nanos, how: Stop) {
         self.engine = None;
         self.pending.clear();
+        self.paced.clear();
         (self.due, self.store_free) = (None, 0);
         if how == Stop::PowerCut {
             self.disk.power_cut();

@@ -1,6 +1,7 @@
 //! What a run has shown, as plain values for `--json`, the screen and the report.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A run.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub messages: Vec<MessageOutcome>,
     /// Directions of links.
     pub links: Vec<LinkOutcome>,
+    /// What the engines that ran at the end had dropped, by node and reason.
+    pub dropped: BTreeMap<String, BTreeMap<&'static str, u64>>,
     /// Messages given to engines.
     pub sent: u64,
     /// Messages that were handed over whole.

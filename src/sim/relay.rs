@@ -11,12 +11,10 @@ use crate::wire::piece::{self, Piece};
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Host, Out, Port, Stop};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Frames that a port may have waiting, in bytes.
 const QUEUE_BYTES: usize = 256 << 20;
-/// Frames that are remembered, so that none is passed on twice.
-const SEEN: usize = 1 << 20;
 /// What a port without a transmitter to wait for is given of its rate, in parts of 100: nothing else slows it down.
 const PACE_PERCENT: u64 = 98;
 
@@ -35,11 +33,21 @@ pub struct RelayPort {
     pub overhead: u64,
 }
 
+/// A frame, or a piece of one, before a port.
+#[derive(Debug)]
+struct Waiting {
+    bytes: Bytes,
+    /// The frame that has left with it.
+    ends: Option<[u8; 16]>,
+}
+
 #[derive(Debug)]
 struct Lane {
     setup: RelayPort,
-    waiting: VecDeque<Bytes>,
+    /// What waits, the urgent first and then in the order in which it came.
+    waiting: BTreeMap<(u8, u64), Waiting>,
     waiting_bytes: usize,
+    next_waiting: u64,
     up: bool,
     /// The transmitter is free, or will be then.
     free_at: Option<Nanos>,
@@ -54,8 +62,8 @@ pub struct Relay {
     lanes: Vec<Lane>,
     /// Which port leads nearer to the owner of a mailbox.
     routes: BTreeMap<MailboxTag, Port>,
-    seen: BTreeSet<[u8; 16]>,
-    seen_order: VecDeque<[u8; 16]>,
+    /// Frames that wait here, by what their envelopes hold: a second copy of one is of no use.
+    held: BTreeSet<[u8; 16]>,
     /// What was dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Frames passed on.
@@ -67,8 +75,9 @@ impl Relay {
     pub fn add_port(&mut self, setup: RelayPort) {
         self.lanes.push(Lane {
             setup,
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            next_waiting: 0,
             up: false,
             free_at: Some(0),
             reassembly: Reassembly::default(),
@@ -98,24 +107,17 @@ impl Relay {
         if port == from {
             return self.count("came from where it would go");
         }
-        let mut name = [0; 16];
-        name.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
-        if !self.seen.insert(name) {
-            return self.count("seen before");
-        }
-        self.seen_order.push_back(name);
-        if self.seen_order.len() > SEEN
-            && let Some(oldest) = self.seen_order.pop_front()
-        {
-            self.seen.remove(&oldest);
+        let name = name(inner);
+        if self.held.contains(&name) {
+            return self.count("held already");
         }
         let frame = Bytes::from(Envelope { hops, ..envelope }.wrap(inner));
-        self.enqueue(port, frame);
+        self.enqueue(port, envelope.priority, name, &frame);
         self.serve(now, port, out);
     }
 
     /// Puts a frame before a port, in pieces if it is larger than the port carries.
-    fn enqueue(&mut self, port: Port, frame: Bytes) {
+    fn enqueue(&mut self, port: Port, priority: u8, name: [u8; 16], frame: &Bytes) {
         let Some(lane) = self.lanes.get_mut(port.0 as usize) else {
             return self.count("no such port");
         };
@@ -123,13 +125,18 @@ impl Relay {
             return self.count("full");
         }
         lane.next_number = lane.next_number.wrapping_add(1);
-        let pieces = piece::cut(&frame, lane.setup.profile.mtu, lane.next_number);
+        let pieces = piece::cut(frame, lane.setup.profile.mtu, lane.next_number);
         if pieces.is_empty() {
             return self.count("too large for the next hop");
         }
-        for piece in pieces {
-            lane.waiting_bytes += piece.len();
-            lane.waiting.push_back(piece);
+        self.held.insert(name);
+        let last = pieces.len() - 1;
+        for (i, bytes) in pieces.into_iter().enumerate() {
+            lane.waiting_bytes += bytes.len();
+            let ends = (i == last).then_some(name);
+            let piece = Waiting { bytes, ends };
+            lane.waiting.insert((priority, lane.next_waiting), piece);
+            lane.next_waiting += 1;
         }
     }
 
@@ -139,9 +146,12 @@ impl Relay {
             return;
         };
         while lane.up && lane.free_at.is_some_and(|at| at <= now) {
-            let Some(frame) = lane.waiting.pop_front() else {
+            let Some((_, Waiting { bytes: frame, ends })) = lane.waiting.pop_first() else {
                 return;
             };
+            if let Some(name) = ends {
+                self.held.remove(&name);
+            }
             lane.waiting_bytes -= frame.len();
             lane.free_at = match (lane.setup.tells, lane.setup.rate_bps) {
                 (true, _) => None,
@@ -222,4 +232,10 @@ impl Host for Relay {
             (lane.up, lane.reassembly) = (false, Reassembly::default());
         }
     }
+}
+
+fn name(inner: &[u8]) -> [u8; 16] {
+    let mut name = [0; 16];
+    name.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
+    name
 }

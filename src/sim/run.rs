@@ -126,8 +126,21 @@ fn outcome(
             .map(|(limit, achieved)| limit / achieved),
         messages,
         links,
+        dropped: dropped(world),
         violations,
     })
+}
+
+fn dropped(world: &World<Machine>) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
+    let nodes = world.hosts();
+    let dropped = nodes.filter_map(|(id, machine)| {
+        let counts = match machine {
+            Machine::Node(node) => node.dropped(),
+            Machine::Relay(relay) => relay.dropped.clone(),
+        };
+        (!counts.is_empty()).then(|| (world.name(id).to_owned(), counts))
+    });
+    dropped.collect()
 }
 
 fn seconds(nanos: Nanos) -> f64 {

@@ -178,6 +178,15 @@ fn describe(ran: &Ran) -> String {
             );
         }
     }
+    if ran.dropped.len() <= 12 {
+        for (node, reasons) in &ran.dropped {
+            let reasons: Vec<String> = reasons
+                .iter()
+                .map(|(why, n)| format!("{n} × {why}"))
+                .collect();
+            let _ = writeln!(text, "  dropped by {node}: {}", reasons.join(", "));
+        }
+    }
     for violation in ran.violations.iter().take(NAMED) {
         let _ = writeln!(text, "VIOLATION {violation}");
     }

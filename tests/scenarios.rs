@@ -1,0 +1,79 @@
+//! The shipped scenarios, run by the engine of the field: what they promise holds, and the same seed is the same run.
+//!
+//! `cargo run --release -- sim run chaos --seeds 1..1000` runs many more seeds of the last one.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use ostrakon::sim::{Outcome, run, shipped};
+
+fn ran(name: &str, seed: u64) -> Outcome {
+    run(&shipped::find(name).unwrap(), seed, &mut |_| {}).unwrap()
+}
+
+/// Guards every shipped scenario: it reads, its recipients are in reach, and it ends as it says it does.
+#[test]
+fn every_shipped_scenario_ends_as_it_says() {
+    for (name, _) in shipped::all() {
+        let scenario = shipped::find(&name).unwrap();
+        scenario.check_reach().unwrap();
+        let outcome = ran(&name, 1);
+        assert_eq!(outcome.violations, [""; 0], "{name}, seed 1");
+        assert!(outcome.ratio.is_none_or(|ratio| ratio <= 1.005), "{name}");
+    }
+}
+
+/// Guards repeatability: one seed is one run, to the last byte of every packet, and another is another.
+#[test]
+fn a_seed_is_a_run() {
+    let (once, again, other) = (ran("chaos", 7), ran("chaos", 7), ran("chaos", 8));
+    assert_eq!((&once.trace, once.events), (&again.trace, again.events));
+    assert_ne!(once.trace, other.trace);
+}
+
+/// Guards the bound that ratios are taken against: without anything drawn it is the formula.
+#[test]
+fn the_nominal_limit_is_the_formula() {
+    let outcome = ran("three-links", 1);
+    // Bits a second after loss and headers, and the delay, of each link.
+    let links = [
+        (20e6 * 0.9 * 0.94, 0.3),
+        (5e6 * 0.98 * 0.94, 0.04),
+        (1e6 * 0.8 * 0.94, 0.15),
+    ];
+    let bits = 20_000_160.0 * 8.0;
+    let (sum, lead) = links.iter().fold((0.0, 0.0), |(sum, lead), (rate, delay)| {
+        (sum + rate, lead + rate * delay)
+    });
+    let formula = (bits + lead) / sum;
+    let nominal = outcome.nominal_limit_s.unwrap();
+    assert!(
+        (nominal / formula - 1.0).abs() < 0.002,
+        "{nominal} and {formula}"
+    );
+    assert!((outcome.limit_s.unwrap() / formula - 1.0).abs() < 0.05);
+}
+
+/// Guards that what a wide link brought counts behind a hop that carries 222-byte frames: the narrow hop cuts and joins,
+/// and little more than the message crosses it.
+#[test]
+fn what_a_wide_link_brought_crosses_a_thin_hop() {
+    for seed in 1..5 {
+        let outcome = ran("relay-thin-hop", seed);
+        assert_eq!(outcome.violations, [""; 0], "seed {seed}");
+        assert_eq!(outcome.delivered, 1, "seed {seed}");
+    }
+}
+
+/// Guards everything that checkers look for, whatever goes wrong: nothing that was confirmed is lost, everything comes out
+/// once and unchanged, what is in the manifest first, and no nonce meets two contents.
+#[test]
+fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
+    let scenario = shipped::find("chaos").unwrap();
+    for seed in 1..150 {
+        let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+        assert_eq!(
+            outcome.violations, [""; 0],
+            "seed {seed}; repeat with: ostrakon sim run chaos --seed {seed}"
+        );
+    }
+}
