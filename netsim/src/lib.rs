@@ -30,3 +30,5 @@
 
 pub mod emulate;
 pub mod model;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod netns;

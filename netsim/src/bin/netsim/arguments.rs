@@ -1,0 +1,125 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+use ostrakon_netsim::netns::{HostName, NetworkName};
+
+/// Puts any program behind a bad link, in real time.
+#[derive(Debug, Parser)]
+#[command(name = "netsim", version, after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXAMPLE: &str = "\
+Example:
+  netsim up sat --profile geo
+  netsim exec sat a -- ping -c 3 10.77.0.2
+  netsim down sat
+
+The hosts are a (10.77.0.1, fd6e:7473:696d::1) and b (10.77.0.2, fd6e:7473:696d::2). Root is needed.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start a network: two hosts and a link between them
+    Up(Up),
+    /// Run a command on one of its hosts; the exit status is the command's
+    Exec {
+        /// The network
+        name: NetworkName,
+        /// The host, `a` or `b` unless the network has others
+        host: HostName,
+        /// The command and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// Tell what became of the packets, and how exact the emulator is
+    Stats {
+        /// The network
+        name: NetworkName,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a link while it is up
+    Set {
+        /// The network
+        name: NetworkName,
+        /// Only this link
+        #[arg(long)]
+        link: Option<String>,
+        /// What to change
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        changes: Vec<String>,
+    },
+    /// Cut the links: nothing passes, and what is under way is lost
+    Cut(Links),
+    /// Restore links that were cut
+    Restore(Links),
+    /// End a network and remove everything of it
+    Down {
+        /// The network
+        name: NetworkName,
+    },
+    /// List the networks that are up, and remove what killed ones left
+    List,
+    /// Measure how exact the emulator is on this machine; fails if a value is out of bounds
+    Check {
+        /// Measure for a shorter time, with the same bounds
+        #[arg(long)]
+        quick: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Carry a network, for `up`
+    #[command(hide = true)]
+    Carry {
+        /// End with the standard input
+        #[arg(long)]
+        attached: bool,
+        #[command(flatten)]
+        up: Up,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Up {
+    /// A name for the network
+    pub(super) name: NetworkName,
+    /// What the link is like
+    #[arg(long)]
+    pub(super) profile: String,
+    /// What chance follows from: the same packets in the same order meet the same fate
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// What is different from the profile
+    #[arg(value_name = "KEY=VALUE")]
+    pub(super) changes: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Links {
+    /// The network
+    pub(super) name: NetworkName,
+    /// Only this link
+    #[arg(long)]
+    pub(super) link: Option<String>,
+}
+
+impl Up {
+    /// The arguments that mean the same to `netsim carry`.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut words = vec![
+            self.name.to_string(),
+            "--profile".to_owned(),
+            self.profile.clone(),
+            "--seed".to_owned(),
+            self.seed.to_string(),
+        ];
+        words.extend(self.changes.iter().cloned());
+        words
+    }
+}
