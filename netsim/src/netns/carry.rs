@@ -92,7 +92,12 @@ fn serve(
         if attached {
             sources.push(PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN));
         }
-        poll(&mut sources, None)?;
+        match poll(&mut sources, None) {
+            Ok(_) => {}
+            // A process that was stopped and goes on.
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
         let mut ready = sources.iter().map(|source| !source.revents().is_empty());
         let ordered = ready.next().unwrap_or_default();
         if ready.any(|ready| ready) {

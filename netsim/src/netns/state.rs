@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ip::IpError;
+use super::ip::{IpError, ip};
 use super::names::{HostName, NetworkName};
 use super::space;
 
@@ -109,13 +109,14 @@ impl Claim {
         let folder = folder(name);
         let path = folder.join(LOCK);
         loop {
-            fs::create_dir_all(&folder).map_err(at(&folder))?;
-            let lock = match OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
-            {
+            let opened = fs::create_dir_all(&folder).and_then(|()| {
+                OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(false)
+                    .open(&path)
+            });
+            let lock = match opened {
                 Ok(lock) => lock,
                 // Its owner removed the folder between the two calls.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -161,7 +162,10 @@ impl Claim {
     /// Removes the network's namespaces and files, and lets go of it.
     pub(super) fn release(self) -> Result<(), StateError> {
         self.sweep()?;
-        fs::remove_dir_all(&self.folder).map_err(at(&self.folder))
+        fs::remove_dir_all(&self.folder).map_err(at(&self.folder))?;
+        // It stays if there are other networks.
+        let _removed = fs::remove_dir(NETWORKS);
+        Ok(())
     }
 
     /// Removes everything but the lock.
@@ -238,6 +242,19 @@ pub fn names() -> Result<Vec<NetworkName>, StateError> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+impl HostRecord {
+    /// The processes that run on the host, as `ip netns pids` tells.
+    ///
+    /// # Errors
+    ///
+    /// If `ip` fails.
+    pub fn processes(&self) -> Result<Vec<u32>, IpError> {
+        let printed = ip(&["netns", "pids", &self.namespace])?;
+        let words = printed.split_whitespace();
+        Ok(words.filter_map(|word| word.parse().ok()).collect())
+    }
 }
 
 impl Record {

@@ -42,6 +42,18 @@ pub(super) fn cut(name: &NetworkName, link: Option<String>, down: bool) -> Resul
 pub(super) fn down(name: &NetworkName) -> Result<(), Failure> {
     match find(name)? {
         Found::Up(record) => {
+            for host in &record.hosts {
+                // Without `ip` the order fails as well, and says so.
+                let running = host.processes().unwrap_or_default();
+                if !running.is_empty() {
+                    let running: Vec<String> = running.iter().map(u32::to_string).collect();
+                    eprintln!(
+                        "still running on {}, without a link from now on: process {}",
+                        host.name,
+                        running.join(", ")
+                    );
+                }
+            }
             order(name, record.pid, &Order::End)?;
         }
         Found::Swept => println!("{name} had been killed; what it left is removed"),
@@ -94,7 +106,7 @@ fn print_direction(direction: &DirectionReport) {
         "  {} to {}: offered {} ({} B), delivered {} ({} B), queued {} B",
         d.from, d.to, d.offered, d.offered_bytes, d.delivered, d.delivered_bytes, d.queued_bytes
     );
-    let dropped = [
+    let other = [
         ("lost", d.lost),
         ("queue full", d.queue_full),
         ("dropped by the queue discipline", d.aqm),
@@ -106,11 +118,15 @@ fn print_direction(direction: &DirectionReport) {
         ("missed by the emulator", d.missed),
         ("refused by the kernel", d.refused),
     ];
-    let dropped: Vec<String> = dropped
+    let mut other: Vec<String> = other
         .iter()
+        .filter(|(_, count)| *count > 0)
         .map(|(what, count)| format!("{what} {count}"))
         .collect();
-    println!("    {}", dropped.join(", "));
+    if other.is_empty() {
+        other.push("nothing lost".to_owned());
+    }
+    println!("    {}", other.join(", "));
     println!(
         "    emulator late by {:.0} us (median), {:.0} us (99 %), {:.0} us (worst)",
         d.lateness.median_us, d.lateness.p99_us, d.lateness.worst_us

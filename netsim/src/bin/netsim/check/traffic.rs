@@ -199,6 +199,8 @@ fn until_silent(
                     return Ok(());
                 }
             }
+            // A process that was stopped and goes on.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
