@@ -4,7 +4,8 @@
 //! `target` or more during a whole `interval`, the first is dropped, and after it another at times that follow each other
 //! by `interval / √n`, until one has waited for less than `target` or no more than an MTU is left behind.
 
-use super::Nanos;
+use super::spec::nanos;
+use super::{LinkSpec, Nanos, Qdisc};
 
 /// Drops happen at intervals that were reached within so many intervals of the last such phase go on from its count.
 const RECENT_INTERVALS: u64 = 16;
@@ -27,7 +28,17 @@ pub(crate) struct CoDel {
 }
 
 impl CoDel {
-    pub(crate) fn new(target: Nanos, interval: Nanos, mtu: usize) -> Self {
+    /// The discipline of a checked spec, if that is CoDel.
+    pub(crate) fn of(spec: &LinkSpec) -> Option<Self> {
+        let Qdisc::CoDel { target, interval } = spec.qdisc else {
+            return None;
+        };
+        // Section 4.4: on a slow line the target is at least the time that one MTU takes.
+        let target = nanos(target).max(spec.nanos_on_line(spec.mtu));
+        Some(Self::new(target, nanos(interval).max(target), spec.mtu))
+    }
+
+    fn new(target: Nanos, interval: Nanos, mtu: usize) -> Self {
         Self {
             target,
             interval,

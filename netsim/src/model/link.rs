@@ -1,5 +1,6 @@
 //! One direction of a packet link: a queue, a line that takes its time, and the way to the far end.
 
+use super::codel::CoDel;
 use super::flight::{Flight, Flying};
 use super::line::Line;
 use super::queue::{Queue, Waiting};
@@ -76,7 +77,7 @@ impl<P: Clone> Link<P> {
             line: Line::new(spec, spec.rate_bps),
             way: Way::new(spec, seed)?,
             sending: None,
-            queue: Queue::new(spec),
+            queue: Queue::new(spec.queue_limit(), CoDel::of(spec)),
             flight: Flight::new(),
             departures: 0,
             expected: 0,
@@ -177,7 +178,10 @@ impl<P: Clone> Link<P> {
         spec.validate()?;
         let now = self.advance(now);
         self.way.reshape(now, spec)?;
-        self.queue.reshape(spec);
+        self.queue.set_limit(spec.queue_limit());
+        if self.spec.qdisc != spec.qdisc {
+            self.queue.set_codel(CoDel::of(spec));
+        }
         self.spec = spec.clone();
         self.least_delay = spec.least_delay();
         self.line = Line::new(spec, spec.rate_bps);

@@ -19,12 +19,16 @@
 
 mod burst;
 mod chance;
+mod channel;
 mod codel;
 mod contact;
+mod courier;
+mod duty;
 mod error;
 mod flight;
 mod line;
 mod link;
+mod lora;
 mod pacer;
 mod queue;
 mod serial;
@@ -34,9 +38,13 @@ mod trace;
 mod way;
 
 pub use burst::{Burst, BurstClock};
+pub use channel::{Access, Airtime, Channel, ChannelSpec, MAX_STATIONS, Reception, StationStats};
 pub use contact::{Contact, ContactPlan};
+pub use courier::{Courier, CourierSpec, CourierStats, SetDown, Stop};
+pub use duty::{Duty, DutyRule};
 pub use error::SpecError;
 pub use link::{Arrival, Link, Offered};
+pub use lora::LoRa;
 pub use serial::{SerialLine, SerialSpec, SerialStats};
 pub use spec::{LinkSpec, Qdisc};
 pub use stats::LinkStats;

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 
+use super::Nanos;
 use super::codel::CoDel;
-use super::spec::nanos;
-use super::{LinkSpec, Nanos, Qdisc};
 
 /// A packet that waits or is being sent.
 #[derive(Debug, Clone)]
@@ -16,35 +15,38 @@ pub(crate) struct Waiting<P> {
     pub(crate) line_bytes: u64,
 }
 
-/// A queue, first in first out, with a bound in bytes and a discipline.
+/// A queue, first in first out, with a bound in bytes and perhaps a discipline.
 #[derive(Debug, Clone)]
 pub(crate) struct Queue<P> {
     waiting: VecDeque<Waiting<P>>,
     bytes: u64,
     limit: u64,
-    qdisc: Qdisc,
     codel: Option<CoDel>,
 }
 
 impl<P> Queue<P> {
-    /// The queue of a checked spec.
-    pub(crate) fn new(spec: &LinkSpec) -> Self {
+    pub(crate) fn new(limit: u64, codel: Option<CoDel>) -> Self {
         Self {
             waiting: VecDeque::new(),
             bytes: 0,
-            limit: spec.queue_limit(),
-            qdisc: spec.qdisc,
-            codel: codel(spec),
+            limit,
+            codel,
         }
     }
 
-    /// Changes bound and discipline; what waits goes on waiting.
-    pub(crate) fn reshape(&mut self, spec: &LinkSpec) {
-        self.limit = spec.queue_limit();
-        if self.qdisc != spec.qdisc {
-            self.qdisc = spec.qdisc;
-            self.codel = codel(spec);
-        }
+    /// Changes the bound; what waits goes on waiting.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// Changes the discipline; what waits goes on waiting.
+    pub(crate) fn set_codel(&mut self, codel: Option<CoDel>) {
+        self.codel = codel;
+    }
+
+    /// Bytes of the packet that is next, with overhead.
+    pub(crate) fn front_bytes(&self) -> Option<u64> {
+        self.waiting.front().map(|waiting| waiting.line_bytes)
     }
 
     /// Whether `bytes` more fit beside the `held` that count.
@@ -88,16 +90,5 @@ impl<P> Queue<P> {
             codel.found_empty();
         }
         dropped
-    }
-}
-
-fn codel(spec: &LinkSpec) -> Option<CoDel> {
-    match spec.qdisc {
-        Qdisc::DropTail => None,
-        Qdisc::CoDel { target, interval } => {
-            // RFC 8289, section 4.4: on a slow line the target is at least the time that one MTU takes.
-            let target = nanos(target).max(spec.nanos_on_line(spec.mtu));
-            Some(CoDel::new(target, nanos(interval).max(target), spec.mtu))
-        }
     }
 }
