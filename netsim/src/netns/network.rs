@@ -111,21 +111,25 @@ impl Network {
                 return Err(PlanError::Ends(index).into());
             };
             let [there, back] = network.plan.seeds(index);
-            let there = Link::new(&link.shape.there, there)?;
-            let back = Link::new(&link.shape.back, back)?;
+            let shape = &link.shape;
+            let there = Link::new(shape.there(), there)?;
+            // Where nothing comes back, a link that stays cut drops and counts what is sent all the same.
+            let back = Link::new(shape.back().unwrap_or(shape.there()), back)?;
             let direction = |link, from, to| {
                 Direction::new(link, from, to, clock)
                     .map(Arc::new)
                     .map_err(system("making an event descriptor"))
             };
-            network.lines.push(Line {
-                shape: link.shape.clone(),
+            let line = Line {
+                shape: shape.clone(),
                 cut: false,
                 directions: [
                     direction(there, Arc::clone(&a), Arc::clone(&b))?,
                     direction(back, b, a)?,
                 ],
-            });
+            };
+            line.apply_cut();
+            network.lines.push(line);
         }
         network.start_threads()?;
         Ok(network)
@@ -180,9 +184,7 @@ impl Network {
         for index in self.chosen(link)? {
             let line = &mut self.lines[index];
             line.cut = down;
-            for direction in &line.directions {
-                direction.set_down(down);
-            }
+            line.apply_cut();
         }
         Ok(())
     }
@@ -205,9 +207,12 @@ impl Network {
         }
         for (index, shape) in chosen.into_iter().zip(changed) {
             let line = &mut self.lines[index];
-            line.directions[0].reshape(&shape.there)?;
-            line.directions[1].reshape(&shape.back)?;
+            line.directions[0].reshape(shape.there())?;
+            if let Some(back) = shape.back() {
+                line.directions[1].reshape(back)?;
+            }
             line.shape = shape;
+            line.apply_cut();
         }
         Ok(())
     }
@@ -221,6 +226,14 @@ impl Network {
         found
             .map(|index| vec![index])
             .ok_or_else(|| NetworkError::NoLink(name.to_owned()))
+    }
+}
+
+impl Line {
+    fn apply_cut(&self) {
+        let oneway = self.shape.back().is_none();
+        self.directions[0].set_down(self.cut);
+        self.directions[1].set_down(self.cut || oneway);
     }
 }
 

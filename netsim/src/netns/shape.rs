@@ -1,83 +1,122 @@
-//! What a link is like, both ways.
+//! What a link is like, both ways: a profile as it applies to IP packets, with what was changed about it.
 
 use std::fmt;
-use std::time::Duration;
 
 use crate::model::{LinkSpec, SpecError};
+use crate::profile::{Medium, Profile, ProfileError};
 
-/// Stand-in until profiles are here.
-#[derive(Debug, Clone)]
+/// A pair of links between two hosts, by a profile.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
-    /// There.
-    pub there: LinkSpec,
-    /// Back.
-    pub back: LinkSpec,
-    label: String,
+    profile: Profile,
+    changes: Vec<String>,
+    there: LinkSpec,
+    /// Without one, nothing comes back.
+    back: Option<LinkSpec>,
 }
 
-/// Bad.
+/// A profile that cannot be a link between two hosts.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ShapeError {
-    /// Unknown.
-    #[error("unknown {0}")]
-    Unknown(String),
-    /// Spec.
+    /// No such profile, or one that does not take the change.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// Values that do not go together.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// A shared channel or a courier.
+    #[error(
+        "{0} is no pair of links: it works in virtual time only; here, take one of {names}",
+        names = pairs().join(", ")
+    )]
+    NoPair(&'static str),
 }
 
 impl Shape {
-    /// Profile.
-    pub fn new(profile: &str, changes: &[String]) -> Result<Self, ShapeError> {
-        let spec = match profile {
-            "clean" => LinkSpec::new(),
-            "geo" => LinkSpec::new()
-                .rate_bps(10_000_000)
-                .delay(Duration::from_millis(300)),
-            _ => return Err(ShapeError::Unknown(profile.to_owned())),
-        }
-        .overhead(0);
-        Self {
-            there: spec.clone(),
-            back: spec,
-            label: profile.to_owned(),
-        }
-        .with(changes)
+    /// A profile for IP packets, whose headers are in their length: its overhead is 0 unless changed.
+    ///
+    /// # Errors
+    ///
+    /// What the profile does not take, and [`ShapeError::NoPair`] for what two hosts cannot have between them here.
+    pub fn new(profile: &Profile, changes: &[String]) -> Result<Self, ShapeError> {
+        let mut profile = profile.clone();
+        profile.set("overhead", "0")?;
+        let (there, back) = links(&profile)?;
+        let plain = Self {
+            profile,
+            changes: Vec::new(),
+            there,
+            back,
+        };
+        plain.with(changes)
     }
 
-    /// With.
+    /// This with further changes, each `KEY=VALUE`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
     pub fn with(&self, changes: &[String]) -> Result<Self, ShapeError> {
-        let mut new = self.clone();
+        let mut profile = self.profile.clone();
         for change in changes {
-            let bad = || ShapeError::Unknown(change.clone());
-            let (key, value) = change.split_once('=').ok_or_else(bad)?;
-            for spec in [&mut new.there, &mut new.back] {
-                match key {
-                    "rate" => spec.rate_bps = Some(value.parse().map_err(|_| bad())?),
-                    "delay_ms" => {
-                        spec.delay = Duration::from_millis(value.parse().map_err(|_| bad())?)
-                    }
-                    "loss" => spec.loss = value.parse().map_err(|_| bad())?,
-                    "mtu" => spec.mtu = value.parse().map_err(|_| bad())?,
-                    "queue" => spec.queue_bytes = Some(value.parse().map_err(|_| bad())?),
-                    _ => return Err(bad()),
-                }
-            }
-            new.label += " ";
-            new.label += change;
+            profile.change(change)?;
         }
-        new.there.validate()?;
-        Ok(new)
+        let (there, back) = links(&profile)?;
+        Ok(Self {
+            profile,
+            changes: [self.changes.as_slice(), changes].concat(),
+            there,
+            back,
+        })
     }
 
-    /// MTU.
+    /// The link from the first end to the second.
+    #[must_use]
+    pub fn there(&self) -> &LinkSpec {
+        &self.there
+    }
+
+    /// The link from the second end to the first; none if nothing comes back.
+    #[must_use]
+    pub fn back(&self) -> Option<&LinkSpec> {
+        self.back.as_ref()
+    }
+
+    /// The largest IP packet that the link carries both ways, in bytes.
+    #[must_use]
     pub fn mtu(&self) -> usize {
-        self.there.mtu.min(self.back.mtu) - self.there.overhead
+        let both = [Some(&self.there), self.back.as_ref()];
+        let all = both.into_iter().flatten();
+        // A checked specification's MTU is above its overhead.
+        all.map(|spec| spec.mtu.saturating_sub(spec.overhead))
+            .min()
+            .unwrap_or_default()
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.label)
+        f.write_str(self.profile.name())?;
+        for change in &self.changes {
+            write!(f, " {change}")?;
+        }
+        Ok(())
     }
+}
+
+fn links(profile: &Profile) -> Result<(LinkSpec, Option<LinkSpec>), ShapeError> {
+    match profile.medium()? {
+        Medium::Pair { forward, back } => Ok((*forward, back.map(|back| *back))),
+        _ => Err(ShapeError::NoPair(profile.name())),
+    }
+}
+
+/// The names of all profiles that are pairs of links.
+fn pairs() -> Vec<&'static str> {
+    let all = Profile::all();
+    let pairs = all
+        .iter()
+        .filter(|profile| matches!(profile.medium(), Ok(Medium::Pair { .. })));
+    pairs.map(Profile::name).collect()
 }

@@ -8,7 +8,7 @@ use super::bench::{Net, ip, netsim};
 
 /// Guards the ordinary end.
 pub fn down_leaves_nothing() {
-    let net = Net::up(&["--profile", "clean"]);
+    let net = Net::up(&["--profile", "lan"]);
     assert!(net.remnants().len() >= 4, "{:?}", net.remnants());
     net.succeed("down", &[]);
     assert_eq!(net.remnants(), Vec::<String>::new());
@@ -17,7 +17,7 @@ pub fn down_leaves_nothing() {
 
 /// Guards a shutdown of the machine, or an impatient user: SIGTERM is an ordinary end.
 pub fn a_terminated_carrier_leaves_nothing() {
-    let net = Net::up(&["--profile", "clean"]);
+    let net = Net::up(&["--profile", "lan"]);
     net.signal(Signal::TERM);
     assert_eq!(net.remnants(), Vec::<String>::new());
 }
@@ -41,7 +41,7 @@ pub fn list_removes_what_a_killed_carrier_left() {
 /// Guards `up` after such a kill: the name serves again at once.
 pub fn up_replaces_what_a_killed_carrier_left() {
     let net = killed();
-    net.succeed("up", &["--profile", "clean"]);
+    net.succeed("up", &["--profile", "lan"]);
     net.succeed("exec", &["a", "--", "true"]);
 }
 
@@ -53,7 +53,7 @@ pub fn a_namespace_of_others_stays() {
     ip(&["netns", "add", &name]);
     net.succeed("down", &[]);
     let stayed = Path::new("/run/netns").join(&name).exists();
-    let refused = net.fail("up", &["--profile", "clean"]);
+    let refused = net.fail("up", &["--profile", "lan"]);
     ip(&["netns", "del", &name]);
     assert!(stayed);
     assert!(refused.contains(&name), "{refused}");
@@ -62,7 +62,7 @@ pub fn a_namespace_of_others_stays() {
 
 /// A network whose carrier was killed; its namespaces are still there.
 fn killed() -> Net {
-    let net = Net::up(&["--profile", "clean"]);
+    let net = Net::up(&["--profile", "lan"]);
     net.signal(Signal::KILL);
     assert!(net.remnants().len() >= 3, "{:?}", net.remnants());
     net

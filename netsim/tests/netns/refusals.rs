@@ -8,8 +8,8 @@ use super::bench::{Net, netsim};
 
 /// Guards a running network against a second one of its name.
 pub fn a_name_serves_once() {
-    let net = Net::up(&["--profile", "clean"]);
-    let said = net.fail("up", &["--profile", "clean"]);
+    let net = Net::up(&["--profile", "lan"]);
+    let said = net.fail("up", &["--profile", "lan"]);
     assert!(said.contains("up already"), "{said}");
     net.succeed("exec", &["a", "--", "true"]);
 }
@@ -19,16 +19,16 @@ pub fn bad_arguments_start_nothing() {
     let net = Net::named();
     for arguments in [
         ["--profile", "nonsense"].as_slice(),
-        &["--profile", "clean", "loss=2"],
-        &["--profile", "clean", "nonsense=1"],
-        &["--profile", "clean", "mtu=60"],
+        &["--profile", "lan", "loss=2"],
+        &["--profile", "lan", "nonsense=1"],
+        &["--profile", "lan", "mtu=60"],
     ] {
         let said = net.fail("up", arguments);
         assert!(said.starts_with("netsim: ") && said.contains(':'), "{said}");
         assert_eq!(net.remnants(), Vec::<String>::new(), "{arguments:?}");
     }
     for name in ["../x", "A", "", "-a b"] {
-        let output = netsim(&["up", "--profile", "clean", "--", name]);
+        let output = netsim(&["up", "--profile", "lan", "--", name]);
         assert!(!output.status.success(), "{name:?} {output:?}");
     }
     assert!(net.fail("stats", &[]).contains("no network"));
@@ -41,7 +41,7 @@ pub fn without_root_it_says_so() {
     std::fs::copy(env!("CARGO_BIN_EXE_netsim"), &copy).unwrap();
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
     let output = Command::new(&copy)
-        .args(["up", "x", "--profile", "clean"])
+        .args(["up", "x", "--profile", "lan"])
         .current_dir("/")
         .uid(65534)
         .output();

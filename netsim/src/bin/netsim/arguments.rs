@@ -65,6 +65,11 @@ pub(super) enum Command {
     },
     /// List the networks that are up, and remove what killed ones left
     List,
+    /// List the profiles, or tell all about one
+    Profiles {
+        /// The profile
+        profile: Option<String>,
+    },
     /// Measure how exact the emulator is on this machine; fails if a value is out of bounds
     Check {
         /// Measure for a shorter time, with the same bounds

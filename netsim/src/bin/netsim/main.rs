@@ -9,6 +9,8 @@ mod launch;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
+mod profiles;
+#[cfg(target_os = "linux")]
 mod run;
 
 #[cfg(target_os = "linux")]

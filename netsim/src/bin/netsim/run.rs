@@ -7,9 +7,10 @@ use std::process::{Command as Program, ExitCode};
 
 use clap::Parser;
 use ostrakon_netsim::netns::{HostName, NetworkName, Plan, Shape, carry, find_up};
+use ostrakon_netsim::profile::Profile;
 
 use super::arguments::{Arguments, Command, Up};
-use super::{check, launch, live};
+use super::{check, launch, live, profiles};
 
 /// What went wrong, and what to do.
 #[derive(Debug)]
@@ -50,7 +51,9 @@ pub(super) fn run() -> ExitCode {
 }
 
 fn obey(command: Command) -> Result<(), Failure> {
-    need_root()?;
+    if !matches!(command, Command::Profiles { .. }) {
+        need_root()?;
+    }
     match command {
         Command::Up(up) => bring_up(&up),
         Command::Exec {
@@ -68,6 +71,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Restore(links) => live::cut(&links.name, links.link, false),
         Command::Down { name } => live::down(&name),
         Command::List => live::list(),
+        Command::Profiles { profile } => profiles::print(profile.as_deref()),
         Command::Check { quick, json } => check::check(quick, json),
         Command::Carry { attached, up } => carry_network(&up, attached),
     }
@@ -83,7 +87,7 @@ fn need_root() -> Result<(), Failure> {
 }
 
 fn plan(up: &Up) -> Result<Plan, Failure> {
-    let shape = Shape::new(&up.profile, &up.changes)?;
+    let shape = Shape::new(&Profile::named(&up.profile)?, &up.changes)?;
     let hosts = ["a".parse()?, "b".parse()?];
     let plan = Plan::pair(up.name.clone(), hosts, shape, up.seed);
     plan.validate()?;

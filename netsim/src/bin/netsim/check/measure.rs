@@ -49,7 +49,7 @@ impl Link {
     fn changes(&self) -> Vec<String> {
         vec![
             format!("rate={}", self.rate_bps),
-            format!("delay_ms={}", self.delay.as_millis()),
+            format!("delay={}ms", self.delay.as_millis()),
             format!("loss={}", self.loss),
         ]
     }
@@ -184,7 +184,7 @@ impl Network {
         let name: NetworkName = format!("check-{}", std::process::id()).parse()?;
         let up = Up {
             name: name.clone(),
-            profile: "clean".to_owned(),
+            profile: "lan".to_owned(),
             seed: 1,
             changes: link.changes(),
         };
