@@ -109,6 +109,18 @@ impl ContactPlan {
         })
     }
 
+    /// The same plan with the link's own delay in each contact.
+    pub(crate) fn without_delays(self) -> Self {
+        let plain = |contact: &Contact| Contact {
+            delay: None,
+            ..contact.clone()
+        };
+        Self {
+            contacts: self.contacts.iter().map(plain).collect(),
+            ..self
+        }
+    }
+
     /// The contacts of the plan, or of one repetition.
     #[must_use]
     pub fn contacts(&self) -> &[Contact] {

@@ -1,4 +1,12 @@
-//! What a link does to packets and bytes, without a clock and without IO.
+//! What links, channels and couriers do to packets and bytes, without a clock and without IO.
+//!
+//! * [`Link`]: one direction between two ends. A link there and one back is a pair; without one back it is one-way.
+//! * [`Channel`]: air that stations share, one transmitter at a time.
+//! * [`Courier`]: storage that goes from place to place.
+//! * [`SerialLine`]: bytes, one after another.
+//!
+//! The first three are driven alike: offer packets, then poll when `next_at` says, or later. What they hold is of a type that
+//! the caller chooses, and is given back at the far end.
 //!
 //! Time is an argument, in [`Nanos`] since an origin that the caller chooses; it must not run backwards (an earlier time
 //! than the last one given is taken as that last one). Randomness comes from ChaCha8 seeded with a number, with a stream
