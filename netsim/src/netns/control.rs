@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +96,27 @@ pub fn order(name: &NetworkName, pid: u32, order: &Order) -> Result<Answer, Orde
             source,
         }),
     }
+}
+
+/// Ends a network that is carried by process `pid`, and waits until that process is gone.
+///
+/// # Errors
+///
+/// As [`order`].
+pub fn end(name: &NetworkName, pid: u32) -> Result<(), OrderError> {
+    // Taken before the order, so that it is the carrier's and no later process's.
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let process = process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    order(name, pid, &Order::End)?;
+    if let Some(process) = process {
+        let patience = Timespec::try_from(PATIENCE).ok();
+        // Everything is removed already; that it also exits is for tidiness.
+        let _gone = poll(
+            &mut [PollFd::new(&process, PollFlags::IN)],
+            patience.as_ref(),
+        );
+    }
+    Ok(())
 }
 
 /// Reads an order from a stream just accepted.

@@ -1,31 +1,24 @@
-//! One direction of a link in real time: a thread that reads packets from one device and writes them to another.
+//! One direction of a pair of links in real time: a thread that reads packets from one device and writes them to another.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::device::Device;
 use super::hurry::hurry;
+use super::turn::{LARGEST_PACKET, Turn};
 use crate::emulate::{Clock, Lateness};
-use crate::model::{Link, LinkSpec, LinkStats, Nanos, SpecError};
+use crate::model::{Link, LinkSpec, LinkStats, SpecError};
 
 /// Packets read before those that are due are handed on.
 const BATCH: usize = 32;
-/// The largest IP packet (RFC 791, section 3.1; RFC 8200, section 3, without jumbograms).
-const LARGEST_PACKET: usize = 65_535;
 
 /// One direction of a link between two devices.
 pub(super) struct Direction {
     from: Arc<Device>,
     to: Arc<Device>,
     clock: Clock,
+    turn: Turn,
     state: Mutex<State>,
-    /// Written to when the thread has to look again at the link, or to end.
-    wake: OwnedFd,
-    ended: AtomicBool,
 }
 
 struct State {
@@ -55,13 +48,12 @@ impl Direction {
             from,
             to,
             clock,
+            turn: Turn::new()?,
             state: Mutex::new(State {
                 link,
                 lateness: Lateness::default(),
                 refused: 0,
             }),
-            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            ended: AtomicBool::new(false),
         })
     }
 
@@ -69,14 +61,14 @@ impl Direction {
     pub(super) fn run(&self) -> io::Result<()> {
         hurry();
         let mut buffer = vec![0; LARGEST_PACKET];
-        while !self.ended.load(Ordering::Acquire) {
-            let more = {
-                let mut state = self.lock();
-                self.hand_on(&mut state);
-                self.take_in(&mut state, &mut buffer)?
-            };
+        while !self.turn.has_ended() {
+            let mut state = self.lock();
+            self.hand_on(&mut state);
+            let more = self.take_in(&mut state, &mut buffer)?;
+            let next = state.link.next_at();
+            drop(state);
             if !more {
-                self.wait()?;
+                self.turn.wait([&*self.from], next, self.clock)?;
             }
         }
         Ok(())
@@ -84,20 +76,19 @@ impl Direction {
 
     /// Makes [`Self::run`] return.
     pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.wake();
+        self.turn.end();
     }
 
     /// Cuts the direction or restores it.
     pub(super) fn set_down(&self, down: bool) {
         self.lock().link.set_down(self.clock.now(), down);
-        self.wake();
+        self.turn.call();
     }
 
     /// Changes what the direction is like, from now on.
     pub(super) fn reshape(&self, spec: &LinkSpec) -> Result<(), SpecError> {
         let changed = self.lock().link.reshape(self.clock.now(), spec);
-        self.wake();
+        self.turn.call();
         changed
     }
 
@@ -135,56 +126,13 @@ impl Direction {
             if self.to.write(&packet).is_err() {
                 state.refused += 1;
             }
-            state
-                .lateness
-                .record(self.clock.now().saturating_sub(arrival.at));
+            let late = self.clock.now().saturating_sub(arrival.at);
+            state.lateness.record(late);
         }
-    }
-
-    /// Waits for a packet, the next arrival, or [`Self::wake`].
-    fn wait(&self) -> io::Result<()> {
-        let next = self.lock().link.next_at();
-        let timeout = next.map(|at| timespec(patience(at.saturating_sub(self.clock.now()))));
-        let mut sources = [
-            PollFd::new(&self.from, PollFlags::IN),
-            PollFd::new(&self.wake, PollFlags::IN),
-        ];
-        match poll(&mut sources, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        // Takes back what wake() wrote; there may be nothing.
-        let _taken = rustix::io::read(self.wake.as_fd(), &mut [0; 8]);
-        Ok(())
-    }
-
-    fn wake(&self) {
-        // It can only fail when the counter is full, and then the thread wakes anyway.
-        let _written = rustix::io::write(self.wake.as_fd(), &1u64.to_ne_bytes());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every value under this lock is whole between two statements, whatever became of an earlier holder.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How long to ask the kernel to wait for a time that is `left` ahead. It may take a thousandth longer than asked for
-/// (`poll(2)` promises nothing better), so a long wait is asked for in steps that end a little early.
-fn patience(left: Nanos) -> Nanos {
-    const MILLISECOND: Nanos = 1_000_000;
-    if left > MILLISECOND {
-        left - left / 500
-    } else {
-        left
-    }
-}
-
-fn timespec(nanos: Nanos) -> Timespec {
-    const SECOND: Nanos = 1_000_000_000;
-    Timespec {
-        // The remainder of a division by a billion fits, and so do 584 years in seconds.
-        tv_sec: (nanos / SECOND) as i64,
-        tv_nsec: (nanos % SECOND) as i64,
     }
 }

@@ -1,8 +1,9 @@
 //! The link models in real time, for any program: network namespaces joined by TUN devices (Linux, root).
 //!
-//! A network is a few hosts, each a network namespace, and links between two of them each. Programs started in a namespace
-//! see a device of an ordinary kind; what they send goes through the same [`crate::model::Link`] as in virtual time. The
-//! program `netsim` is the way to use it, and `docs/netsim.md` tells how.
+//! A network is a few hosts, each a network namespace, and links and radio channels between them. Programs started in a
+//! namespace see a device of an ordinary kind; what they send goes through the same [`Link`](crate::model::Link) or
+//! [`Channel`](crate::model::Channel) as in virtual time. The program `netsim` is the way to use it, and `docs/netsim.md`
+//! tells how.
 //!
 //! One background process, the carrier, makes everything a network needs, carries its packets, takes orders over a socket,
 //! and removes everything again. Namespaces are known by their inode, so none that the carrier did not make is removed, and
@@ -20,17 +21,19 @@
 //!
 //! # What happens outside the model
 //!
-//! Lengths and rates count IP packets, whatever the profile says of headers of its own. The kernel cuts TCP's large segments
+//! Lengths and rates count IP packets, on radio with the link layer's headers. The kernel cuts TCP's large segments
 //! before they reach the device. Damage is done to the IP packet, so the receiving kernel's checksums usually turn it into
 //! loss. A receiving program's full socket buffer shows nowhere here. The kernel's own neighbour discovery and multicast
 //! are off, so a link without traffic is silent.
 
+mod air;
 mod carry;
 mod control;
 mod device;
 mod direction;
 mod hurry;
 mod ip;
+mod line;
 mod names;
 mod network;
 mod plan;
@@ -38,15 +41,16 @@ mod report;
 mod shape;
 mod space;
 mod state;
+mod turn;
 
 pub use carry::{READY, carry};
-pub use control::{Answer, Order, OrderError, order};
+pub use control::{Answer, Order, OrderError, end, order};
 pub use hurry::hurry;
 pub use ip::IpError;
 pub use names::{HostName, NameError, NetworkName};
 pub use network::NetworkError;
 pub use plan::{Plan, PlanError, PlannedLink};
-pub use report::{DirectionReport, LatenessReport, LinkReport, NetworkReport};
+pub use report::{DirectionReport, LatenessReport, LinkReport, NetworkReport, StationReport};
 pub use shape::{Shape, ShapeError};
 pub use space::SpaceError;
 pub use state::{Found, HostRecord, Record, StateError, find, find_up, log_path, names};

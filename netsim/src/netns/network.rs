@@ -5,15 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use super::direction::Direction;
 use super::ip::{IpError, ip, ip_batch};
+use super::line::{Line, Works};
+use super::names::HostName;
 use super::plan::{Plan, PlanError};
-use super::report::{DirectionReport, LinkReport, NetworkReport};
-use super::shape::{Shape, ShapeError};
+use super::report::{DirectionReport, LinkReport, NetworkReport, StationReport};
+use super::shape::ShapeError;
 use super::space::{self, DeviceSpec, Space, SpaceError};
 use super::state::{Claim, HostRecord, Record, StateError};
 use crate::emulate::Clock;
-use crate::model::{Link, SpecError};
+use crate::model::SpecError;
 
 /// A network could not be made, or an order to it could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,12 @@ pub enum NetworkError {
     /// No link of that name.
     #[error("there is no link {0}: see `netsim stats`")]
     NoLink(String),
+    /// A link without as many devices as it has ends.
+    #[error("a link lacks a device at one of its ends: bring the network up again")]
+    Ends,
+    /// A channel cannot change under way.
+    #[error("a radio channel that is up cannot change: `netsim down`, then `up` with the changes")]
+    Channel,
     /// The MTU of a device cannot change under way.
     #[error("the MTU of a link that is up cannot change: `netsim down`, then `up` with another")]
     Mtu,
@@ -59,14 +66,6 @@ pub(super) struct Network {
     lines: Vec<Line>,
     threads: Vec<JoinHandle<()>>,
     clock: Clock,
-}
-
-/// A link of the network.
-struct Line {
-    shape: Shape,
-    cut: bool,
-    /// There and back.
-    directions: [Arc<Direction>; 2],
 }
 
 impl Network {
@@ -94,60 +93,44 @@ impl Network {
 
     fn carry(plan: Plan, spaces: Vec<Space>) -> Result<Self, NetworkError> {
         let clock = Clock::start();
+        // Devices of a host are in the order of its links.
         let mut devices: Vec<_> = spaces
             .into_iter()
             .map(|space| space.devices.into_iter().map(Arc::new))
             .collect();
+        let mut lines = Vec::new();
+        for (index, link) in plan.links.iter().enumerate() {
+            let ends = link.ends.iter();
+            let joined: Vec<_> = ends
+                .filter_map(|&host| devices.get_mut(host)?.next())
+                .collect();
+            lines.push(Line::new(&link.shape, &joined, plan.seeds(index), clock)?);
+        }
         let mut network = Self {
-            lines: Vec::new(),
+            plan,
+            lines,
             threads: Vec::new(),
             clock,
-            plan,
         };
-        for (index, link) in network.plan.links.iter().enumerate() {
-            // Devices of a host are in the order of its links.
-            let mut end = |host: usize| devices.get_mut(host).and_then(Iterator::next);
-            let (Some(a), Some(b)) = (end(link.ends[0]), end(link.ends[1])) else {
-                return Err(PlanError::Ends(index).into());
-            };
-            let [there, back] = network.plan.seeds(index);
-            let shape = &link.shape;
-            let there = Link::new(shape.there(), there)?;
-            // Where nothing comes back, a link that stays cut drops and counts what is sent all the same.
-            let back = Link::new(shape.back().unwrap_or(shape.there()), back)?;
-            let direction = |link, from, to| {
-                Direction::new(link, from, to, clock)
-                    .map(Arc::new)
-                    .map_err(system("making an event descriptor"))
-            };
-            let line = Line {
-                shape: shape.clone(),
-                cut: false,
-                directions: [
-                    direction(there, Arc::clone(&a), Arc::clone(&b))?,
-                    direction(back, b, a)?,
-                ],
-            };
-            line.apply_cut();
-            network.lines.push(line);
-        }
         network.start_threads()?;
         Ok(network)
     }
 
     fn start_threads(&mut self) -> Result<(), NetworkError> {
         for (index, line) in self.lines.iter().enumerate() {
-            for (direction, way) in line.directions.iter().zip(["there", "back"]) {
-                let direction = Arc::clone(direction);
-                let name = format!("{}-{way}", Plan::device(index));
+            for (what, job) in line.jobs() {
+                let name = format!("{}-{what}", Plan::device(index));
                 let thread = thread::Builder::new()
                     .name(name.clone())
                     .spawn(move || {
-                        if let Err(error) = direction.run() {
+                        if let Err(error) = job() {
                             eprintln!("{name} carries no more: {error}; was its device removed?");
                         }
                     })
-                    .map_err(system("starting a thread"))?;
+                    .map_err(|source| NetworkError::System {
+                        what: "starting a thread",
+                        source,
+                    })?;
                 self.threads.push(thread);
             }
         }
@@ -156,35 +139,48 @@ impl Network {
 
     /// How the links do.
     pub(super) fn report(&self) -> NetworkReport {
-        let links = self.lines.iter().enumerate().map(|(index, line)| {
-            let ends = self.plan.link_ends(index);
-            let name = Plan::device(index);
-            let way = |way: usize| {
-                let (from, to) = (&ends[way], &ends[1 - way]);
-                let missed = missed(&self.plan.name.namespace(from), &name);
-                let counts = line.directions[way].counts();
-                DirectionReport::new(from.as_str(), to.as_str(), &counts, missed)
-            };
-            LinkReport {
-                profile: line.shape.to_string(),
-                cut: line.cut,
-                directions: vec![way(0), way(1)],
-                name: name.clone(),
-            }
-        });
+        let links = self.lines.iter().enumerate();
         NetworkReport {
             pid: std::process::id(),
             uptime_s: self.clock.now() as f64 / 1e9,
-            links: links.collect(),
+            links: links
+                .map(|(index, line)| self.report_line(index, line))
+                .collect(),
+        }
+    }
+
+    fn report_line(&self, index: usize, line: &Line) -> LinkReport {
+        let device = Plan::device(index);
+        let hosts = self.plan.link_ends(index);
+        let missed = |host: &HostName| missed(&self.plan.name.namespace(host), &device);
+        let (mut directions, mut stations) = (Vec::new(), Vec::new());
+        match line.works() {
+            Works::Pair(pair) => {
+                let ways = hosts.iter().zip(hosts.iter().rev()).zip(pair);
+                directions.extend(ways.map(|((from, to), direction)| {
+                    DirectionReport::new(from, to, &direction.counts(), missed(from))
+                }));
+            }
+            Works::Channel(air) => {
+                let each = hosts.iter().zip(air.counts());
+                stations.extend(
+                    each.map(|(host, counts)| StationReport::new(host, &counts, missed(host))),
+                );
+            }
+        }
+        LinkReport {
+            profile: line.shape().to_string(),
+            cut: line.is_cut(),
+            directions,
+            stations,
+            name: device,
         }
     }
 
     /// Cuts a link or all, or restores them.
     pub(super) fn cut(&mut self, link: Option<&str>, down: bool) -> Result<(), NetworkError> {
         for index in self.chosen(link)? {
-            let line = &mut self.lines[index];
-            line.cut = down;
-            line.apply_cut();
+            self.lines[index].set_cut(down);
         }
         Ok(())
     }
@@ -196,23 +192,12 @@ impl Network {
         changes: &[String],
     ) -> Result<(), NetworkError> {
         let chosen = self.chosen(link)?;
-        let mut changed = Vec::new();
-        for &index in &chosen {
-            let old = &self.lines[index].shape;
-            let new = old.with(changes)?;
-            if new.mtu() != old.mtu() {
-                return Err(NetworkError::Mtu);
-            }
-            changed.push(new);
-        }
+        let changed = chosen
+            .iter()
+            .map(|&index| self.lines[index].changed(changes))
+            .collect::<Result<Vec<_>, _>>()?;
         for (index, shape) in chosen.into_iter().zip(changed) {
-            let line = &mut self.lines[index];
-            line.directions[0].reshape(shape.there())?;
-            if let Some(back) = shape.back() {
-                line.directions[1].reshape(back)?;
-            }
-            line.shape = shape;
-            line.apply_cut();
+            self.lines[index].reshape(shape)?;
         }
         Ok(())
     }
@@ -229,19 +214,11 @@ impl Network {
     }
 }
 
-impl Line {
-    fn apply_cut(&self) {
-        let oneway = self.shape.back().is_none();
-        self.directions[0].set_down(self.cut);
-        self.directions[1].set_down(self.cut || oneway);
-    }
-}
-
 /// Ends the threads and with them the devices.
 impl Drop for Network {
     fn drop(&mut self) {
-        for direction in self.lines.iter().flat_map(|line| &line.directions) {
-            direction.end();
+        for line in &self.lines {
+            line.end();
         }
         for thread in self.threads.drain(..) {
             // A panic was printed when it happened.
@@ -291,12 +268,13 @@ fn configuration(plan: &Plan, host: usize) -> String {
         let _ok = writeln!(commands, "link set {device} multicast off up");
         for address in plan.addresses(link, end) {
             let (bits, extra) = match address {
-                std::net::IpAddr::V4(_) => (30, ""),
+                std::net::IpAddr::V4(_) => (24, ""),
                 std::net::IpAddr::V6(_) => (64, " nodad"),
             };
             let _ok = writeln!(commands, "address add {address}/{bits} dev {device}{extra}");
         }
-        if place == 0 {
+        // On a channel with more stations nobody is the way to everywhere.
+        if place == 0 && plan.links[link].ends.len() == 2 {
             for address in plan.addresses(link, 1 - end) {
                 let _ok = writeln!(commands, "route add default via {address} dev {device}");
             }
@@ -316,8 +294,4 @@ fn missed(namespace: &str, device: &str) -> u64 {
     dropped
         .and_then(serde_json::Value::as_u64)
         .unwrap_or_default()
-}
-
-fn system(what: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
-    move |source| NetworkError::System { what, source }
 }

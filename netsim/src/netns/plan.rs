@@ -1,14 +1,17 @@
-//! What a network is to consist of: hosts, and links between two of them each.
+//! What a network is to consist of: hosts, and links and channels between them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::names::{HostName, NetworkName};
 use super::shape::Shape;
+use crate::profile::Medium;
 
 /// The smallest MTU of a link that carries IPv4 (RFC 791, section 3.2).
 const LEAST_MTU: usize = 68;
 /// The smallest MTU of a link that carries IPv6 (RFC 8200, section 5).
 const LEAST_MTU_V6: usize = 1280;
+/// The most hosts on a channel: each has a number of its own in its addresses.
+const MOST_STATIONS: usize = 250;
 /// The most links of a network: each has a number of its own in its addresses.
 const MOST_LINKS: usize = 256;
 
@@ -25,12 +28,12 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// A link between two hosts.
+/// A link between hosts.
 #[derive(Debug, Clone)]
 pub struct PlannedLink {
-    /// Its ends, as places in [`Plan::hosts`].
-    pub ends: [usize; 2],
-    /// What it is like, from the first end to the second and back.
+    /// Its ends, as places in [`Plan::hosts`]: two, or more on a channel.
+    pub ends: Vec<usize>,
+    /// What it is like; between two, from the first end to the second and back.
     pub shape: Shape,
 }
 
@@ -41,8 +44,10 @@ pub enum PlanError {
     /// Two hosts of one name.
     #[error("two hosts are named {0}: give each a name of its own")]
     SameHost(HostName),
-    /// A link without two different hosts of the network as its ends.
-    #[error("link{0} does not join two hosts of this network: name two different hosts")]
+    /// A link without different hosts of the network as its ends.
+    #[error(
+        "link{0} does not join hosts of this network: name two different hosts, or up to {MOST_STATIONS} on a channel"
+    )]
     Ends(usize),
     /// Too many links.
     #[error(
@@ -69,7 +74,7 @@ impl Plan {
             name,
             hosts: hosts.into(),
             links: vec![PlannedLink {
-                ends: [0, 1],
+                ends: vec![0, 1],
                 shape,
             }],
             seed,
@@ -93,8 +98,17 @@ impl Plan {
             return Err(PlanError::TooManyLinks(self.links.len()));
         }
         for (index, link) in self.links.iter().enumerate() {
-            let [a, b] = link.ends;
-            if a == b || a.max(b) >= self.hosts.len() {
+            let mut ends = link.ends.clone();
+            ends.sort_unstable();
+            ends.dedup();
+            let least = 2;
+            let most = match link.shape.medium() {
+                Medium::Channel(_) => MOST_STATIONS,
+                _ => least,
+            };
+            let different = ends.len() == link.ends.len();
+            let known = ends.iter().all(|&end| end < self.hosts.len());
+            if !different || !known || !(least..=most).contains(&ends.len()) {
                 return Err(PlanError::Ends(index));
             }
             let mtu = link.shape.mtu();
@@ -105,11 +119,11 @@ impl Plan {
         Ok(())
     }
 
-    /// The addresses of one end (0 or 1) of a link: IPv4, and IPv6 if the link's MTU allows.
+    /// The addresses of one end (by its place) of a link: IPv4, and IPv6 if the link's MTU allows.
     ///
     /// They are the same in every network: namespaces keep networks apart.
     pub fn addresses(&self, link: usize, end: usize) -> impl Iterator<Item = IpAddr> + use<> {
-        // Checked to be below 256 and 2.
+        // Checked to be below 256 and 250.
         let (number, host) = (link as u8, 1 + end as u8);
         let v4 = IpAddr::V4(Ipv4Addr::new(10, 77, number, host));
         let wide = self
@@ -130,7 +144,7 @@ impl Plan {
         std::iter::once(v4).chain(wide.then_some(IpAddr::V6(v6)))
     }
 
-    /// The links of a host, each with the end (0 or 1) that the host is.
+    /// The links of a host, each with the place among its ends that the host has.
     pub(super) fn links_of(&self, host: usize) -> impl Iterator<Item = (usize, usize)> {
         self.links
             .iter()
@@ -142,8 +156,9 @@ impl Plan {
     }
 
     /// The hosts at the ends of a link.
-    pub(super) fn link_ends(&self, link: usize) -> [HostName; 2] {
-        self.links[link].ends.map(|host| self.hosts[host].clone())
+    pub(super) fn link_ends(&self, link: usize) -> Vec<HostName> {
+        let ends = self.links[link].ends.iter();
+        ends.map(|&host| self.hosts[host].clone()).collect()
     }
 
     /// The name of a link and of its devices.
@@ -151,7 +166,7 @@ impl Plan {
         format!("link{link}")
     }
 
-    /// The seeds of a link's two directions.
+    /// Seeds of a link, one for each direction.
     pub(super) fn seeds(&self, link: usize) -> [u64; 2] {
         // The increment of SplitMix64: odd, so no two of these meet.
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

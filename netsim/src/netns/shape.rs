@@ -1,21 +1,19 @@
-//! What a link is like, both ways: a profile as it applies to IP packets, with what was changed about it.
+//! What a link is like: a profile as it applies to IP packets, with what was changed about it.
 
 use std::fmt;
 
-use crate::model::{LinkSpec, SpecError};
+use crate::model::SpecError;
 use crate::profile::{Medium, Profile, ProfileError};
 
-/// A pair of links between two hosts, by a profile.
+/// A pair of links between two hosts, or a channel that hosts share, by a profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
     profile: Profile,
     changes: Vec<String>,
-    there: LinkSpec,
-    /// Without one, nothing comes back.
-    back: Option<LinkSpec>,
+    medium: Medium,
 }
 
-/// A profile that cannot be a link between two hosts.
+/// A profile that cannot be a link here.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
@@ -25,29 +23,31 @@ pub enum ShapeError {
     /// Values that do not go together.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// A shared channel or a courier.
+    /// Storage that travels.
     #[error(
-        "{0} is no pair of links: it works in virtual time only; here, take one of {names}",
-        names = pairs().join(", ")
+        "{0} carries storage, not packets, and works in virtual time only: take another profile"
     )]
-    NoPair(&'static str),
+    Courier(&'static str),
 }
 
 impl Shape {
-    /// A profile for IP packets, whose headers are in their length: its overhead is 0 unless changed.
+    /// A profile for IP packets. A pair of links adds nothing to them, unless its overhead is changed, since their headers
+    /// are in their length; radio adds what its link layer adds.
     ///
     /// # Errors
     ///
-    /// What the profile does not take, and [`ShapeError::NoPair`] for what two hosts cannot have between them here.
+    /// What the profile does not take, and [`ShapeError::Courier`].
     pub fn new(profile: &Profile, changes: &[String]) -> Result<Self, ShapeError> {
         let mut profile = profile.clone();
-        profile.set("overhead", "0")?;
-        let (there, back) = links(&profile)?;
+        let mut medium = profile.medium()?;
+        if matches!(medium, Medium::Pair { .. }) {
+            profile.set("overhead", "0")?;
+            medium = profile.medium()?;
+        }
         let plain = Self {
             profile,
             changes: Vec::new(),
-            there,
-            back,
+            medium,
         };
         plain.with(changes)
     }
@@ -62,36 +62,36 @@ impl Shape {
         for change in changes {
             profile.change(change)?;
         }
-        let (there, back) = links(&profile)?;
+        let medium = profile.medium()?;
+        if matches!(medium, Medium::Courier(_)) {
+            return Err(ShapeError::Courier(profile.name()));
+        }
         Ok(Self {
             profile,
             changes: [self.changes.as_slice(), changes].concat(),
-            there,
-            back,
+            medium,
         })
     }
 
-    /// The link from the first end to the second.
+    /// What the link is made of; never a courier.
     #[must_use]
-    pub fn there(&self) -> &LinkSpec {
-        &self.there
+    pub fn medium(&self) -> &Medium {
+        &self.medium
     }
 
-    /// The link from the second end to the first; none if nothing comes back.
-    #[must_use]
-    pub fn back(&self) -> Option<&LinkSpec> {
-        self.back.as_ref()
-    }
-
-    /// The largest IP packet that the link carries both ways, in bytes.
+    /// The largest IP packet that the link carries, both ways, in bytes.
     #[must_use]
     pub fn mtu(&self) -> usize {
-        let both = [Some(&self.there), self.back.as_ref()];
-        let all = both.into_iter().flatten();
-        // A checked specification's MTU is above its overhead.
-        all.map(|spec| spec.mtu.saturating_sub(spec.overhead))
-            .min()
-            .unwrap_or_default()
+        // What was checked has an MTU above its overhead.
+        match &self.medium {
+            Medium::Pair { forward, back } => std::iter::once(forward)
+                .chain(back)
+                .map(|spec| spec.mtu.saturating_sub(spec.overhead))
+                .min()
+                .unwrap_or_default(),
+            Medium::Channel(spec) => spec.mtu.saturating_sub(spec.overhead),
+            Medium::Courier(_) => 0,
+        }
     }
 }
 
@@ -103,20 +103,4 @@ impl fmt::Display for Shape {
         }
         Ok(())
     }
-}
-
-fn links(profile: &Profile) -> Result<(LinkSpec, Option<LinkSpec>), ShapeError> {
-    match profile.medium()? {
-        Medium::Pair { forward, back } => Ok((*forward, back.map(|back| *back))),
-        _ => Err(ShapeError::NoPair(profile.name())),
-    }
-}
-
-/// The names of all profiles that are pairs of links.
-fn pairs() -> Vec<&'static str> {
-    let all = Profile::all();
-    let pairs = all
-        .iter()
-        .filter(|profile| matches!(profile.medium(), Ok(Medium::Pair { .. })));
-    pairs.map(Profile::name).collect()
 }

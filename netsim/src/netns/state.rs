@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,10 @@ const LOCK: &str = "lock";
 const RECORD: &str = "record";
 const CONTROL: &str = "control";
 const LOG: &str = "log";
+
+/// How often a folder is looked at that somebody holds for a moment only, and how long between.
+const TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// What a carrier notes of the network it carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +114,7 @@ impl Claim {
     pub(super) fn take(name: &NetworkName) -> Result<Self, StateError> {
         let folder = folder(name);
         let path = folder.join(LOCK);
+        let mut tries = 0;
         loop {
             let opened = fs::create_dir_all(&folder).and_then(|()| {
                 OpenOptions::new()
@@ -124,7 +131,15 @@ impl Claim {
             };
             match lock.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(StateError::InUse(name.clone())),
+                Err(TryLockError::WouldBlock) => {
+                    // It starts, ends or is being swept, and will be one thing or the other in a moment.
+                    if tries < TRIES && !is_carried(&folder)? {
+                        tries += 1;
+                        thread::sleep(BETWEEN_TRIES);
+                        continue;
+                    }
+                    return Err(StateError::InUse(name.clone()));
+                }
                 Err(TryLockError::Error(error)) => return Err(at(&path)(error)),
             }
             // A lock on a file that its last owner has removed is worth nothing.
@@ -292,6 +307,22 @@ fn read(path: &Path) -> Result<Option<Record>, StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(at(path)(error)),
     }
+}
+
+/// Whether the process that the record names lives.
+fn is_carried(folder: &Path) -> Result<bool, StateError> {
+    let record = read(&folder.join(RECORD))?;
+    Ok(record.is_some_and(|record| lives(record.pid)))
+}
+
+/// Whether a process lives; one that was killed and waits for its end to be noticed (state Z in `proc_pid_stat(5)`, after
+/// the name in brackets) does not.
+fn lives(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| {
+        let state = stat.rsplit(')').next().unwrap_or_default();
+        !state.trim_start().starts_with('Z')
+    })
 }
 
 fn same_file(file: &File, path: &Path) -> bool {

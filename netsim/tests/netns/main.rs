@@ -17,6 +17,12 @@ mod packets;
 #[cfg(target_os = "linux")]
 mod refusals;
 
+/// Functions, each with its name.
+#[cfg(target_os = "linux")]
+macro_rules! tests {
+    ($($test:path,)*) => { [$((stringify!($test), $test as fn())),*] };
+}
+
 #[cfg(target_os = "linux")]
 fn main() {
     use libtest_mimic::{Arguments, Trial};
@@ -28,64 +34,24 @@ fn main() {
     if let Some(missing) = &missing {
         eprintln!("ignored: {missing}");
     }
-    let tests: [(&str, fn()); 15] = [
-        (
-            "packets::a_round_trip_takes_the_profile_s_time",
-            packets::a_round_trip_takes_the_profile_s_time,
-        ),
-        (
-            "packets::a_tcp_stream_arrives_whole",
-            packets::a_tcp_stream_arrives_whole,
-        ),
-        (
-            "packets::what_is_lost_is_counted",
-            packets::what_is_lost_is_counted,
-        ),
-        (
-            "packets::a_cut_link_carries_nothing",
-            packets::a_cut_link_carries_nothing,
-        ),
-        (
-            "packets::the_exit_status_is_the_command_s",
-            packets::the_exit_status_is_the_command_s,
-        ),
-        (
-            "packets::a_small_mtu_leaves_out_ipv6",
-            packets::a_small_mtu_leaves_out_ipv6,
-        ),
-        (
-            "leftovers::down_leaves_nothing",
-            leftovers::down_leaves_nothing,
-        ),
-        (
-            "leftovers::a_terminated_carrier_leaves_nothing",
-            leftovers::a_terminated_carrier_leaves_nothing,
-        ),
-        (
-            "leftovers::down_removes_what_a_killed_carrier_left",
-            leftovers::down_removes_what_a_killed_carrier_left,
-        ),
-        (
-            "leftovers::list_removes_what_a_killed_carrier_left",
-            leftovers::list_removes_what_a_killed_carrier_left,
-        ),
-        (
-            "leftovers::up_replaces_what_a_killed_carrier_left",
-            leftovers::up_replaces_what_a_killed_carrier_left,
-        ),
-        (
-            "leftovers::a_namespace_of_others_stays",
-            leftovers::a_namespace_of_others_stays,
-        ),
-        ("refusals::a_name_serves_once", refusals::a_name_serves_once),
-        (
-            "refusals::bad_arguments_start_nothing",
-            refusals::bad_arguments_start_nothing,
-        ),
-        (
-            "refusals::without_root_it_says_so",
-            refusals::without_root_it_says_so,
-        ),
+    let tests = tests![
+        packets::a_round_trip_takes_the_profile_s_time,
+        packets::a_tcp_stream_arrives_whole,
+        packets::what_is_lost_is_counted,
+        packets::a_cut_link_carries_nothing,
+        packets::the_exit_status_is_the_command_s,
+        packets::a_one_way_link_brings_nothing_back,
+        packets::a_radio_channel_carries_both_ways,
+        packets::a_small_mtu_leaves_out_ipv6,
+        leftovers::down_leaves_nothing,
+        leftovers::a_terminated_carrier_leaves_nothing,
+        leftovers::down_removes_what_a_killed_carrier_left,
+        leftovers::list_removes_what_a_killed_carrier_left,
+        leftovers::up_replaces_what_a_killed_carrier_left,
+        leftovers::a_namespace_of_others_stays,
+        refusals::a_name_serves_once,
+        refusals::bad_arguments_start_nothing,
+        refusals::without_root_it_says_so,
     ];
     let trials = tests.into_iter().map(|(name, test)| {
         let run = move || {

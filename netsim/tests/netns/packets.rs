@@ -1,5 +1,7 @@
 //! What happens to packets.
 
+use serde_json::Value;
+
 use super::bench::{Net, STREAM};
 
 /// Guards the delay, and that only programs' packets are on the link: a packet is never early, and both directions carried
@@ -70,6 +72,37 @@ pub fn the_exit_status_is_the_command_s() {
     assert!(net.fail("exec", &["c", "--", "true"]).contains("a, b"));
 }
 
+/// Guards one-way links: what is sent back is dropped and counted, also after a cut and a restoration.
+pub fn a_one_way_link_brings_nothing_back() {
+    let net = Net::up(&["--profile", "lan", "oneway=yes"]);
+    net.succeed("cut", &[]);
+    net.succeed("restore", &[]);
+    net.succeed(
+        "exec",
+        &["b", "--", "sh", "-c", &SEND_TEN.replace("0.2/", "0.1/")],
+    );
+    let stats = net.stats(1);
+    assert_eq!(stats["cut"], 10, "{stats}");
+}
+
+/// Guards radio: the stations take turns on one channel, and 64 bytes with all headers take their time at 9600 bit/s, there
+/// and back.
+pub fn a_radio_channel_carries_both_ways() {
+    let net = Net::up(&["--profile", "uhf-9600", "loss=0"]);
+    let _echo = net.start("b", "echo");
+    let mut ping = net.start("a", "ping");
+    for _ in 0..5 {
+        let micros: u64 = ping.line().parse().unwrap();
+        assert!(micros >= 2 * 92 * 8 * 1_000_000 / 9600, "{micros} us");
+    }
+    let report: Value = serde_json::from_str(&net.succeed("stats", &["--json"])).unwrap();
+    for station in report["links"][0]["stations"].as_array().unwrap() {
+        assert_eq!(station["sent"], 5, "{station}");
+        assert_eq!(station["delivered"], 5, "{station}");
+    }
+    assert!(net.fail("set", &["loss=1"]).contains("radio"));
+}
+
 /// Guards thin links: IPv6 needs 1280 bytes (RFC 8200), so a smaller link has IPv4 only, and comes up.
 pub fn a_small_mtu_leaves_out_ipv6() {
     let net = Net::up(&["--profile", "lan", "mtu=300"]);
@@ -77,7 +110,7 @@ pub fn a_small_mtu_leaves_out_ipv6() {
         "exec",
         &["a", "--", "ip", "-oneline", "address", "show", "link0"],
     );
-    assert!(addresses.contains("10.77.0.1/30"), "{addresses}");
+    assert!(addresses.contains("10.77.0.1/24"), "{addresses}");
     assert!(!addresses.contains("inet6"), "{addresses}");
 }
 

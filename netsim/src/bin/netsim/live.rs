@@ -1,8 +1,8 @@
 //! Commands to networks that are up.
 
 use ostrakon_netsim::netns::{
-    Answer, DirectionReport, Found, NetworkName, NetworkReport, Order, StateError, find, find_up,
-    names, order,
+    Answer, DirectionReport, Found, LatenessReport, NetworkName, NetworkReport, Order, StateError,
+    StationReport, end, find, find_up, names, order,
 };
 
 use super::run::Failure;
@@ -54,7 +54,7 @@ pub(super) fn down(name: &NetworkName) -> Result<(), Failure> {
                     );
                 }
             }
-            order(name, record.pid, &Order::End)?;
+            end(name, record.pid)?;
         }
         Found::Swept => println!("{name} had been killed; what it left is removed"),
     }
@@ -94,9 +94,8 @@ fn print(name: &NetworkName, report: &NetworkReport) {
     for link in &report.links {
         let cut = if link.cut { ", cut" } else { "" };
         println!("{}: {}{cut}", link.name, link.profile);
-        for direction in &link.directions {
-            print_direction(direction);
-        }
+        link.directions.iter().for_each(print_direction);
+        link.stations.iter().for_each(print_station);
     }
 }
 
@@ -118,17 +117,41 @@ fn print_direction(direction: &DirectionReport) {
         ("missed by the emulator", d.missed),
         ("refused by the kernel", d.refused),
     ];
-    let mut other: Vec<String> = other
-        .iter()
-        .filter(|(_, count)| *count > 0)
+    print_other(&other, &d.lateness);
+}
+
+fn print_station(station: &StationReport) {
+    let s = station;
+    println!(
+        "  {}: offered {} ({} B), sent {}, heard {} ({} B), queued {} B",
+        s.host, s.offered, s.offered_bytes, s.sent, s.delivered, s.delivered_bytes, s.queued_bytes
+    );
+    let other = [
+        ("missed by chance", s.lost),
+        ("missed by collision", s.collided),
+        ("missed while transmitting", s.deaf),
+        ("queue full", s.queue_full),
+        ("too big", s.too_big),
+        ("cut", s.cut),
+        ("corrupted", s.corrupted),
+        ("missed by the emulator", s.missed),
+        ("refused by the kernel", s.refused),
+    ];
+    print_other(&other, &s.lateness);
+}
+
+/// Prints those of the counts that are not zero, and the lateness.
+fn print_other(counts: &[(&str, u64)], lateness: &LatenessReport) {
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    let mut told: Vec<String> = counts
         .map(|(what, count)| format!("{what} {count}"))
         .collect();
-    if other.is_empty() {
-        other.push("nothing lost".to_owned());
+    if told.is_empty() {
+        told.push("nothing lost".to_owned());
     }
-    println!("    {}", other.join(", "));
+    println!("    {}", told.join(", "));
     println!(
         "    emulator late by {:.0} us (median), {:.0} us (99 %), {:.0} us (worst)",
-        d.lateness.median_us, d.lateness.p99_us, d.lateness.worst_us
+        lateness.median_us, lateness.p99_us, lateness.worst_us
     );
 }

@@ -26,7 +26,10 @@ pub(super) fn print(name: Option<&str>) -> Result<(), Failure> {
                 None => println!("  b to a: nothing"),
             }
         }
-        Medium::Channel(_) => println!("  a channel that stations share, in virtual time only"),
+        Medium::Channel(spec) => println!(
+            "  a channel that stations share; MTU {} B, {} of them headers",
+            spec.mtu, spec.overhead
+        ),
         _ => println!("  storage that travels, in virtual time only"),
     }
     println!("\n{}\n\nWhat can be changed:", profile.source());
