@@ -1,11 +1,13 @@
 //! Models of bad links, and an emulator that puts real programs behind them.
 //!
-//! Three layers, each usable without the other's user knowing of it:
+//! Layers, each usable without the other's user knowing of it:
 //!
 //! * [`model`]: what links, radio channels and couriers do to packets, as pure functions of a clock that is passed in
 //!   (integer nanoseconds) and a seed. No IO, no clock, no global randomness: the same calls with the same seed give the
 //!   same arrivals on any machine.
 //! * [`profile`]: what links of a kind are like, from a wired network to Mars, each number with its source.
+//! * [`world`]: hosts on such links in virtual time: discrete events, faults, a trace that is the same for the same seed.
+//! * [`reach`] and [`scenario`]: when something can arrive at the earliest over known contacts; worlds described by a file.
 //! * [`emulate`]: the same models in real time, between programs on this machine. [`emulate::UdpPath`] is a UDP proxy on
 //!   loopback; `emulate::SerialPath` is a pair of pseudo-terminals joined by a serial line (Linux).
 //!
@@ -54,3 +56,6 @@ pub mod model;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod netns;
 pub mod profile;
+pub mod reach;
+pub mod scenario;
+pub mod world;

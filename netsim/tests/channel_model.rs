@@ -122,6 +122,13 @@ fn carriers_are_sensed_unless_hidden() {
         [(1100, 3, 'a'), (2100, 2, 'b')]
     );
     assert_eq!(channel.stats(SECOND * 9, 2).collided, 1);
+
+    // Who stops hearing the carrier that held it off goes on.
+    let mut channel = Channel::new(&packet_radio(), 2, 1).unwrap();
+    channel.offer(0, 0, 120, 'a');
+    channel.offer(MS, 1, 120, 'b');
+    channel.set_level(2 * MS, 0, 1, None);
+    assert_eq!(channel.line_free_at(1), Some(2 * MS + KEYED));
 }
 
 /// Guards the draw: with a persistence p and nobody else, the wait is geometric, with a mean of (1 - p) / p slots (within
@@ -339,6 +346,12 @@ fn a_channel_asked_late_says_the_same() {
     };
     assert_eq!(run(6, true), run(6, false));
     assert_ne!(run(6, true), run(7, true));
+    // Pins the sequence itself, on every machine and in every build.
+    let times = run(6, true)
+        .iter()
+        .map(|r| r.at + r.to as u64)
+        .collect::<Vec<_>>();
+    assert_eq!(common::digest(&times), 4_136_049_649_716_366_177);
 }
 
 /// Guards the checks.

@@ -21,6 +21,10 @@ pub(crate) enum Purpose {
 /// Purposes that there may be at most; the streams of a medium's stations lie this far apart.
 const PURPOSES: u64 = 16;
 
+/// Powers of two, as constants so that no platform's way of computing them plays a part.
+const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
+const TWO_POW_53: f64 = 9_007_199_254_740_992.0;
+
 /// The generator for `purpose` under `seed`.
 pub(crate) fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     station_generator(seed, purpose, 0)
@@ -72,7 +76,7 @@ pub(crate) fn threshold(name: &'static str, p: f64) -> Result<u128, SpecError> {
         return Err(SpecError::Probability { name, value: p });
     }
     // Scaling by a power of two is exact, and the product lies between 0 and 2^64.
-    Ok((p * 2f64.powi(64)) as u128)
+    Ok((p * TWO_POW_64) as u128)
 }
 
 /// A whole number of nanoseconds from 0 to `most`, each as likely.
@@ -85,7 +89,7 @@ pub(crate) fn uniform(most: Nanos, rng: &mut ChaCha8Rng) -> Nanos {
 /// A time from the exponential distribution with this mean, by inversion; at least 1 ns.
 pub(crate) fn exponential(mean: Nanos, rng: &mut ChaCha8Rng) -> Nanos {
     // 53 bits make a number above 0 and up to 1, which a double holds exactly.
-    let uniform = ((rng.next_u64() >> 11) + 1) as f64 / 2f64.powi(53);
+    let uniform = ((rng.next_u64() >> 11) + 1) as f64 / TWO_POW_53;
     ((-libm::log(uniform) * mean as f64) as Nanos).max(1)
 }
 

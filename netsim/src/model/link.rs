@@ -52,8 +52,8 @@ pub struct Link<P> {
     queue: Queue<P>,
     flight: Flight<P>,
     departures: u64,
-    /// The departure after the latest one that has arrived.
-    expected: u64,
+    /// The latest departure that has arrived.
+    latest_arrived: u64,
     /// The shortest delay that a packet may have.
     least_delay: Nanos,
     down: bool,
@@ -80,7 +80,7 @@ impl<P: Clone> Link<P> {
             queue: Queue::new(spec.queue_limit(), CoDel::of(spec)),
             flight: Flight::new(),
             departures: 0,
-            expected: 0,
+            latest_arrived: 0,
             least_delay: spec.least_delay(),
             down: false,
             contact: true,
@@ -143,8 +143,8 @@ impl<P: Clone> Link<P> {
         let flying = self.flight.pop(now)?;
         if !flying.arrival.copy {
             // RFC 4737, section 3.3: reordered is what was sent before a packet that has arrived.
-            self.stats.reordered += u64::from(flying.departure < self.expected);
-            self.expected = self.expected.max(flying.departure);
+            self.stats.reordered += u64::from(flying.departure < self.latest_arrived);
+            self.latest_arrived = self.latest_arrived.max(flying.departure);
         }
         self.stats.deliver(&flying);
         Some(flying.arrival)

@@ -7,6 +7,7 @@ use super::air::Air;
 use super::device::Device;
 use super::direction::Direction;
 use super::network::NetworkError;
+use super::plan::PlannedLink;
 use super::shape::Shape;
 use crate::emulate::Clock;
 use crate::model::{Channel, Link};
@@ -32,7 +33,7 @@ type Job = Box<dyn FnOnce() -> io::Result<()> + Send>;
 impl Line {
     /// Joins the devices of the link's ends, given in their order.
     pub(super) fn new(
-        shape: &Shape,
+        link: &PlannedLink,
         devices: &[Arc<Device>],
         seeds: [u64; 2],
         clock: Clock,
@@ -41,7 +42,7 @@ impl Line {
             what: "making an event descriptor",
             source,
         };
-        let works = match (shape.medium(), devices) {
+        let works = match (link.shape.medium(), devices) {
             (Medium::Pair { forward, back }, [a, b]) => {
                 let there = Link::new(forward, seeds[0])?;
                 // Where nothing comes back, a link that stays cut drops and counts what is sent all the same.
@@ -52,14 +53,17 @@ impl Line {
                 Works::Pair([Arc::new(there), Arc::new(back)])
             }
             (Medium::Channel(spec), devices) => {
-                let channel = Channel::new(spec, devices.len(), seeds[0])?;
+                let mut channel = Channel::new(spec, devices.len(), seeds[0])?;
+                for &(from, to) in &link.deaf {
+                    channel.set_level(0, from, to, None);
+                }
                 let air = Air::new(channel, devices.to_vec(), clock).map_err(system)?;
                 Works::Channel(Arc::new(air))
             }
             _ => return Err(NetworkError::Ends),
         };
         let line = Self {
-            shape: shape.clone(),
+            shape: link.shape.clone(),
             cut: false,
             works,
         };

@@ -21,7 +21,7 @@
 //!
 //! # What happens outside the model
 //!
-//! Lengths and rates count IP packets, on radio with the link layer's headers. The kernel cuts TCP's large segments
+//! Lengths and rates count IP packets, on radio with the link layer's headers ([`Shape`]). The kernel cuts TCP's large segments
 //! before they reach the device. Damage is done to the IP packet, so the receiving kernel's checksums usually turn it into
 //! loss. A receiving program's full socket buffer shows nowhere here. The kernel's own neighbour discovery and multicast
 //! are off, so a link without traffic is silent.
@@ -41,6 +41,7 @@ mod report;
 mod shape;
 mod space;
 mod state;
+mod topology;
 mod turn;
 
 pub use carry::{READY, carry};
@@ -54,3 +55,4 @@ pub use report::{DirectionReport, LatenessReport, LinkReport, NetworkReport, Sta
 pub use shape::{Shape, ShapeError};
 pub use space::SpaceError;
 pub use state::{Found, HostRecord, Record, StateError, find, find_up, log_path, names};
+pub use topology::TopologyError;

@@ -104,7 +104,7 @@ impl Network {
             let joined: Vec<_> = ends
                 .filter_map(|&host| devices.get_mut(host)?.next())
                 .collect();
-            lines.push(Line::new(&link.shape, &joined, plan.seeds(index), clock)?);
+            lines.push(Line::new(link, &joined, plan.seeds(index), clock)?);
         }
         let mut network = Self {
             plan,

@@ -33,6 +33,8 @@ pub struct Plan {
 pub struct PlannedLink {
     /// Its ends, as places in [`Plan::hosts`]: two, or more on a channel.
     pub ends: Vec<usize>,
+    /// On a channel, who does not hear whom: a sender and a receiver, as places in `ends`.
+    pub deaf: Vec<(usize, usize)>,
     /// What it is like; between two, from the first end to the second and back.
     pub shape: Shape,
 }
@@ -75,6 +77,7 @@ impl Plan {
             hosts: hosts.into(),
             links: vec![PlannedLink {
                 ends: vec![0, 1],
+                deaf: Vec::new(),
                 shape,
             }],
             seed,

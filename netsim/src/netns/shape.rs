@@ -6,11 +6,17 @@ use crate::model::SpecError;
 use crate::profile::{Medium, Profile, ProfileError};
 
 /// A pair of links between two hosts, or a channel that hosts share, by a profile.
+///
+/// Packets count with all that is on the line: on a pair of links that is their length, plus what the profile's overhead has
+/// beyond 28 bytes of IPv4 and UDP; on radio it is their length plus the profile's overhead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
+    /// The profile's name and what was changed, for people.
+    title: String,
     profile: Profile,
-    changes: Vec<String>,
     medium: Medium,
+    /// Whether the medium has contacts or recorded rates that the profile does not know of.
+    planned: bool,
 }
 
 /// A profile that cannot be a link here.
@@ -28,48 +34,67 @@ pub enum ShapeError {
         "{0} carries storage, not packets, and works in virtual time only: take another profile"
     )]
     Courier(&'static str),
+    /// A change of a link whose contacts or rates are planned.
+    #[error(
+        "{0} follows a plan of its scenario and cannot change while it is up: change the scenario, then `down` and `up`"
+    )]
+    Planned(String),
 }
 
+/// Bytes of IPv4 and UDP headers (RFC 791, RFC 768). They are in a profile's overhead of a pair of links, which is offered
+/// payloads of UDP in virtual time, and they are in the length of an IP packet.
+const COUNTED: usize = 28;
+
 impl Shape {
-    /// A profile for IP packets. A pair of links adds nothing to them, unless its overhead is changed, since their headers
-    /// are in their length; radio adds what its link layer adds.
+    /// A profile with changes, each `KEY=VALUE`.
     ///
     /// # Errors
     ///
     /// What the profile does not take, and [`ShapeError::Courier`].
     pub fn new(profile: &Profile, changes: &[String]) -> Result<Self, ShapeError> {
-        let mut profile = profile.clone();
-        let mut medium = profile.medium()?;
-        if matches!(medium, Medium::Pair { .. }) {
-            profile.set("overhead", "0")?;
-            medium = profile.medium()?;
-        }
         let plain = Self {
-            profile,
-            changes: Vec::new(),
-            medium,
+            title: profile.name().to_owned(),
+            profile: profile.clone(),
+            medium: for_ip(profile, profile.medium()?)?,
+            planned: false,
         };
         plain.with(changes)
+    }
+
+    /// A link of a scenario, of this profile and made of this.
+    ///
+    /// # Errors
+    ///
+    /// [`ShapeError::Courier`], and a profile whose values do not go together.
+    pub fn planned(name: &str, profile: &Profile, medium: Medium) -> Result<Self, ShapeError> {
+        Ok(Self {
+            title: format!("{name} ({})", profile.name()),
+            profile: profile.clone(),
+            planned: medium != profile.medium()?,
+            medium: for_ip(profile, medium)?,
+        })
     }
 
     /// This with further changes, each `KEY=VALUE`.
     ///
     /// # Errors
     ///
-    /// As [`Self::new`].
+    /// As [`Self::new`], and [`ShapeError::Planned`].
     pub fn with(&self, changes: &[String]) -> Result<Self, ShapeError> {
+        if self.planned {
+            return Err(ShapeError::Planned(self.title.clone()));
+        }
         let mut profile = self.profile.clone();
+        let mut title = self.title.clone();
         for change in changes {
             profile.change(change)?;
-        }
-        let medium = profile.medium()?;
-        if matches!(medium, Medium::Courier(_)) {
-            return Err(ShapeError::Courier(profile.name()));
+            title = format!("{title} {change}");
         }
         Ok(Self {
+            title,
+            medium: for_ip(&profile, profile.medium()?)?,
             profile,
-            changes: [self.changes.as_slice(), changes].concat(),
-            medium,
+            planned: false,
         })
     }
 
@@ -97,10 +122,20 @@ impl Shape {
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.profile.name())?;
-        for change in &self.changes {
-            write!(f, " {change}")?;
-        }
-        Ok(())
+        f.write_str(&self.title)
     }
+}
+
+/// A medium to which IP packets are offered.
+fn for_ip(profile: &Profile, mut medium: Medium) -> Result<Medium, ShapeError> {
+    match &mut medium {
+        Medium::Pair { forward, back } => {
+            for spec in std::iter::once(forward).chain(back) {
+                spec.overhead = spec.overhead.saturating_sub(COUNTED);
+            }
+        }
+        Medium::Channel(_) => {}
+        Medium::Courier(_) => return Err(ShapeError::Courier(profile.name())),
+    }
+    Ok(medium)
 }

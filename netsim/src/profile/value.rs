@@ -111,8 +111,8 @@ pub(super) fn scaled(text: &str, units: &[(&str, f64)]) -> Option<u64> {
     let (number, unit) = split(text);
     let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
     let value = (number? * scale).round();
-    // 2^64 itself is the first double that does not fit.
-    (value < 2f64.powi(64)).then_some(value as u64)
+    // The largest number rounds up to 2^64, which is the first double that does not fit.
+    (value < u64::MAX as f64).then_some(value as u64)
 }
 
 /// The number at the beginning, if it is one, and what follows it, in lower case.

@@ -34,3 +34,11 @@ pub fn offered(spec: &LinkSpec, seed: u64, count: u64, interval: Nanos) -> Link<
     }
     link
 }
+
+/// A number that changes with any of these (FNV-1a over their bytes).
+pub fn digest(numbers: &[u64]) -> u64 {
+    let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

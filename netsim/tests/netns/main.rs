@@ -42,6 +42,7 @@ fn main() {
         packets::the_exit_status_is_the_command_s,
         packets::a_one_way_link_brings_nothing_back,
         packets::a_radio_channel_carries_both_ways,
+        packets::a_scenario_s_hosts_have_all_its_links,
         packets::a_small_mtu_leaves_out_ipv6,
         leftovers::down_leaves_nothing,
         leftovers::a_terminated_carrier_leaves_nothing,

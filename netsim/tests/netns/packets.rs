@@ -103,6 +103,53 @@ pub fn a_radio_channel_carries_both_ways() {
     assert!(net.fail("set", &["loss=1"]).contains("radio"));
 }
 
+/// Guards scenarios as topologies: two links between the same hosts are two devices, a channel of three reaches all three,
+/// and what one link is made to lose the other does not.
+pub fn a_scenario_s_hosts_have_all_its_links() {
+    let file = std::env::temp_dir().join(format!("netsim-{}.toml", std::process::id()));
+    std::fs::write(&file, SCENARIO).unwrap();
+    let path = file.to_str().unwrap();
+    let net = Net::up(&["--topology", path]);
+    let refused = Net::named().fail("up", &["--topology", path, "sat.los=1"]);
+    std::fs::remove_file(&file).unwrap();
+    assert!(refused.contains("sat.loss"), "{refused}");
+    net.succeed("set", &["--link", "link0", "loss=1"]);
+    net.succeed("exec", &["a", "--", "sh", "-c", SEND_TEN]);
+    for address in ["1.2/", "2.2/", "2.3/"] {
+        let send = SEND_TEN.replace("0.2/", address);
+        net.succeed("exec", &["a", "--", "sh", "-c", &send]);
+    }
+    let report: Value = serde_json::from_str(&net.succeed("stats", &["--json"])).unwrap();
+    let links = &report["links"];
+    assert_eq!(links[0]["directions"][0]["lost"], 10, "{report}");
+    assert_eq!(links[1]["directions"][0]["offered"], 10, "{report}");
+    assert_eq!(links[1]["directions"][0]["lost"], 0, "{report}");
+    assert_eq!(links[2]["stations"][0]["offered"], 20, "{report}");
+}
+
+const SCENARIO: &str = r#"
+[scenario]
+duration = "1h"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[node]]
+name = "c-3"
+[[link]]
+name = "sat"
+between = ["a", "b"]
+profile = "geo"
+[[link]]
+name = "cable"
+between = ["a", "b"]
+profile = "lan"
+[[link]]
+name = "radio"
+stations = ["a", "b", "c-3"]
+profile = "uhf-9600"
+"#;
+
 /// Guards thin links: IPv6 needs 1280 bytes (RFC 8200), so a smaller link has IPv4 only, and comes up.
 pub fn a_small_mtu_leaves_out_ipv6() {
     let net = Net::up(&["--profile", "lan", "mtu=300"]);

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use ostrakon_netsim::netns::{HostName, NetworkName};
@@ -94,13 +95,20 @@ pub(super) enum Command {
 pub(super) struct Up {
     /// A name for the network
     pub(super) name: NetworkName,
-    /// What the link is like
+    /// What the link between `a` and `b` is like; `netsim profiles` lists them
+    #[arg(
+        long,
+        required_unless_present = "topology",
+        conflicts_with = "topology"
+    )]
+    pub(super) profile: Option<String>,
+    /// A scenario, whose nodes and links the network is to have instead
+    #[arg(long, value_name = "FILE")]
+    pub(super) topology: Option<PathBuf>,
+    /// What chance follows from: the same packets in the same order meet the same fate (1, or as the scenario says)
     #[arg(long)]
-    pub(super) profile: String,
-    /// What chance follows from: the same packets in the same order meet the same fate
-    #[arg(long, default_value_t = 1)]
-    pub(super) seed: u64,
-    /// What is different from the profile
+    pub(super) seed: Option<u64>,
+    /// What is different from the profile, or in the scenario
     #[arg(value_name = "KEY=VALUE")]
     pub(super) changes: Vec<String>,
 }
@@ -116,15 +124,19 @@ pub(super) struct Links {
 
 impl Up {
     /// The arguments that mean the same to `netsim carry`.
-    pub(super) fn words(&self) -> Vec<String> {
-        let mut words = vec![
-            self.name.to_string(),
-            "--profile".to_owned(),
-            self.profile.clone(),
-            "--seed".to_owned(),
-            self.seed.to_string(),
-        ];
-        words.extend(self.changes.iter().cloned());
+    pub(super) fn words(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec![self.name.to_string().into()];
+        if let Some(profile) = &self.profile {
+            words.extend(["--profile".into(), profile.into()]);
+        }
+        if let Some(topology) = &self.topology {
+            words.extend(["--topology".into(), topology.into()]);
+        }
+        if let Some(seed) = self.seed {
+            words.extend(["--seed".into(), seed.to_string().into()]);
+        }
+        words.push("--".into());
+        words.extend(self.changes.iter().map(Into::into));
         words
     }
 }

@@ -16,12 +16,13 @@ pub(super) fn launch(up: &Up, attached: bool) -> Result<Child, Failure> {
         ))
     })?;
     let mut command = Command::new(own);
-    command.arg("carry").args(up.words());
+    command.arg("carry");
     if attached {
         command.arg("--attached").stdin(Stdio::piped());
     } else {
         command.stdin(Stdio::null());
     }
+    command.args(up.words());
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())

@@ -7,7 +7,8 @@ use std::process::{Command as Program, ExitCode};
 
 use clap::Parser;
 use ostrakon_netsim::netns::{HostName, NetworkName, Plan, Shape, carry, find_up};
-use ostrakon_netsim::profile::Profile;
+use ostrakon_netsim::profile::{Profile, ProfileError};
+use ostrakon_netsim::scenario::Scenario;
 
 use super::arguments::{Arguments, Command, Up};
 use super::{check, launch, live, profiles};
@@ -87,9 +88,21 @@ fn need_root() -> Result<(), Failure> {
 }
 
 fn plan(up: &Up) -> Result<Plan, Failure> {
-    let shape = Shape::new(&Profile::named(&up.profile)?, &up.changes)?;
+    if let Some(file) = &up.topology {
+        let mut scenario = Scenario::load(file)?;
+        for change in &up.changes {
+            let (key, value) = change
+                .split_once('=')
+                .ok_or_else(|| ProfileError::NoChange(change.clone()))?;
+            scenario.set(key.trim(), value.trim())?;
+        }
+        let seed = up.seed.unwrap_or(scenario.seed);
+        return Ok(Plan::of_scenario(up.name.clone(), &scenario, seed)?);
+    }
+    let profile = Profile::named(up.profile.as_deref().unwrap_or_default())?;
+    let shape = Shape::new(&profile, &up.changes)?;
     let hosts = ["a".parse()?, "b".parse()?];
-    let plan = Plan::pair(up.name.clone(), hosts, shape, up.seed);
+    let plan = Plan::pair(up.name.clone(), hosts, shape, up.seed.unwrap_or(1));
     plan.validate()?;
     Ok(plan)
 }

@@ -116,9 +116,17 @@ impl<P: Clone> Channel<P> {
     /// Says how loud `from` is at `to` from `now` on, in decibels over any reference, or that it is not heard there.
     /// Transmissions under way are judged by it at their end.
     pub fn set_level(&mut self, now: Nanos, from: usize, to: usize, level_db: Option<i16>) {
-        self.advance(now);
-        if from < self.stations.len() && to < self.stations.len() {
-            self.air.set_level(from, to, level_db);
+        let now = self.advance(now);
+        if from >= self.stations.len() || to >= self.stations.len() {
+            return;
+        }
+        self.air.set_level(from, to, level_db);
+        // The carrier that it waits for may be one that it no longer hears.
+        let held_off = self.stations.get_mut(to).filter(|state| state.held_off);
+        if let Some(state) = held_off {
+            state.held_off = false;
+            self.plan(to, now, Step::Try);
+            self.run(now);
         }
     }
 

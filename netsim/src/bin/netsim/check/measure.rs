@@ -184,8 +184,9 @@ impl Network {
         let name: NetworkName = format!("check-{}", std::process::id()).parse()?;
         let up = Up {
             name: name.clone(),
-            profile: "lan".to_owned(),
-            seed: 1,
+            profile: Some("lan".to_owned()),
+            topology: None,
+            seed: Some(1),
             changes: link.changes(),
         };
         let carrier = launch(&up, true)?;

@@ -1,0 +1,114 @@
+//! Overrides of a scenario that was read, as `--set KEY=VALUE` gives them.
+
+use std::collections::BTreeSet;
+
+use super::error::{Problem, ScenarioError, list, nearest};
+use super::read::{self, STARTS, Scenario};
+
+/// What can be set of the scenario itself.
+const OWN: [&str; 3] = ["duration", "seed", "start"];
+
+impl Scenario {
+    /// Sets something anew: `duration`, `seed` or `start` of the scenario; a key of profiles, such as `rate`, on all
+    /// links that have it; or `LINK.KEY` on the links of that name or group.
+    ///
+    /// # Errors
+    ///
+    /// A key that nothing has, with those that there are; a value that its key does not take; or a scenario that does
+    /// not hold together any more. It stays as it was then.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
+        let mut changed = self.clone();
+        changed.apply(key, value)?;
+        changed.check()?;
+        *self = changed;
+        Ok(())
+    }
+
+    fn apply(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
+        let refuse = |expected: &str| {
+            let (key, value, expected) = (key.into(), format!("{value:?}"), expected.into());
+            self.error(
+                None,
+                Problem::Value {
+                    key,
+                    value,
+                    expected,
+                },
+            )
+        };
+        match key {
+            "duration" => {
+                self.duration = read::duration(value).ok_or_else(|| refuse(read::DURATION))?
+            }
+            "seed" => {
+                let seed = value
+                    .parse()
+                    .ok()
+                    .filter(|seed: &u64| i64::try_from(*seed).is_ok());
+                self.seed =
+                    seed.ok_or_else(|| refuse("a whole number from 0 to 9223372036854775807"))?;
+            }
+            "start" => {
+                let word = STARTS.iter().find(|(word, _)| *word == value);
+                self.start = word.ok_or_else(|| refuse("cold or warm"))?.1;
+            }
+            _ => return self.set_links(key, value),
+        }
+        Ok(())
+    }
+
+    fn set_links(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
+        let (name, what) = match key.split_once('.') {
+            Some((name, what)) => (Some(name), what),
+            None => (None, key),
+        };
+        let called = |link: &super::Link| {
+            name.is_none_or(|name| link.name == name || link.group.as_deref() == Some(name))
+        };
+        let has = |link: &super::Link| link.profile.keys().iter().any(|key| key.name == what);
+        // On all links means on those that have such a thing.
+        if !self.links.iter().any(|link| called(link) && has(link)) {
+            return Err(self.unknown_key(key));
+        }
+        let mut refused = None;
+        for link in self
+            .links
+            .iter_mut()
+            .filter(|link| called(link) && has(link))
+        {
+            if let Err(why) = link.profile.set(what, value) {
+                refused = Some(why);
+            }
+        }
+        match refused {
+            Some(why) => Err(self.error(None, Problem::Profile(why))),
+            None => Ok(()),
+        }
+    }
+
+    fn unknown_key(&self, key: &str) -> ScenarioError {
+        let mut names: BTreeSet<&str> = self.links.iter().map(|link| link.name.as_str()).collect();
+        names.extend(self.links.iter().filter_map(|link| link.group.as_deref()));
+        let keys = self.links.iter().flat_map(|link| link.profile.keys());
+        let keys: BTreeSet<&str> = keys.map(|key| key.name).collect();
+        let dotted = names
+            .iter()
+            .flat_map(|name| keys.iter().map(move |key| format!("{name}.{key}")));
+        let plain = OWN.iter().chain(&keys).map(|key| (*key).to_owned());
+        let all: Vec<String> = plain.chain(dotted).collect();
+        let known = format!(
+            "{}, {} on all links, and LINK.rate and so on, where LINK is one of {}",
+            list(OWN),
+            list(keys),
+            list(names)
+        );
+        self.error(
+            None,
+            Problem::UnknownOverride {
+                key: key.into(),
+                nearest: nearest(key, all.iter().map(String::as_str)),
+                known,
+            },
+        )
+    }
+}

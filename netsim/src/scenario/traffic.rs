@@ -1,0 +1,259 @@
+//! What is sent: messages, their parts, and the static routes they may take.
+
+use super::MAX_MESSAGES;
+use super::error::ScenarioError;
+use super::names::Names;
+use super::nodes::{Node, NodeKind, check_count};
+use super::table::Table;
+use super::units;
+use crate::model::Nanos;
+
+/// The most bytes of one part: 1 TiB.
+const MAX_PART: u64 = 1 << 40;
+/// The most parts of a message.
+const MAX_PARTS: u64 = 255;
+
+/// How urgent a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Before all else.
+    Urgent,
+    /// Before most.
+    High,
+    /// As usual.
+    Normal,
+    /// When there is nothing else.
+    Bulk,
+}
+
+/// A part of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a text rather than a file.
+    pub text: bool,
+    /// Its bytes.
+    pub bytes: u64,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// For how long it is worth carrying, if not for ever.
+    pub lifetime: Option<Nanos>,
+    /// The links that may carry it, by place; empty for any.
+    pub via: Vec<usize>,
+    /// The most that a link may cost that carries it.
+    pub max_cost: Option<u32>,
+}
+
+/// A message from one node to another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The sender, by place.
+    pub from: usize,
+    /// The recipient, by place.
+    pub to: usize,
+    /// When it is given to the sender.
+    pub at: Nanos,
+    /// What it consists of; at least one.
+    pub parts: Vec<Part>,
+    /// Where it stands in the file.
+    pub line: usize,
+}
+
+/// What a node does with what is for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Who passes on, by place.
+    pub node: usize,
+    /// What is for this node.
+    pub to: usize,
+    /// To this neighbour.
+    pub via: usize,
+}
+
+pub(super) fn read_routes(
+    root: &mut Table<'_>,
+    nodes: &Names<'_>,
+) -> Result<Vec<Route>, ScenarioError> {
+    let mut routes = Vec::new();
+    for mut table in root.tables("route", "[[route]]")? {
+        let mut place = |key: &'static str| match table.text(key)? {
+            Some(name) => nodes.find(&name),
+            None => Err(table.missing(key, "the name of a node")),
+        };
+        let (node, to, via) = (place("node")?, place("to")?, place("via")?);
+        if node == via || node == to {
+            return Err(table.together(
+                "a route leads from a node to another: let `to` and `via` differ from `node`",
+            ));
+        }
+        table.finish()?;
+        routes.push(Route { node, to, via });
+    }
+    Ok(routes)
+}
+
+/// Reads `[[message]]`; each recipient and repetition becomes a message of its own.
+pub(super) fn read_messages(
+    root: &mut Table<'_>,
+    nodes: &[Node],
+    names: &Names<'_>,
+    links: &Names<'_>,
+) -> Result<Vec<Message>, ScenarioError> {
+    let mut messages: Vec<Message> = Vec::new();
+    for mut table in root.tables("message", "[[message]]")? {
+        let from = ends(&mut table, "from", nodes, names)?;
+        let to = ends(&mut table, "to", nodes, names)?;
+        let times = repetitions(&mut table)?;
+        let parts = read_parts(&mut table, links)?;
+        let line = table.line;
+        let source = table.source;
+        let lonely = from.iter().all(|from| to.iter().all(|to| from == to));
+        if lonely {
+            return Err(table.together("a message to oneself is none: let `from` and `to` differ"));
+        }
+        table.finish()?;
+        let count = (from.len() as u64)
+            .saturating_mul(to.len() as u64)
+            .saturating_mul(times.count);
+        check_count(
+            source,
+            line,
+            "messages",
+            count.saturating_add(messages.len() as u64),
+            MAX_MESSAGES,
+        )?;
+        for at in times.all() {
+            for &from in &from {
+                for &to in to.iter().filter(|to| **to != from) {
+                    let parts = parts.clone();
+                    messages.push(Message {
+                        from,
+                        to,
+                        at,
+                        parts,
+                        line,
+                    });
+                }
+            }
+        }
+    }
+    messages.sort_by_key(|message| message.at);
+    Ok(messages)
+}
+
+/// Nodes by name or pattern; `*` is all that are not relays or couriers.
+fn ends(
+    table: &mut Table<'_>,
+    key: &'static str,
+    nodes: &[Node],
+    names: &Names<'_>,
+) -> Result<Vec<usize>, ScenarioError> {
+    let Some(texts) = table.texts(key)? else {
+        return Err(table.missing(key, "the name of a node, a list of names, or \"*\""));
+    };
+    if texts.iter().any(|text| text.value == "*") {
+        let all = nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.kind == NodeKind::Node);
+        return Ok(all.map(|(place, _)| place).collect());
+    }
+    names.select(&texts)
+}
+
+/// Times that something happens at.
+pub(super) struct Times {
+    at: Nanos,
+    every: Nanos,
+    count: u64,
+}
+
+impl Times {
+    pub(super) fn all(&self) -> impl Iterator<Item = Nanos> {
+        let (at, every) = (self.at, self.every);
+        (0..self.count).map(move |n| at.saturating_add(every.saturating_mul(n)))
+    }
+}
+
+/// Reads `at`, `every` and `count`.
+pub(super) fn repetitions(table: &mut Table<'_>) -> Result<Times, ScenarioError> {
+    let at = table.duration("at")?.unwrap_or(0);
+    let every = table.duration("every")?;
+    let count = table.number("count", 1..=MAX_MESSAGES)?;
+    match (every, count) {
+        (None, None) => Ok(Times {
+            at,
+            every: 0,
+            count: 1,
+        }),
+        (Some(every), Some(count)) if every > 0 => Ok(Times { at, every, count }),
+        (Some(_), Some(_)) => {
+            Err(table.together("`every` cannot be 0: give the time between two repetitions"))
+        }
+        _ => Err(table.together("`every` and `count` go together: give both, or neither")),
+    }
+}
+
+fn read_parts(table: &mut Table<'_>, links: &Names<'_>) -> Result<Vec<Part>, ScenarioError> {
+    let tables = table.tables("parts", "parts = [{ text = 160 }]")?;
+    if tables.is_empty() {
+        return Err(table.missing(
+            "parts",
+            "a list of parts, such as [{ text = 160 }, { file = \"300kB\" }]",
+        ));
+    }
+    check_count(
+        table.source,
+        table.line,
+        "parts",
+        tables.len() as u64,
+        MAX_PARTS,
+    )?;
+    let parts = tables.into_iter().enumerate();
+    parts
+        .map(|(place, table)| read_part(place, table, links))
+        .collect()
+}
+
+fn read_part(place: usize, mut table: Table<'_>, links: &Names<'_>) -> Result<Part, ScenarioError> {
+    let size = |table: &mut Table<'_>, key| {
+        let read = |text: &str| units::size(text).filter(|bytes| *bytes <= MAX_PART);
+        table.quantity(key, read, units::SIZE)
+    };
+    let (text, file) = (size(&mut table, "text")?, size(&mut table, "file")?);
+    let (bytes, is_text) = match (text, file) {
+        (Some(text), None) => (text.value, true),
+        (None, Some(file)) => (file.value, false),
+        _ => return Err(table.together("a part has either `text` or `file`: give the size of one")),
+    };
+    let name = table.text("name")?.map(|name| name.value);
+    let words = [
+        ("urgent", Priority::Urgent),
+        ("high", Priority::High),
+        ("normal", Priority::Normal),
+        ("bulk", Priority::Bulk),
+    ];
+    let by_default = if is_text {
+        Priority::Urgent
+    } else {
+        Priority::Normal
+    };
+    let part = Part {
+        name: name
+            .unwrap_or_else(|| format!("{}-{}", if is_text { "text" } else { "file" }, place + 1)),
+        text: is_text,
+        bytes,
+        priority: table.word("priority", &words)?.unwrap_or(by_default),
+        lifetime: table.duration("lifetime")?,
+        via: match table.texts("via")? {
+            Some(via) => links.select(&via)?,
+            None => Vec::new(),
+        },
+        max_cost: table
+            .number("max-cost", 0..=u64::from(u32::MAX))?
+            .map(|cost| cost as u32),
+    };
+    table.finish()?;
+    Ok(part)
+}

@@ -1,0 +1,273 @@
+//! What is wrong with scenario files, and how that is said.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+
+use ostrakon_netsim::scenario::Scenario;
+use proptest::prelude::*;
+
+const GOOD: &str = r#"[scenario]
+duration = "1h"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[link]]
+name = "l"
+between = ["a", "b"]
+profile = "geo"
+"#;
+
+/// What is added to the good file (from its line 11 on), the line of the error, and words in it.
+const BAD: &[(&str, usize, &str)] = &[
+    ("x = [", 11, "not TOML"),
+    (
+        "[scenrio]",
+        11,
+        "unknown key `scenrio` in the file (did you mean `scenario`?)",
+    ),
+    (
+        "losss = 0.1",
+        11,
+        "unknown key `losss` in [[link]] (did you mean `loss`?)",
+    ),
+    (
+        "capacity = \"1GB\"",
+        11,
+        "unknown key `capacity` in [[link]]",
+    ),
+    ("rate = \"-5mbit\"", 11, "give a rate above zero"),
+    ("loss = 1.5", 11, "give a share from 0 to 1"),
+    ("mtu = 20", 7, "link `l`: an MTU of 20 bytes has no room"),
+    ("oneway = \"perhaps\"", 11, "yes or no"),
+    ("told = 3", 11, "one of false, true, peer"),
+    ("cost = -1", 11, "a whole number from 0"),
+    ("trace = \"none.txt\"", 11, "the trace none.txt: "),
+    (
+        "[[link]]\nbetween = [\"a\", \"b\"]\nprofile = \"goe\"",
+        13,
+        "there is no profile `goe` (did you mean `geo`?)",
+    ),
+    (
+        "[[link]]\nbetween = [\"a\", \"c\"]\nprofile = \"geo\"",
+        12,
+        "no node `c`; there are a, b",
+    ),
+    (
+        "[[link]]\nbetween = [\"a\", \"a\"]\nprofile = \"geo\"",
+        11,
+        "two different nodes",
+    ),
+    (
+        "[[link]]\nbetween = [\"a\", \"b\"]",
+        11,
+        "[[link]] needs `profile`",
+    ),
+    ("[[link]]\nprofile = \"geo\"", 11, "needs one of `between`"),
+    (
+        "[[link]]\nstations = [\"a\", \"b\"]\nprofile = \"geo\"",
+        11,
+        "share a radio channel",
+    ),
+    (
+        "[[link]]\nstations = [\"a\", \"b\"]\nhears = [[\"a\"]]\nprofile = \"vhf-1200\"",
+        11,
+        "`hears` lists stations",
+    ),
+    (
+        "[[link]]\nname = \"l\"\nprofile = \"geo\"\nbetween = [\"a\", \"b\"]",
+        12,
+        "link `l` is there already",
+    ),
+    (
+        "[[link]]\nname = \"l\"\nprofile = \"geo\"\namong = \"*\"\npattern = \"full\"",
+        11,
+        "link `l` is there already",
+    ),
+    (
+        "[[link]]\namong = [\"a\", \"b\"]\nprofile = \"geo\"",
+        11,
+        "needs `pattern`",
+    ),
+    (
+        "[[link]]\nprofile = \"bus-mule\"\ntimetable = [{ at = \"a\", arrive = \"1h\", leave = \"2h\" },\n{ at = \"b\", arrive = \"10min\", leave = \"3h\" }]",
+        14,
+        "sort the timetable",
+    ),
+    ("[[node]]\nname = \"a\"", 12, "node `a` is there already"),
+    ("[[node]]\nname = \"a b\"", 12, "letters, digits"),
+    (
+        "[[nodes]]\nprefix = \"n\"\ncount = 1000000",
+        11,
+        "1000002 nodes are more than a scenario may have: give at most 10000",
+    ),
+    (
+        "[[contact]]\nlink = \"l\"\nfrom = \"2h\"\nuntil = \"1h\"",
+        11,
+        "ends at 1 h, not after it begins at 2 h",
+    ),
+    (
+        "[[contact]]\nlink = \"l\"\nuntil = \"10min\"\nevery = \"5min\"",
+        11,
+        "overlap at 5 min",
+    ),
+    (
+        "[[contact]]\nlink = \"l\"\nfrom = \"1min\"\n[[contact]]\nlink = \"l\"\nfrom = \"2min\"",
+        14,
+        "overlap at 2 min",
+    ),
+    (
+        "[[contact]]\nlink = \"l\"\nuntil = \"1ns\"\nevery = \"2ns\"",
+        11,
+        "contacts are more",
+    ),
+    (
+        "[[contact]]\nlink = \"l\"\nuntil = \"1s\"\nrate = \"-5mbit\"",
+        14,
+        "`rate` cannot be \"-5mbit\": give a rate above zero",
+    ),
+    ("[[contact]]\nlink = \"k\"", 12, "no link `k`"),
+    ("[[message]]\nfrom = \"a\"\nto = \"b\"", 11, "needs `parts`"),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"a\"\nparts = [{ text = 1 }]",
+        11,
+        "`from` and `to` differ",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ text = 1, file = 2 }]",
+        14,
+        "either `text` or `file`",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ text = 1, via = \"x\" }]",
+        14,
+        "no link `x`",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nat = \"2h\"\nparts = [{ text = 1 }]",
+        11,
+        "within the duration of 1 h",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nevery = \"1s\"\nparts = [{ text = 1 }]",
+        11,
+        "`every` and `count` go together",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nevery = \"1ns\"\ncount = 100001\nparts = [{ text = 1 }]",
+        15,
+        "from 1 to 100000",
+    ),
+    (
+        "[[fault]]\nkind = \"meteor\"",
+        12,
+        "one of crash, power-cut",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"c\"",
+        13,
+        "no node `c`",
+    ),
+    (
+        "[[fault]]\nkind = \"delay\"\nlink = \"l\"",
+        11,
+        "needs `by`",
+    ),
+    (
+        "[[fault]]\nkind = \"clock-drift\"\nnode = \"a\"\nppm = 1e9",
+        14,
+        "at most 500000",
+    ),
+    (
+        "[[route]]\nnode = \"a\"\nto = \"b\"\nvia = \"a\"",
+        11,
+        "differ from `node`",
+    ),
+    (
+        "[expect]\ndelivered = \"some\"",
+        12,
+        "\"all\", a number from 0 to 1",
+    ),
+    (
+        "[expect]\ndeliverd = \"all\"",
+        12,
+        "did you mean `delivered`?",
+    ),
+];
+
+/// Guards errors: each names the file, the line, what is wrong, and a remedy.
+#[test]
+fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
+    Scenario::parse("good.toml", GOOD).unwrap();
+    let refused = |text: &str| {
+        Scenario::parse("bad.toml", text)
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    for (added, line, words) in BAD {
+        let why = refused(&format!("{GOOD}{added}\n"));
+        assert!(
+            why.starts_with(&format!("bad.toml:{line}: ")),
+            "{added}\n-> {why}"
+        );
+        assert!(why.contains(words), "{added}\n-> {why}");
+    }
+    for (text, words) in [
+        ("", "needs `scenario`"),
+        (
+            "[scenario]\n[[node]]\nname = \"a\"",
+            "[scenario] needs `duration`",
+        ),
+        ("[scenario]\nduration = \"1h\"", "needs `node`"),
+        (
+            "[scenario]\nduration = 5\n[[node]]\nname = \"a\"",
+            "above 0 and of at most 3650d",
+        ),
+        (
+            "[scenario]\nduration = \"1h\"\nmodes = [\"fast\"]",
+            "\"virtual\", \"real\" or both",
+        ),
+    ] {
+        let why = refused(text);
+        assert!(why.contains(words), "{text}\n-> {why}");
+    }
+    let missing = Scenario::load(Path::new("/nowhere/at-all.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.contains("/nowhere/at-all.toml: the file cannot be read"),
+        "{missing}"
+    );
+}
+
+proptest! {
+    /// Guards against bad files: whatever stands in one, reading it gives a scenario or an error with a line of the
+    /// file.
+    #[test]
+    fn broken_files_are_refused_and_nothing_else(
+        which in 0usize..3,
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0u8..5, any::<char>()), 1..6),
+    ) {
+        let name = ["two-links.toml", "village-bus.toml", "mesh.toml"][which];
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let mut lines: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
+        for (a, b, kind, letter) in edits {
+            let (a, b) = (a.index(lines.len()), b.index(lines.len()));
+            let place = b % lines[a].len().max(1);
+            match kind {
+                0 => { lines.remove(a); }
+                1 => lines.swap(a, b),
+                2 => { let line = lines[b].clone(); lines.insert(a, line); }
+                3 if !lines[a].is_empty() => { lines[a].remove(place); }
+                _ => { let place = place.min(lines[a].len()); lines[a].insert(place, letter); }
+            }
+        }
+        let text: Vec<String> = lines.into_iter().map(|line| line.into_iter().collect()).collect();
+        match Scenario::parse("broken.toml", &text.join("\n")) {
+            Ok(scenario) => { let _ = scenario.check_reach(); }
+            Err(why) => prop_assert!((1..=text.len().max(1)).contains(&why.line.unwrap()), "{why}"),
+        }
+    }
+}
