@@ -177,3 +177,53 @@ impl Plan {
         [first, first + 1].map(|place| self.seed.wrapping_add(place.wrapping_mul(STEP)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profile;
+
+    fn plan(profile: &str, ends: &[usize]) -> Plan {
+        let hosts = ["a", "b", "c"].map(|name| name.parse().unwrap());
+        let shape = Shape::new(&Profile::named(profile).unwrap(), &[]).unwrap();
+        Plan {
+            name: "test".parse().unwrap(),
+            hosts: hosts.into(),
+            links: vec![PlannedLink {
+                ends: ends.to_vec(),
+                deaf: Vec::new(),
+                shape,
+            }],
+            seed: 1,
+        }
+    }
+
+    /// Guards what the rest relies on without looking: ends that exist and differ, two of them on a pair of links.
+    #[test]
+    fn links_join_different_hosts_that_are_there() {
+        for (profile, ends, good) in [
+            ("lan", [0, 1].as_slice(), true),
+            ("lan", &[0, 0], false),
+            ("lan", &[0, 3], false),
+            ("lan", &[0, 1, 2], false),
+            ("uhf-9600", &[0, 1, 2], true),
+            ("uhf-9600", &[0], false),
+        ] {
+            let valid = plan(profile, ends).validate();
+            assert_eq!(valid.is_ok(), good, "{profile} {ends:?} {valid:?}");
+        }
+        let mut twice = plan("lan", &[0, 1]);
+        twice.hosts[2] = twice.hosts[0].clone();
+        assert!(matches!(twice.validate(), Err(PlanError::SameHost(_))));
+    }
+
+    /// Guards the length of an IP packet on the line: all 1500 bytes of it and no more, though profiles add 28.
+    #[test]
+    fn headers_count_once() {
+        let shape =
+            |changes: &[String]| Shape::new(&Profile::named("geo").unwrap(), changes).unwrap();
+        assert_eq!(shape(&[]).mtu(), 1500);
+        // Twelve bytes more than the headers of IPv4 and UDP.
+        assert_eq!(shape(&["overhead=40".to_owned()]).mtu(), 1488);
+    }
+}
