@@ -3,11 +3,14 @@
 
 mod toy;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ostrakon_netsim::model::{LinkSpec, Nanos};
 use ostrakon_netsim::world::{
-    End, FaultKind, FaultPlan, HostId, LinkId, Meddling, Notice, Pair, Stop, Way, World, WorldError,
+    End, FaultKind, FaultPlan, HostId, LinkId, Meddling, Notice, Pair, Record, Stop, Way, World,
+    WorldError,
 };
 use toy::{MS, SECOND, Toy};
 
@@ -407,4 +410,42 @@ fn what_cannot_be_is_refused_by_name() {
         run.world.add_faults(&plan),
         Err(WorldError::NoLink(LinkId(3)))
     );
+}
+
+/// Guards driving from outside: actions at their time, calls and stops now, a sink that sees what is hashed, and a bound
+/// on events that ends a host which never lets time pass.
+#[test]
+fn a_world_can_be_driven_and_watched() {
+    let mut run = Run::new(1, 40, 1, &Pair::symmetric(satellite(0.0)));
+    let (a, b) = (run.a, run.b);
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let sink = Rc::clone(&seen);
+    run.world.watch(move |at, record| {
+        if let Record::Start(host) | Record::Stop(host, _) = record {
+            sink.borrow_mut().push((at, *host));
+        }
+    });
+    run.world.at(SECOND, move |world| {
+        assert!(world.stop(b, Stop::Crash));
+        assert!(!world.stop(b, Stop::Crash), "it is stopped already");
+        assert_eq!(world.call(b, |_, now, _| now), None);
+    });
+    run.world.at(2 * SECOND, move |world| world.restart(b));
+    run.finish().unwrap();
+    let expected = [(0, a), (0, b), (SECOND, b), (2 * SECOND, b)];
+    assert_eq!(*seen.borrow(), expected);
+    let local = run.world.call(a, |_, now, out| {
+        out.note("asked", "from outside", now);
+        now
+    });
+    assert_eq!(local, Some(run.world.now()));
+    assert_eq!(
+        run.world.notes().last().map(|note| note.text.as_str()),
+        Some("from outside")
+    );
+
+    let mut run = Run::new(1, 40, 1, &Pair::one_way(satellite(0.0)));
+    run.world.limit_events(1000);
+    assert_eq!(run.world.run_until(Nanos::MAX, |_| false), End::EventLimit);
+    assert_eq!(run.world.counts().events, 1000);
 }

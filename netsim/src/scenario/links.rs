@@ -56,7 +56,7 @@ pub enum Shape {
     },
 }
 
-/// A link of a scenario. What it is made of says [`Scenario::medium`](super::Scenario::medium).
+/// A link of a scenario. What it is made of says [`Scenario::media`](super::Scenario::media).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Link {
     /// Its name, unlike any other's.
