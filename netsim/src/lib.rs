@@ -10,6 +10,8 @@
 //! * [`reach`] and [`scenario`]: when something can arrive at the earliest over known contacts; worlds described by a file.
 //! * [`emulate`]: the same models in real time, between programs on this machine. [`emulate::UdpPath`] is a UDP proxy on
 //!   loopback; `emulate::SerialPath` is a pair of pseudo-terminals joined by a serial line (Linux).
+//! * `netns` (feature `cli`, Linux): the same models in real time for any program, in network namespaces joined by TUN
+//!   devices. The program `netsim` is its command line; `docs/netsim.md` is about it.
 //!
 //! The crate knows nothing of what travels over its links and depends on no other package of the workspace.
 //!
@@ -53,6 +55,8 @@
 
 pub mod emulate;
 pub mod model;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod netns;
 pub mod profile;
 pub mod reach;
 pub mod scenario;

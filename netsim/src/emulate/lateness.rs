@@ -53,7 +53,7 @@ impl Lateness {
         Duration::ZERO
     }
 
-    pub(super) fn record(&mut self, late: Nanos) {
+    pub(crate) fn record(&mut self, late: Nanos) {
         if let Some(bucket) = self.buckets.get_mut(bucket_of(late)) {
             *bucket += 1;
         }

@@ -30,6 +30,8 @@ mod udp;
 #[cfg(target_os = "linux")]
 mod serial;
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub(crate) use clock::Clock;
 pub use lateness::Lateness;
 #[cfg(target_os = "linux")]
 pub use serial::{SerialError, SerialPath};
