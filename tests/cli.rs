@@ -174,6 +174,42 @@ fn two_people_exchange_cards_and_read_the_same_safety_number() {
     );
 }
 
+/// The owner of a card chooses its name. Whoever takes the key or the name of somebody else as a name gets none of
+/// that person's messages: it has to be said who is meant.
+#[test]
+fn a_name_captures_no_messages_of_others() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    let uri = bo.json(0, &["card"])["person"].clone();
+    let uri = uri.as_str().unwrap();
+    let key = uri.rsplit(':').next().unwrap();
+    let (short, apart) = (&key[..12], &uri[..28]);
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    let reaches_bo = |who: &str| {
+        let shown = amina.json(0, &["person", "show", who]);
+        assert_eq!(shown["person"], uri, "{who}");
+    };
+    for who in ["Bo", "bO", short, key, uri] {
+        reaches_bo(who);
+    }
+    for name in ["bo", short, key] {
+        let eve = Person::new(name);
+        assert_eq!(amina.knows(&eve.card()).status.code(), Some(0));
+    }
+    for who in ["Bo", "bo", short] {
+        let said = amina.fails(2, "usage", &["send", who, "--text", "for Bo alone"]);
+        assert!(
+            said.contains("several persons") && said.contains(apart),
+            "{said}"
+        );
+    }
+    for who in [apart, key, uri] {
+        reaches_bo(who);
+    }
+    for name in ["ostrakon:person:addr", "B\u{200b}o", "\u{202e}oB"] {
+        Person::nobody().fails(2, "usage", &["init", "--name", name]);
+    }
+}
+
 /// What is no card, a changed card and a stranger's file are refused by name, and nobody is known afterwards.
 #[test]
 fn damaged_and_forged_cards_are_refused() {

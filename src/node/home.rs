@@ -8,6 +8,7 @@
 //! DIR/control.sock   while a node runs
 //! ```
 
+use crate::security::card::{MAX_NAME, is_name};
 use crate::security::identity::Identity;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,8 +19,6 @@ use zeroize::Zeroizing;
 const VERSION: &str = "ostrakon home 1";
 /// No file here is larger, in bytes.
 const MAX_FILE: u64 = 4096;
-/// Longest name, in bytes; what a contact card takes.
-const MAX_NAME: usize = 64;
 
 /// Why a home could not be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +63,9 @@ pub enum HomeError {
         reason: String,
     },
     /// A name that no contact card takes.
-    #[error("a name has 1 to {MAX_NAME} bytes and no control characters; choose another one")]
+    #[error(
+        "a name has 1 to {MAX_NAME} bytes, all of them visible, and does not begin with `ostrakon:`; choose another one"
+    )]
     Name,
     /// Anything else.
     #[error(
@@ -105,7 +106,7 @@ impl Home {
     /// # Errors
     /// [`HomeError`]; an existing home is never touched.
     pub fn create(dir: &Path, name: &str) -> Result<Self, HomeError> {
-        if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        if !is_name(name) {
             return Err(HomeError::Name);
         }
         DirBuilder::new()

@@ -17,6 +17,8 @@ use minicbor::{Decode, Encode};
 
 const HEAD: [u8; 3] = *b"OC\x01";
 const PREFIX: &str = "ostrakon-card:";
+/// What our URIs begin with.
+const URI: &str = "ostrakon:";
 /// Largest card in bytes.
 pub const MAX: usize = 4096;
 
@@ -210,8 +212,39 @@ impl Card {
     }
 }
 
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 64;
+
+/// Whether people can be called so: 1 to [`MAX_NAME`] bytes, not blank, without control characters and without
+/// those that nobody sees or that turn the direction of writing (format characters of Unicode), and not
+/// beginning like one of our URIs. Whoever reads a name has to see all of it, and must be able to tell it from
+/// a key.
+pub fn is_name(name: &str) -> bool {
+    let head = name.get(..URI.len());
+    !name.trim().is_empty()
+        && name.len() <= MAX_NAME
+        && !name.chars().any(is_hidden)
+        && !head.is_some_and(|head| head.eq_ignore_ascii_case(URI))
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
 fn check(body: &Body) -> Result<(), CardError> {
-    if body.name.is_empty() || body.name.len() > 64 || body.name.chars().any(char::is_control) {
+    if !is_name(&body.name) {
         return Err(CardError::Field("name"));
     }
     if body.prekeys.is_empty() || body.prekeys.len() > 16 {
@@ -268,6 +301,26 @@ mod tests {
                 assert!(Card::decode(&bad).is_err(), "bit {bit} of byte {at}");
             }
             assert!(Card::decode(&bytes[..at]).is_err());
+        }
+    }
+
+    /// Nobody can take a name that people see differently, that turns the line around, or that reads as a key.
+    #[test]
+    fn names_that_hide_something_or_read_as_a_uri_are_refused() {
+        for name in ["Bo", "Zoë Ōta", "محمد", "a:b", "ostrakon"] {
+            let card = identity().card(name, 1, vec![]);
+            assert_eq!(Card::decode(card.bytes()), Ok(card), "{name}");
+        }
+        let hidden = "\u{ad}\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0041}";
+        let hidden = hidden.chars().map(|c| format!("Bo{c}"));
+        let plain = ["", "  ", "a\nb", "ostrakon:person:addr", "Ostrakon:x"];
+        for name in hidden.chain(plain.map(String::from)) {
+            let card = identity().card(&name, 1, vec![]);
+            assert_eq!(
+                Card::decode(card.bytes()),
+                Err(CardError::Field("name")),
+                "{name:?}"
+            );
         }
     }
 
