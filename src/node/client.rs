@@ -5,17 +5,12 @@ use super::control;
 use super::error::NodeError;
 use super::home::Home;
 use super::lines;
-use super::runtime::{Node, Options};
+use super::runtime::{Node, Options, PATIENCE, RETRY};
 use crate::store::OpenError;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep};
-
-/// How long a home may be held by a process that does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-const RETRY: Duration = Duration::from_millis(50);
 
 /// Somebody to ask.
 pub struct Client(Inner);

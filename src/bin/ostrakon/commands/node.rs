@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::one_line;
 use ostrakon::node::api::{Request, Response, StatusReport};
-use ostrakon::node::{Home, Listen, Node, Options};
+use ostrakon::node::{Listen, Node, Options};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,12 +26,15 @@ pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>) -> Outcome {
         Some(ListenArg(None)) => Listen::Off,
         Some(ListenArg(Some(address))) => Listen::At(address),
     };
-    let stop = Stop::listen()?;
+    let mut stop = Stop::listen()?;
     let options = Options {
         listen,
         ..Options::default()
     };
-    let node = Node::start(Home::open(home)?, options).await?;
+    let node = tokio::select! {
+        node = Node::start_when_free(home, options) => node?,
+        () = stop.asked() => return Ok(()),
+    };
     let ended = tokio::select! {
         ended = tell(out, &node) => ended,
         () = stop.asked() => event(out, json!({"event": "stopping"}), "stopping"),
@@ -127,8 +130,8 @@ impl Stop {
     }
 
     /// Waits for one.
-    pub async fn asked(self) {
-        let [mut interrupt, mut terminate] = self.0;
+    pub async fn asked(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// # Errors
 /// If its folder is in use or damaged, or the address is taken.
 pub async fn run(out: Out, dir: &Path, listen: SocketAddr, max_bytes: u64) -> Outcome {
-    let stop = Stop::listen()?;
+    let mut stop = Stop::listen()?;
     let mut limits = Limits::default();
     limits.mailbox.max_bytes = max_bytes;
     limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);
