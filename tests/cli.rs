@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// Somebody with a home.
 struct Person {
@@ -98,6 +98,49 @@ impl Person {
             .write_all(card.as_bytes())
             .unwrap();
         child.wait_with_output().unwrap()
+    }
+}
+
+/// Somebody's node. Killed if a test fails before its end.
+struct Running {
+    child: Child,
+    listening: Value,
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(who: &Person) -> Self {
+        let mut child = who
+            .command(&["node", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let listening: Value = serde_json::from_str(&stdout.next().unwrap().unwrap()).unwrap();
+        assert_eq!(listening["event"], "listening");
+        Self {
+            child,
+            listening,
+            _stdout: stdout,
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it in order.
+    fn end(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _waited_already = self.child.wait();
     }
 }
 
@@ -413,27 +456,56 @@ fn a_message_travels_in_a_folder_without_a_node() {
     );
 }
 
+/// A file and a folder may have names that are no text; they are sent and written with a node as without.
+#[test]
+#[cfg(target_os = "linux")]
+fn paths_that_are_no_text_work_with_and_without_a_node() {
+    use std::os::unix::ffi::OsStringExt;
+    let odd = |stem: &str| {
+        let bytes = [stem.as_bytes(), b"\xff.bin"].concat();
+        std::ffi::OsString::from_vec(bytes)
+    };
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    assert_eq!(bo.knows(&amina.card()).status.code(), Some(0));
+    let file = amina.dir.path().join(odd("map"));
+    std::fs::write(&file, [7; 2000]).unwrap();
+    let stick = amina.dir.path().join(odd("stick"));
+    std::fs::create_dir(&stick).unwrap();
+    let done = |who: &Person, args: &[&str], path: &Path| {
+        let output = who.command(args).arg(path).arg("--json").output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stdout}");
+        serde_json::from_str::<Value>(&stdout).unwrap()
+    };
+    let node = Running::start(&amina);
+    let queued = done(&amina, &["send", "Bo", "--file"], &file);
+    done(&amina, &["spool", "export"], &stick);
+    node.end();
+    done(&amina, &["send", "Bo", "--file"], &file);
+    done(&bo, &["spool", "import"], &stick);
+    let id = queued["message"].as_str().unwrap();
+    let node = Running::start(&bo);
+    done(&bo, &["save", id], &stick);
+    node.end();
+    let saved: Vec<_> = std::fs::read_dir(&stick)
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.unwrap().path()).ok())
+        .collect();
+    assert!(saved.contains(&vec![7; 2000]), "nothing was saved");
+}
+
 /// A node says where it listens, as JSON for scripts, answers while it runs, and ends in order on SIGTERM.
 #[test]
 fn a_node_runs_answers_and_ends_in_order() {
-    use std::io::{BufRead, BufReader};
     let amina = Person::new("Amina");
-    let mut node = amina
-        .command(&["node", "--listen", "127.0.0.1:0", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
-    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert_eq!(first["event"], "listening");
-    let addr: std::net::SocketAddr = first["addr"].as_str().unwrap().parse().unwrap();
+    let node = Running::start(&amina);
+    let addr: std::net::SocketAddr = node.listening["addr"].as_str().unwrap().parse().unwrap();
     assert_ne!(addr.port(), 0);
-    assert_eq!(amina.json(0, &["status"])["node"], node.id());
+    assert_eq!(amina.json(0, &["status"])["node"], node.child.id());
     let said = amina.fails(4, "home", &["node", "--listen", "none"]);
     assert!(!said.is_empty());
-    let pid = rustix::process::Pid::from_raw(i32::try_from(node.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(node.wait().unwrap().code(), Some(0));
+    node.end();
     assert_eq!(amina.json(0, &["status"])["node"], Value::Null);
 }
 

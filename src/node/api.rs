@@ -1,6 +1,8 @@
 //! What the command line asks of a node: the same questions whether a node is running, then over its control
-//! socket, or not, then on the home itself. JSON, one object a line, in both directions.
+//! socket, or not, then on the home itself. JSON, one object a line, in both directions. A path that is no UTF-8 is
+//! an array of its bytes.
 
+use super::paths;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ pub enum Request {
         /// Its id or the beginning of it.
         message: String,
         /// An existing or new folder, absolute.
+        #[serde(with = "paths::one")]
         dir: PathBuf,
     },
     /// What is under way. Answered with [`Response::Status`].
@@ -58,11 +61,13 @@ pub enum Request {
     /// Write all that waits for others into a folder of batches. Answered with [`Response::Exported`].
     SpoolExport {
         /// The folder, absolute.
+        #[serde(with = "paths::one")]
         dir: PathBuf,
     },
     /// Take in the batches of a folder. Answered with [`Response::Imported`].
     SpoolImport {
         /// The folder, absolute.
+        #[serde(with = "paths::one")]
         dir: PathBuf,
     },
 }
@@ -75,6 +80,7 @@ pub struct SendRequest {
     /// A text; becomes part 1, urgent unless `priority` says otherwise.
     pub text: Option<String>,
     /// Files, absolute paths; each becomes a part.
+    #[serde(with = "paths::many")]
     pub files: Vec<PathBuf>,
     /// `urgent`, `high`, `normal` or `bulk`, for all parts.
     pub priority: Option<String>,
@@ -145,6 +151,7 @@ pub enum Response {
     /// Files written.
     Saved {
         /// Where.
+        #[serde(with = "paths::many")]
         files: Vec<PathBuf>,
     },
     /// What is under way.

@@ -32,6 +32,7 @@ mod lanes;
 mod lines;
 mod linkbook;
 mod links;
+mod paths;
 pub mod relay;
 mod runtime;
 mod send;
