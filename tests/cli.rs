@@ -495,6 +495,33 @@ fn paths_that_are_no_text_work_with_and_without_a_node() {
     assert!(saved.contains(&vec![7; 2000]), "nothing was saved");
 }
 
+/// The longest text that is taken is taken by a node that runs, too, whatever its characters become in JSON; one
+/// more is refused.
+#[test]
+fn the_longest_text_is_taken_by_a_running_node() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    let node = Running::start(&amina);
+    let send = |text: Vec<u8>| {
+        let file = amina.file("text");
+        std::fs::write(&file, text).unwrap();
+        let output = amina
+            .command(&["send", "Bo", "--text", "-", "--json"])
+            .stdin(std::fs::File::open(file).unwrap())
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), stdout)
+    };
+    let (code, said) = send(vec![1; 1 << 20]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = send(vec![1; (1 << 20) + 1]);
+    assert_eq!(code, Some(7), "{said}");
+    let status = amina.json(0, &["status"]);
+    assert_eq!(status["outbound"][0]["parts"][0]["bytes"], 1 << 20);
+    node.end();
+}
+
 /// A node says where it listens, as JSON for scripts, answers while it runs, and ends in order on SIGTERM.
 #[test]
 fn a_node_runs_answers_and_ends_in_order() {

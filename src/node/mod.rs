@@ -42,4 +42,5 @@ mod status;
 pub use client::Client;
 pub use error::NodeError;
 pub use home::{Home, HomeError};
+pub use lines::MAX_TEXT;
 pub use runtime::{DEFAULT_PORT, Listen, Node, Options};
