@@ -456,6 +456,47 @@ fn a_message_travels_in_a_folder_without_a_node() {
     );
 }
 
+/// What is deleted is gone with its files and does not come back by a late copy; with and without a node. If one id
+/// is wrong, nothing is deleted.
+#[test]
+fn deleted_messages_are_gone_and_stay_away() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    assert_eq!(bo.knows(&amina.card()).status.code(), Some(0));
+    let (file, stick) = (amina.file("map.bin"), amina.file("stick"));
+    std::fs::write(&file, vec![9; 5000]).unwrap();
+    std::fs::create_dir(&stick).unwrap();
+    let send = ["send", "Bo", "--text", "hello", "--file", path(&file)];
+    let ids = [(); 3].map(|()| amina.json(0, &send)["message"].as_str().unwrap().to_owned());
+    amina.json(0, &["spool", "export", path(&stick)]);
+    let kept = || {
+        std::fs::read_dir(bo.file("home/store/inbox"))
+            .unwrap()
+            .count()
+    };
+    let inbox = || {
+        bo.json(0, &["spool", "import", path(&stick)]);
+        let inbox = bo.json(0, &["inbox"]);
+        let messages = inbox["messages"].as_array().unwrap();
+        let id = |message: &Value| message["message"].as_str().unwrap().to_owned();
+        messages.iter().map(id).collect::<Vec<_>>()
+    };
+    assert_eq!((inbox().len(), kept()), (3, 3));
+    let wrong = "a".repeat(20);
+    bo.fails(3, "not_found", &["delete", &ids[0], &wrong]);
+    bo.fails(2, "usage", &["delete"]);
+    assert_eq!((inbox().len(), kept()), (3, 3));
+    let deleted = bo.json(0, &["delete", &ids[0], &ids[1][..30], &ids[0]]);
+    assert_eq!(deleted["messages"].as_array().unwrap().len(), 2);
+    assert_eq!((inbox(), kept()), (vec![ids[2].clone()], 1));
+    bo.fails(3, "not_found", &["read", &ids[0]]);
+    let node = Running::start(&bo);
+    bo.json(0, &["delete", &ids[2]]);
+    assert_eq!((inbox().len(), kept()), (0, 0));
+    node.end();
+    assert_eq!((inbox().len(), kept()), (0, 0));
+}
+
 /// A file and a folder may have names that are no text; they are sent and written with a node as without.
 #[test]
 #[cfg(target_os = "linux")]
@@ -593,7 +634,12 @@ fn completions_and_manual_pages() {
     );
     let dir = nobody.file("man1");
     nobody.text(&["man", "--out", path(&dir)]);
-    for page in ["ostrakon.1", "ostrakon-send.1", "ostrakon-link-add.1"] {
+    for page in [
+        "ostrakon.1",
+        "ostrakon-send.1",
+        "ostrakon-delete.1",
+        "ostrakon-link-add.1",
+    ] {
         assert!(dir.join(page).is_file(), "{page}");
     }
 }

@@ -33,6 +33,12 @@ pub enum Request {
         #[serde(with = "paths::one")]
         dir: PathBuf,
     },
+    /// Take messages with their files out of the inbox, all or, if one is not there, none. Answered with
+    /// [`Response::Deleted`].
+    Delete {
+        /// Their ids or the beginnings of them.
+        messages: Vec<String>,
+    },
     /// What is under way. Answered with [`Response::Status`].
     Status,
     /// Import a contact card as text. Answered with [`Response::Person`].
@@ -153,6 +159,11 @@ pub enum Response {
         /// Where.
         #[serde(with = "paths::many")]
         files: Vec<PathBuf>,
+    },
+    /// Messages that are no longer in the inbox.
+    Deleted {
+        /// Their URIs.
+        messages: Vec<String>,
     },
     /// What is under way.
     Status(StatusReport),

@@ -139,6 +139,7 @@ fn limit(request: &Request) -> Option<Duration> {
     match request {
         Request::Send(_)
         | Request::Save { .. }
+        | Request::Delete { .. }
         | Request::SpoolExport { .. }
         | Request::SpoolImport { .. } => None,
         _ => Some(ANSWER),
@@ -166,7 +167,10 @@ mod tests {
             let mut client = Client::connect_or_open(&path).await.unwrap();
             for reason in ["it hangs for 15 s", "it failed before"] {
                 let error = client.ask(request.clone()).await.unwrap_err().to_string();
-                assert!(error.contains("does not answer") && error.contains(reason), "{error}");
+                assert!(
+                    error.contains("does not answer") && error.contains(reason),
+                    "{error}"
+                );
             }
         }
     }

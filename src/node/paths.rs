@@ -37,7 +37,10 @@ impl From<Form<String, Vec<u8>>> for PathBuf {
 pub(super) mod one {
     use super::*;
 
-    pub(in super::super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(
+        path: &Path,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         Form::from(path).serialize(to)
     }
 

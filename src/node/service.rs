@@ -74,6 +74,13 @@ impl Service {
                 })
                 .await
             }
+            Request::Delete { messages } => {
+                self.with_store(move |s| {
+                    let messages = inbox::delete(&s.handle, &messages)?;
+                    Ok(Response::Deleted { messages })
+                })
+                .await
+            }
             Request::PersonAdd { card } => self.person_add(card).await,
             Request::PersonList => {
                 self.with_store(|s| {

@@ -311,7 +311,8 @@ mod tests {
             let card = identity().card(name, 1, vec![]);
             assert_eq!(Card::decode(card.bytes()), Ok(card), "{name}");
         }
-        let hidden = "\u{ad}\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0041}";
+        let hidden =
+            "\u{ad}\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0041}";
         let hidden = hidden.chars().map(|c| format!("Bo{c}"));
         let plain = ["", "  ", "a\nb", "ostrakon:person:addr", "Ostrakon:x"];
         for name in hidden.chain(plain.map(String::from)) {

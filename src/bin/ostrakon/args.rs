@@ -89,6 +89,14 @@ pub enum Command {
         /// The folder.
         dir: PathBuf,
     },
+    /// Delete messages that came, with their files.
+    ///
+    /// They do not come back, and their senders are not told. Parts that are still on their way come nevertheless.
+    Delete {
+        /// Their ids, or the beginnings of them.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
     /// Show what is under way.
     Status {
         /// Show it again every second until Ctrl-C.

@@ -85,6 +85,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
         Command::Inbox => inbox::list(out, home).await,
         Command::Read { id } => inbox::read(out, home, id).await,
         Command::Save { id, dir } => inbox::save(out, home, id, &dir).await,
+        Command::Delete { ids } => inbox::delete(out, home, ids).await,
         Command::Cancel { id } => inbox::cancel(out, home, id).await,
         Command::Status { watch } => status::run(out, home, watch).await,
         Command::Spool(command) => spool::run(out, home, command).await,
