@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// The UDP port on which nodes listen unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7411;
@@ -42,8 +42,8 @@ const INCOMING: usize = 16;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is tried again.
 pub(super) const RETRY: Duration = Duration::from_millis(50);
-/// How long a stopping node waits for far sides to hear of it.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a stopping node waits for work that it cut off.
+const CUT_OFF: Duration = Duration::from_secs(2);
 
 /// Where a node listens for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,12 +187,12 @@ impl Node {
         }
         let _ = driver.await;
         for endpoint in endpoints {
-            let _ = timeout(GOODBYE, endpoint.shutdown()).await;
+            endpoint.shutdown().await;
         }
         // Work cut off in the background may hold the home a moment longer.
         let home = Arc::downgrade(&service.0);
         drop(service);
-        let until = Instant::now() + GOODBYE;
+        let until = Instant::now() + CUT_OFF;
         while home.strong_count() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
