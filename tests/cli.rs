@@ -352,7 +352,27 @@ fn links_are_checked_when_they_are_added() {
         let said = amina.fails(2, "usage", &["link", "add", "x", bad]);
         assert!(said.contains("relay://HOST:PORT?key=KEY"), "{bad}: {said}");
     }
-    amina.fails(2, "usage", &["link", "add", "x", uri, "--rate", "fast"]);
+    let stick = amina.file("stick");
+    std::fs::create_dir(&stick).unwrap();
+    let stick = format!("spool:{}", path(&stick));
+    for (uri, option, value, right) in [
+        (uri, "--rate", "fast", "2mbit"),
+        (uri, "--rate", "99999999gbit", "1000 Gbit/s"),
+        (uri, "--rtt", "99999999d", "1 day"),
+        (uri, "--mtu", "63", "64 to 2048"),
+        ("quic://host:1", "--mtu", "100", "222 to 2048"),
+        (&stick, "--mtu", "100", "238 to 2048"),
+        ("spool:/proc", "--cost", "0", "--oneway"),
+        ("spool:/dev/null", "--cost", "0", "--oneway"),
+        ("spool://", "--cost", "0", "spool:/FOLDER"),
+        ("serial:/dev/x?baud=0", "--cost", "0", "50 to 12000000"),
+        ("serial:/dev/x?mtu=1", "--cost", "0", "64 to 2048"),
+    ] {
+        let said = amina.fails(2, "usage", &["link", "add", "x", uri, option, value]);
+        assert!(said.contains(right), "{uri} {option} {value}: {said}");
+    }
+    amina.json(0, &["link", "add", "stick", &stick]);
+    amina.json(0, &["link", "rm", "stick"]);
     amina.fails(3, "not_found", &["link", "rm", "nothing"]);
     amina.json(0, &["link", "rm", "radio"]);
     assert_eq!(

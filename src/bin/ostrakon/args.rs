@@ -174,18 +174,20 @@ pub enum LinkCommand {
 pub struct LinkArgs {
     /// What you call it: letters, digits, - and _.
     pub name: String,
-    /// quic://HOST:PORT, relay://HOST:PORT?key=KEY, serial:/dev/DEVICE?baud=N or spool:/FOLDER.
+    /// quic://HOST:PORT, relay://HOST:PORT?key=KEY, serial:/dev/DEVICE?baud=N (50 to 12000000, 9600 unless given) or
+    /// spool:/FOLDER.
     pub uri: String,
     /// Whom it reaches; needed for quic if you know more than one person.
     #[arg(long)]
     pub person: Option<String>,
-    /// What it carries, such as 9600, 64kbit or 2mbit (bits per second).
+    /// What it carries, such as 9600, 64kbit or 2mbit (bits per second; at most 1000gbit).
     #[arg(long, value_parser = parse_rate)]
     pub rate: Option<u64>,
-    /// Its round-trip time, such as 600ms or 2s.
+    /// Its round-trip time, such as 600ms or 2s; at most 1d.
     #[arg(long, value_parser = parse_duration_ms)]
     pub rtt: Option<u64>,
-    /// Its largest frame in bytes, where the medium asks for one.
+    /// Its largest frame in bytes, where the medium asks for one: 64 to 2048 on a serial line, 222 to 2048 by quic, 238
+    /// to 2048 by a relay or a folder.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<usize>,
     /// What a megabyte costs, in a unit of your own.
@@ -194,7 +196,7 @@ pub struct LinkArgs {
     /// Nothing comes back by it, or nothing leaves by it.
     #[arg(long, value_name = "DIRECTION")]
     pub oneway: Option<Direction>,
-    /// The loss to expect in percent, for links from which nothing comes back.
+    /// The loss to expect in percent, 0 to 95, for links from which nothing comes back.
     #[arg(long, value_name = "PERCENT", value_parser = parse_loss)]
     pub loss: Option<u8>,
 }
