@@ -9,7 +9,7 @@
 //!
 //! There is one encoding of each card: what does not encode again to the same bytes is refused, so duplicate
 //! or unknown fields, long integers and trailing bytes never get through. As text a card is
-//! `ostrakon-card:` and base32, safe to paste; white space in it is ignored.
+//! `ostrakon-card:` and base32, safe to paste; white space in it is ignored, and so is other text around it.
 
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -19,8 +19,11 @@ const HEAD: [u8; 3] = *b"OC\x01";
 const PREFIX: &str = "ostrakon-card:";
 /// What our URIs begin with.
 const URI: &str = "ostrakon:";
+const SIGNATURE: usize = 64;
 /// Largest card in bytes.
 pub const MAX: usize = 4096;
+/// How much of a text is searched for a card, in characters.
+const MAX_TEXT: usize = 65_536;
 
 /// A one-time public key of an inbox, replaced from time to time.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -160,22 +163,44 @@ impl Card {
         })
     }
 
-    /// Reads the text form.
+    /// Reads the text form, wherever it stands in a text, over whatever lines it was broken, and also behind the `>`
+    /// of a quotation. Of several cards in one text the first that reads is taken.
     ///
     /// # Errors
     /// As [`Card::decode`].
     pub fn from_text(text: &str) -> Result<Self, CardError> {
-        let compact: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace())
-            .take(2 * MAX)
-            .collect();
-        let head = compact.get(..PREFIX.len()).ok_or(CardError::Form)?;
-        if !head.eq_ignore_ascii_case(PREFIX) {
-            return Err(CardError::Form);
+        let white = |c: &char| c.is_whitespace() || *c == '>' || is_hidden(*c);
+        let compact: String = text.chars().take(MAX_TEXT).filter(|c| !white(c)).collect();
+        let mut refused = CardError::Form;
+        for (at, _) in compact.to_ascii_lowercase().match_indices(PREFIX) {
+            let body = compact.get(at + PREFIX.len()..).unwrap_or_default();
+            match Self::from_body(body) {
+                Ok(card) => return Ok(card),
+                Err(why) => refused = why,
+            }
         }
-        let body = compact.get(PREFIX.len()..).ok_or(CardError::Form)?;
-        Self::decode(&from_base32(body).map_err(|_| CardError::Encoding)?)
+        Err(refused)
+    }
+
+    /// Reads what follows the prefix. A card says itself where it ends, so text may follow.
+    fn from_body(body: &str) -> Result<Self, CardError> {
+        let digits = body.bytes().take(MAX * 8 / 5 + 1);
+        let digits = digits.take_while(|b| b.is_ascii_alphabetic() || (b'2'..=b'7').contains(b));
+        let count = digits.count();
+        // Eight digits are five bytes.
+        let whole = body.get(..count - count % 8).unwrap_or_default();
+        let bytes = from_base32(whole).map_err(|_| CardError::Encoding)?;
+        let cbor = bytes.get(HEAD.len()..).ok_or(CardError::Form)?;
+        let mut decoder = minicbor::Decoder::new(cbor);
+        // What does not read is refused with its reason below.
+        let read = decoder.decode::<Body>().is_ok();
+        let len = HEAD.len() + decoder.position() + SIGNATURE;
+        let own = match read {
+            true => body.get(..(len * 8).div_ceil(5)),
+            false => body.get(..count),
+        };
+        let own = own.ok_or(CardError::Encoding)?;
+        Self::decode(&from_base32(own).map_err(|_| CardError::Encoding)?)
     }
 
     /// The text form, one line.
@@ -286,6 +311,16 @@ mod tests {
             .collect();
         assert_eq!(Card::from_text(&wrapped).unwrap(), card);
         assert_eq!(Card::from_text(&text.to_uppercase()).unwrap(), card);
+        let quoted = wrapped.replace(' ', "> ");
+        for pasted in [
+            format!("\u{feff}{text}\r\n"),
+            format!("Dear Bo, this is my card: {text}\nYours, Amina"),
+            format!("A card begins with ostrakon-card: and is long.\n{quoted}> Amina\n"),
+        ] {
+            assert_eq!(Card::from_text(&pasted).as_ref(), Ok(&card), "{pasted}");
+        }
+        let cut = &text[..text.len() - 1];
+        assert!(Card::from_text(cut).is_err(), "{cut}");
     }
 
     #[test]
