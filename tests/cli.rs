@@ -160,6 +160,43 @@ fn init_never_overwrites_a_home() {
     Person::nobody().fails(2, "usage", &["init", "--name", ""]);
 }
 
+/// An `init` that was cut off anywhere can be done again; whole keys stay, and a directory with other things is left
+/// alone.
+#[test]
+fn init_finishes_what_was_cut_off_and_touches_nothing_else() {
+    let left = |files: &[(&str, &[u8])]| {
+        let person = Person::nobody();
+        std::fs::create_dir(person.file("home")).unwrap();
+        for (name, content) in files {
+            std::fs::write(person.file("home").join(name), content).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(person.file("home").join(name), mode).unwrap();
+        }
+        person
+    };
+    let whole = Person::new("Amina");
+    let keys = std::fs::read(whole.file("home/keys")).unwrap();
+    let uri = whole.json(0, &["card"])["person"].clone();
+    for files in [
+        &[("keys", &b""[..])][..],
+        &[("keys", &keys[..40])],
+        &[("keys", &keys), ("name", b"Am")],
+        &[("keys", &keys), ("name", b"Amina"), ("version", b"ostra")],
+    ] {
+        let person = left(files);
+        let said = person.fails(4, "home", &["inbox"]);
+        assert!(said.contains("ostrakon init"), "{said}");
+        let made = person.json(0, &["init", "--name", "Amina"]);
+        assert_eq!(made["person"] == uri, files[0].1 == keys, "{files:?}");
+        person.json(0, &["inbox"]);
+    }
+    let other = left(&[("keys", &keys), ("notes", b"mine")]);
+    let said = other.fails(4, "home", &["init", "--name", "Amina"]);
+    assert!(said.contains("another directory"), "{said}");
+    assert_eq!(std::fs::read(other.file("home/notes")).unwrap(), b"mine");
+    assert_eq!(std::fs::read(other.file("home/keys")).unwrap(), keys);
+}
+
 /// Without a home, every command says how to make one.
 #[test]
 fn without_a_home_every_command_says_how_to_get_one() {
