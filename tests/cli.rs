@@ -461,9 +461,20 @@ fn a_message_is_queued_without_a_node_and_found_again() {
     assert_eq!(entry["parts"][1]["bytes"], 200_000);
     assert_eq!(entry["parts"][1]["held_bytes"], 0);
 
-    let said = amina.run(&["send", "Bo", "--text", "again", "--wait"]);
-    assert_eq!(said.status.code(), Some(8), "nobody carries it");
-    assert!(String::from_utf8_lossy(&said.stderr).contains("ostrakon node"));
+    let said = amina.json(8, &["send", "Bo", "--text", "again", "--wait"]);
+    let text = said["error"]["text"].as_str().unwrap();
+    assert!(
+        text.contains("is queued, but no node is running") && text.contains("ostrakon node"),
+        "{text}"
+    );
+    let status = amina.json(0, &["status"]);
+    let waiting = status["outbound"].as_array().unwrap();
+    assert!(
+        waiting
+            .iter()
+            .any(|entry| entry["message"] == said["message"]),
+        "{said}"
+    );
 
     let begin = id.rsplit(':').next().unwrap().get(..12).unwrap();
     amina.json(0, &["cancel", begin]);

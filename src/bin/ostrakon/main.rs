@@ -70,6 +70,7 @@ async fn run(out: Out, cli: Cli) -> Outcome {
             _ = tokio::signal::ctrl_c() => Err(Failure {
                 kind: Kind::Interrupted,
                 text: "stopped".into(),
+                message: None,
             }),
         },
     }
@@ -130,7 +131,15 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let kind = Kind::Api(ostrakon::node::api::ErrorKind::Usage);
     let text = error.render().to_string().trim_end().to_owned();
-    report(Out { json }, &Failure { kind, text })
+    let message = None;
+    report(
+        Out { json },
+        &Failure {
+            kind,
+            text,
+            message,
+        },
+    )
 }
 
 /// Logs go to standard error: what OSTRAKON_LOG asks for, with --verbose at least what happens.

@@ -65,6 +65,7 @@ async fn tell(out: Out, node: &Node) -> Outcome {
                 return Err(Failure {
                     kind: Kind::Api(kind),
                     text,
+                    message: None,
                 });
             }
             _ => return Err(unexpected()),

@@ -44,7 +44,7 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
             Err(Failure::new(Kind::Interrupted, what, "see how far it is with: ostrakon status"))
         }
     };
-    waited?;
+    waited.map_err(|failure| failure.about(message))?;
     let elapsed = started.elapsed();
     let object = serde_json::json!({
         "message": message, "delivered": true, "elapsed_ms": elapsed.as_millis() as u64,
