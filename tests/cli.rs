@@ -377,6 +377,18 @@ fn links_are_checked_when_they_are_added() {
     );
     assert!(amina.text(&["link", "list"]).contains("radio"));
 
+    // To the one person who is known; nobody had to say so.
+    let bo = Person::new("Bo");
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    amina.json(0, &["link", "add", "direct", "quic://bo.example:7411"]);
+    let listed = amina.text(&["link", "list"]);
+    let direct = listed.lines().find(|line| line.contains("direct")).unwrap();
+    assert!(
+        direct.contains("Bo") && !direct.contains("anyone"),
+        "{listed}"
+    );
+    amina.json(0, &["link", "rm", "direct"]);
+
     for bad in [
         "mail:a@b",
         "quic:host:1",
