@@ -376,6 +376,8 @@ fn links_are_checked_when_they_are_added() {
         (Some("radio"), Some("send"))
     );
     assert!(amina.text(&["link", "list"]).contains("radio"));
+    let said = amina.fails(2, "usage", &["link", "add", "radio", uri]);
+    assert!(said.contains("ostrakon link rm radio"), "{said}");
 
     // To the one person who is known; nobody had to say so.
     let bo = Person::new("Bo");
@@ -445,6 +447,10 @@ fn a_message_is_queued_without_a_node_and_found_again() {
         "not_found",
         &["send", "Bo", "--file", path(&amina.file("missing"))],
     );
+
+    let folder = path(amina.dir.path());
+    let said = amina.fails(2, "usage", &["send", "Bo", "--file", folder]);
+    assert!(said.contains("is a folder; send the files in it"), "{said}");
 
     let file = amina.file("map.bin");
     std::fs::write(&file, vec![7; 200_000]).unwrap();

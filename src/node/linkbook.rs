@@ -120,7 +120,7 @@ impl Linkbook {
         let records = self.records();
         if records.contains_key(&config.name) {
             return Err(NodeError::Usage(format!(
-                "a link is called `{}` already; remove it with `ostrakon link remove {}`, or choose another name",
+                "a link is called `{}` already; remove it with `ostrakon link rm {}`, or choose another name",
                 config.name, config.name
             )));
         }
