@@ -78,6 +78,26 @@ fn the_demo_shows_what_it_claims() {
     assert_nothing_left(dir.path());
 }
 
+/// A file that cannot be sent is refused before anything is started.
+#[test]
+fn a_file_that_cannot_be_sent_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    for (file, code, kind) in [
+        (missing.as_path(), 3, "not_found"),
+        (dir.path(), 2, "usage"),
+    ] {
+        // Without a folder for its processes the demo cannot even begin.
+        let nowhere = dir.path().join("nowhere");
+        let (ended, shown) = demo(&nowhere, &["--file", file.to_str().unwrap()]);
+        assert_eq!(
+            (ended, &shown["error"]["kind"]),
+            (Some(code), &kind.into()),
+            "{shown}"
+        );
+    }
+}
+
 /// The control: when every packet is damaged on its way, nothing may count as delivered, and the demo has to fail.
 #[test]
 fn the_demo_fails_when_every_packet_is_damaged() {

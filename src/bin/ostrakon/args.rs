@@ -291,7 +291,7 @@ pub enum SpoolCommand {
 /// The demo.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// A file of 3 to 30 MB to send [default: a sample of 6 MB].
+    /// A file of 3 to 32 MB to send [default: a sample of 6 MB].
     #[arg(long, value_name = "PATH")]
     pub file: Option<PathBuf>,
     /// Keep the folder with both homes and all logs.
