@@ -72,6 +72,9 @@ pub enum Command {
         /// Where others reach this node by QUIC, ADDRESS:PORT, or none [default: port 7411 of all addresses].
         #[arg(long, value_name = "ADDR")]
         listen: Option<ListenArg>,
+        /// End when standard input does.
+        #[arg(long, hide = true)]
+        end_with_stdin: bool,
     },
     /// Queue a message to somebody.
     Send(SendArgs),
@@ -119,6 +122,9 @@ pub enum Command {
         /// The most it keeps for all mailboxes together, such as 500MB or 1GiB.
         #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
         max_bytes: u64,
+        /// End when standard input does.
+        #[arg(long, hide = true)]
+        end_with_stdin: bool,
     },
     /// Carry messages by hand, on a stick or a disk.
     #[command(subcommand)]

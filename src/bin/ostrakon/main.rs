@@ -13,6 +13,7 @@ mod values;
 use args::{Cli, Command};
 use clap::Parser;
 use clap::error::ErrorKind as ClapError;
+use commands::node::Stop;
 use commands::{card, inbox, init, link, node, pages, person, relay, send, spool, status};
 use failure::{Failure, Kind, Outcome};
 use out::Out;
@@ -56,14 +57,23 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         Command::Man { out: dir } => return pages::man(out, dir.as_deref()),
         command => command,
     };
-    if let Command::Relay { listen, max_bytes } = command {
+    if let Command::Relay {
+        listen,
+        max_bytes,
+        end_with_stdin,
+    } = command
+    {
         let dir = ask::home(cli.home, "ostrakon-relay")?;
-        return relay::run(out, &dir, listen, max_bytes).await;
+        let stop = Stop::listen(end_with_stdin)?;
+        return relay::run(out, &dir, listen, max_bytes, stop).await;
     }
     let home = ask::home(cli.home, "ostrakon")?;
     match command {
         // These end in order on Ctrl-C by themselves.
-        Command::Node { listen } => node::run(out, &home, listen).await,
+        Command::Node {
+            listen,
+            end_with_stdin,
+        } => node::run(out, &home, listen, Stop::listen(end_with_stdin)?).await,
         Command::Send(args) => send::run(out, &home, args).await,
         command => tokio::select! {
             ended = short(out, &home, command) => ended,
