@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// Somebody with a home.
 struct Person {
@@ -101,6 +101,49 @@ impl Person {
     }
 }
 
+/// Somebody's node. Killed if a test fails before its end.
+struct Running {
+    child: Child,
+    listening: Value,
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(who: &Person) -> Self {
+        let mut child = who
+            .command(&["node", "--listen", "127.0.0.1:0", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let listening: Value = serde_json::from_str(&stdout.next().unwrap().unwrap()).unwrap();
+        assert_eq!(listening["event"], "listening");
+        Self {
+            child,
+            listening,
+            _stdout: stdout,
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it in order.
+    fn end(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _waited_already = self.child.wait();
+    }
+}
+
 fn path(path: &Path) -> &str {
     path.to_str().unwrap()
 }
@@ -115,6 +158,43 @@ fn init_never_overwrites_a_home() {
     assert!(said.contains("choose another directory"), "{said}");
     assert_eq!(amina.card(), card);
     Person::nobody().fails(2, "usage", &["init", "--name", ""]);
+}
+
+/// An `init` that was cut off anywhere can be done again; whole keys stay, and a directory with other things is left
+/// alone.
+#[test]
+fn init_finishes_what_was_cut_off_and_touches_nothing_else() {
+    let left = |files: &[(&str, &[u8])]| {
+        let person = Person::nobody();
+        std::fs::create_dir(person.file("home")).unwrap();
+        for (name, content) in files {
+            std::fs::write(person.file("home").join(name), content).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(person.file("home").join(name), mode).unwrap();
+        }
+        person
+    };
+    let whole = Person::new("Amina");
+    let keys = std::fs::read(whole.file("home/keys")).unwrap();
+    let uri = whole.json(0, &["card"])["person"].clone();
+    for files in [
+        &[("keys", &b""[..])][..],
+        &[("keys", &keys[..40])],
+        &[("keys", &keys), ("name", b"Am")],
+        &[("keys", &keys), ("name", b"Amina"), ("version", b"ostra")],
+    ] {
+        let person = left(files);
+        let said = person.fails(4, "home", &["inbox"]);
+        assert!(said.contains("ostrakon init"), "{said}");
+        let made = person.json(0, &["init", "--name", "Amina"]);
+        assert_eq!(made["person"] == uri, files[0].1 == keys, "{files:?}");
+        person.json(0, &["inbox"]);
+    }
+    let other = left(&[("keys", &keys), ("notes", b"mine")]);
+    let said = other.fails(4, "home", &["init", "--name", "Amina"]);
+    assert!(said.contains("another directory"), "{said}");
+    assert_eq!(std::fs::read(other.file("home/notes")).unwrap(), b"mine");
+    assert_eq!(std::fs::read(other.file("home/keys")).unwrap(), keys);
 }
 
 /// Without a home, every command says how to make one.
@@ -172,6 +252,42 @@ fn two_people_exchange_cards_and_read_the_same_safety_number() {
         lines.iter().all(|line| line.chars().count() == width),
         "{qr}"
     );
+}
+
+/// The owner of a card chooses its name. Whoever takes the key or the name of somebody else as a name gets none of
+/// that person's messages: it has to be said who is meant.
+#[test]
+fn a_name_captures_no_messages_of_others() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    let uri = bo.json(0, &["card"])["person"].clone();
+    let uri = uri.as_str().unwrap();
+    let key = uri.rsplit(':').next().unwrap();
+    let (short, apart) = (&key[..12], &uri[..28]);
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    let reaches_bo = |who: &str| {
+        let shown = amina.json(0, &["person", "show", who]);
+        assert_eq!(shown["person"], uri, "{who}");
+    };
+    for who in ["Bo", "bO", short, key, uri] {
+        reaches_bo(who);
+    }
+    for name in ["bo", short, key] {
+        let eve = Person::new(name);
+        assert_eq!(amina.knows(&eve.card()).status.code(), Some(0));
+    }
+    for who in ["Bo", "bo", short] {
+        let said = amina.fails(2, "usage", &["send", who, "--text", "for Bo alone"]);
+        assert!(
+            said.contains("several persons") && said.contains(apart),
+            "{said}"
+        );
+    }
+    for who in [apart, key, uri] {
+        reaches_bo(who);
+    }
+    for name in ["ostrakon:person:addr", "B\u{200b}o", "\u{202e}oB"] {
+        Person::nobody().fails(2, "usage", &["init", "--name", name]);
+    }
 }
 
 /// What is no card, a changed card and a stranger's file are refused by name, and nobody is known afterwards.
@@ -260,6 +376,20 @@ fn links_are_checked_when_they_are_added() {
         (Some("radio"), Some("send"))
     );
     assert!(amina.text(&["link", "list"]).contains("radio"));
+    let said = amina.fails(2, "usage", &["link", "add", "radio", uri]);
+    assert!(said.contains("ostrakon link rm radio"), "{said}");
+
+    // To the one person who is known; nobody had to say so.
+    let bo = Person::new("Bo");
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    amina.json(0, &["link", "add", "direct", "quic://bo.example:7411"]);
+    let listed = amina.text(&["link", "list"]);
+    let direct = listed.lines().find(|line| line.contains("direct")).unwrap();
+    assert!(
+        direct.contains("Bo") && !direct.contains("anyone"),
+        "{listed}"
+    );
+    amina.json(0, &["link", "rm", "direct"]);
 
     for bad in [
         "mail:a@b",
@@ -273,7 +403,27 @@ fn links_are_checked_when_they_are_added() {
         let said = amina.fails(2, "usage", &["link", "add", "x", bad]);
         assert!(said.contains("relay://HOST:PORT?key=KEY"), "{bad}: {said}");
     }
-    amina.fails(2, "usage", &["link", "add", "x", uri, "--rate", "fast"]);
+    let stick = amina.file("stick");
+    std::fs::create_dir(&stick).unwrap();
+    let stick = format!("spool:{}", path(&stick));
+    for (uri, option, value, right) in [
+        (uri, "--rate", "fast", "2mbit"),
+        (uri, "--rate", "99999999gbit", "1000 Gbit/s"),
+        (uri, "--rtt", "99999999d", "1 day"),
+        (uri, "--mtu", "63", "64 to 2048"),
+        ("quic://host:1", "--mtu", "100", "222 to 2048"),
+        (&stick, "--mtu", "100", "238 to 2048"),
+        ("spool:/proc", "--cost", "0", "--oneway"),
+        ("spool:/dev/null", "--cost", "0", "--oneway"),
+        ("spool://", "--cost", "0", "spool:/FOLDER"),
+        ("serial:/dev/x?baud=0", "--cost", "0", "50 to 12000000"),
+        ("serial:/dev/x?mtu=1", "--cost", "0", "64 to 2048"),
+    ] {
+        let said = amina.fails(2, "usage", &["link", "add", "x", uri, option, value]);
+        assert!(said.contains(right), "{uri} {option} {value}: {said}");
+    }
+    amina.json(0, &["link", "add", "stick", &stick]);
+    amina.json(0, &["link", "rm", "stick"]);
     amina.fails(3, "not_found", &["link", "rm", "nothing"]);
     amina.json(0, &["link", "rm", "radio"]);
     assert_eq!(
@@ -297,6 +447,10 @@ fn a_message_is_queued_without_a_node_and_found_again() {
         "not_found",
         &["send", "Bo", "--file", path(&amina.file("missing"))],
     );
+
+    let folder = path(amina.dir.path());
+    let said = amina.fails(2, "usage", &["send", "Bo", "--file", folder]);
+    assert!(said.contains("is a folder; send the files in it"), "{said}");
 
     let file = amina.file("map.bin");
     std::fs::write(&file, vec![7; 200_000]).unwrap();
@@ -325,9 +479,20 @@ fn a_message_is_queued_without_a_node_and_found_again() {
     assert_eq!(entry["parts"][1]["bytes"], 200_000);
     assert_eq!(entry["parts"][1]["held_bytes"], 0);
 
-    let said = amina.run(&["send", "Bo", "--text", "again", "--wait"]);
-    assert_eq!(said.status.code(), Some(8), "nobody carries it");
-    assert!(String::from_utf8_lossy(&said.stderr).contains("ostrakon node"));
+    let said = amina.json(8, &["send", "Bo", "--text", "again", "--wait"]);
+    let text = said["error"]["text"].as_str().unwrap();
+    assert!(
+        text.contains("is queued, but no node is running") && text.contains("ostrakon node"),
+        "{text}"
+    );
+    let status = amina.json(0, &["status"]);
+    let waiting = status["outbound"].as_array().unwrap();
+    assert!(
+        waiting
+            .iter()
+            .any(|entry| entry["message"] == said["message"]),
+        "{said}"
+    );
 
     let begin = id.rsplit(':').next().unwrap().get(..12).unwrap();
     amina.json(0, &["cancel", begin]);
@@ -377,27 +542,124 @@ fn a_message_travels_in_a_folder_without_a_node() {
     );
 }
 
+/// What is deleted is gone with its files and does not come back by a late copy; with and without a node. If one id
+/// is wrong, nothing is deleted.
+#[test]
+fn deleted_messages_are_gone_and_stay_away() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    assert_eq!(bo.knows(&amina.card()).status.code(), Some(0));
+    let (file, stick) = (amina.file("map.bin"), amina.file("stick"));
+    std::fs::write(&file, vec![9; 5000]).unwrap();
+    std::fs::create_dir(&stick).unwrap();
+    let send = ["send", "Bo", "--text", "hello", "--file", path(&file)];
+    let ids = [(); 3].map(|()| amina.json(0, &send)["message"].as_str().unwrap().to_owned());
+    amina.json(0, &["spool", "export", path(&stick)]);
+    let kept = || {
+        std::fs::read_dir(bo.file("home/store/inbox"))
+            .unwrap()
+            .count()
+    };
+    let inbox = || {
+        bo.json(0, &["spool", "import", path(&stick)]);
+        let inbox = bo.json(0, &["inbox"]);
+        let messages = inbox["messages"].as_array().unwrap();
+        let id = |message: &Value| message["message"].as_str().unwrap().to_owned();
+        messages.iter().map(id).collect::<Vec<_>>()
+    };
+    assert_eq!((inbox().len(), kept()), (3, 3));
+    let wrong = "a".repeat(20);
+    bo.fails(3, "not_found", &["delete", &ids[0], &wrong]);
+    bo.fails(2, "usage", &["delete"]);
+    assert_eq!((inbox().len(), kept()), (3, 3));
+    let deleted = bo.json(0, &["delete", &ids[0], &ids[1][..30], &ids[0]]);
+    assert_eq!(deleted["messages"].as_array().unwrap().len(), 2);
+    assert_eq!((inbox(), kept()), (vec![ids[2].clone()], 1));
+    bo.fails(3, "not_found", &["read", &ids[0]]);
+    let node = Running::start(&bo);
+    bo.json(0, &["delete", &ids[2]]);
+    assert_eq!((inbox().len(), kept()), (0, 0));
+    node.end();
+    assert_eq!((inbox().len(), kept()), (0, 0));
+}
+
+/// A file and a folder may have names that are no text; they are sent and written with a node as without.
+#[test]
+#[cfg(target_os = "linux")]
+fn paths_that_are_no_text_work_with_and_without_a_node() {
+    use std::os::unix::ffi::OsStringExt;
+    let odd = |stem: &str| {
+        let bytes = [stem.as_bytes(), b"\xff.bin"].concat();
+        std::ffi::OsString::from_vec(bytes)
+    };
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    assert_eq!(bo.knows(&amina.card()).status.code(), Some(0));
+    let file = amina.dir.path().join(odd("map"));
+    std::fs::write(&file, [7; 2000]).unwrap();
+    let stick = amina.dir.path().join(odd("stick"));
+    std::fs::create_dir(&stick).unwrap();
+    let done = |who: &Person, args: &[&str], path: &Path| {
+        let output = who.command(args).arg(path).arg("--json").output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {stdout}");
+        serde_json::from_str::<Value>(&stdout).unwrap()
+    };
+    let node = Running::start(&amina);
+    let queued = done(&amina, &["send", "Bo", "--file"], &file);
+    done(&amina, &["spool", "export"], &stick);
+    node.end();
+    done(&amina, &["send", "Bo", "--file"], &file);
+    done(&bo, &["spool", "import"], &stick);
+    let id = queued["message"].as_str().unwrap();
+    let node = Running::start(&bo);
+    done(&bo, &["save", id], &stick);
+    node.end();
+    let saved: Vec<_> = std::fs::read_dir(&stick)
+        .unwrap()
+        .filter_map(|entry| std::fs::read(entry.unwrap().path()).ok())
+        .collect();
+    assert!(saved.contains(&vec![7; 2000]), "nothing was saved");
+}
+
+/// The longest text that is taken is taken by a node that runs, too, whatever its characters become in JSON; one
+/// more is refused.
+#[test]
+fn the_longest_text_is_taken_by_a_running_node() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    let node = Running::start(&amina);
+    let send = |text: Vec<u8>| {
+        let file = amina.file("text");
+        std::fs::write(&file, text).unwrap();
+        let output = amina
+            .command(&["send", "Bo", "--text", "-", "--json"])
+            .stdin(std::fs::File::open(file).unwrap())
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), stdout)
+    };
+    let (code, said) = send(vec![1; 1 << 20]);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = send(vec![1; (1 << 20) + 1]);
+    assert_eq!(code, Some(7), "{said}");
+    let status = amina.json(0, &["status"]);
+    assert_eq!(status["outbound"][0]["parts"][0]["bytes"], 1 << 20);
+    node.end();
+}
+
 /// A node says where it listens, as JSON for scripts, answers while it runs, and ends in order on SIGTERM.
 #[test]
 fn a_node_runs_answers_and_ends_in_order() {
-    use std::io::{BufRead, BufReader};
     let amina = Person::new("Amina");
-    let mut node = amina
-        .command(&["node", "--listen", "127.0.0.1:0", "--json"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
-    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    assert_eq!(first["event"], "listening");
-    let addr: std::net::SocketAddr = first["addr"].as_str().unwrap().parse().unwrap();
+    let node = Running::start(&amina);
+    let addr: std::net::SocketAddr = node.listening["addr"].as_str().unwrap().parse().unwrap();
     assert_ne!(addr.port(), 0);
-    assert_eq!(amina.json(0, &["status"])["node"], node.id());
+    assert_eq!(amina.json(0, &["status"])["node"], node.child.id());
     let said = amina.fails(4, "home", &["node", "--listen", "none"]);
     assert!(!said.is_empty());
-    let pid = rustix::process::Pid::from_raw(i32::try_from(node.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(node.wait().unwrap().code(), Some(0));
+    node.end();
     assert_eq!(amina.json(0, &["status"])["node"], Value::Null);
 }
 
@@ -458,7 +720,12 @@ fn completions_and_manual_pages() {
     );
     let dir = nobody.file("man1");
     nobody.text(&["man", "--out", path(&dir)]);
-    for page in ["ostrakon.1", "ostrakon-send.1", "ostrakon-link-add.1"] {
+    for page in [
+        "ostrakon.1",
+        "ostrakon-send.1",
+        "ostrakon-delete.1",
+        "ostrakon-link-add.1",
+    ] {
         assert!(dir.join(page).is_file(), "{page}");
     }
 }

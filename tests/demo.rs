@@ -78,6 +78,69 @@ fn the_demo_shows_what_it_claims() {
     assert_nothing_left(dir.path());
 }
 
+/// A file that cannot be sent is refused before anything is started.
+#[test]
+fn a_file_that_cannot_be_sent_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    for (file, code, kind) in [
+        (missing.as_path(), 3, "not_found"),
+        (dir.path(), 2, "usage"),
+    ] {
+        // Without a folder for its processes the demo cannot even begin.
+        let nowhere = dir.path().join("nowhere");
+        let (ended, shown) = demo(&nowhere, &["--file", file.to_str().unwrap()]);
+        assert_eq!(
+            (ended, &shown["error"]["kind"]),
+            (Some(code), &kind.into()),
+            "{shown}"
+        );
+    }
+}
+
+/// Whatever ends the demo, its processes end with it.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_process_outlives_a_demo_that_is_killed() {
+    use std::io::{BufRead, BufReader};
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ostrakon"))
+        .args(["demo", "--json"])
+        .env("TMPDIR", dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let up = |line: &std::io::Result<String>| line.as_ref().unwrap().contains("links are up");
+    assert!(
+        said.any(|line| up(&line)),
+        "the demo ended before its links were up"
+    );
+    let below = dir.path().to_str().unwrap();
+    let processes = || {
+        let commands = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            // Empty of a process that has ended.
+            std::fs::read(entry.unwrap().path().join("cmdline")).ok()
+        });
+        let texts = commands.map(|command| String::from_utf8_lossy(&command).into_owned());
+        texts.filter(|text| text.contains(below)).count()
+    };
+    assert!(processes() >= 3, "a relay and two nodes are running");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while processes() > 0 {
+        assert!(
+            std::time::Instant::now() < patience,
+            "{} are left",
+            processes()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
 /// The control: when every packet is damaged on its way, nothing may count as delivered, and the demo has to fail.
 #[test]
 fn the_demo_fails_when_every_packet_is_damaged() {

@@ -493,6 +493,23 @@ async fn a_stick_carries_a_message_and_its_receipt() {
     ada.receipt(&message).await;
 }
 
+/// A node that starts while a short command has the home open comes up once that is over. A second
+/// node is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_waits_for_a_short_command_but_refuses_a_second_node() {
+    let ada = Someone::new("Ada");
+    let start = || Node::start_when_free(&ada.home, options(Listen::Off));
+    let short = Client::connect_or_open(&ada.home).await.unwrap();
+    let (node, ()) = tokio::join!(start(), async {
+        sleep(Duration::from_millis(300)).await;
+        short.close().await;
+    });
+    let node = node.unwrap();
+    let refused = start().await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Home);
+    node.stop().await;
+}
+
 /// Refusals have a class and say what to do; the home is for its owner alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_are_classified_and_homes_are_private() {

@@ -9,10 +9,18 @@
 
 use super::error::NodeError;
 use crate::engine::id::from_base32;
+use crate::wire::{MIN_MTU, envelope};
+use ostrakon_transports::serial;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// The speed of a serial line unless given, in baud.
 const DEFAULT_BAUD: u32 = 9600;
+
+/// Speeds of a serial line, in baud.
+const BAUDS: RangeInclusive<u32> = 50..=12_000_000;
+/// Physical frames of a serial line, in bytes.
+const PHYSICAL: RangeInclusive<usize> = serial::MIN_PHYSICAL_MTU..=serial::MAX_MTU;
 
 /// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,17 +83,28 @@ impl Address {
                 options.only(uri, &["baud", "mtu"])?;
                 Ok(Self::Serial {
                     path: absolute(uri, place)?,
-                    baud: options.number(uri, "baud")?.unwrap_or(DEFAULT_BAUD),
-                    mtu: options.number(uri, "mtu")?,
+                    baud: options.number(uri, "baud", &BAUDS)?.unwrap_or(DEFAULT_BAUD),
+                    mtu: options.number(uri, "mtu", &PHYSICAL)?,
                 })
             }
             "spool" => {
                 options.only(uri, &[])?;
-                Ok(Self::Spool {
-                    dir: absolute(uri, place)?,
-                })
+                let dir = absolute(uri, place)?;
+                if dir.parent().is_none() {
+                    return Err(bad(uri, "the root of all files is no folder for batches"));
+                }
+                Ok(Self::Spool { dir })
             }
             _ => Err(bad(uri, "the scheme is unknown")),
+        }
+    }
+
+    /// The frames that a link of this kind can be told to keep to, in bytes.
+    pub(super) fn frames(&self) -> RangeInclusive<usize> {
+        match self {
+            Self::Quic { .. } => MIN_MTU..=serial::MAX_MTU,
+            Self::Relay { .. } | Self::Spool { .. } => MIN_MTU + envelope::LEN..=serial::MAX_MTU,
+            Self::Serial { .. } => PHYSICAL,
         }
     }
 
@@ -162,10 +181,26 @@ impl<'a> Options<'a> {
         Some(found.1)
     }
 
-    fn number<T: std::str::FromStr>(&self, uri: &str, name: &str) -> Result<Option<T>, NodeError> {
-        self.get(name)
-            .map(|text| text.parse().map_err(|_| bad(uri, "an option is no number")))
-            .transpose()
+    fn number<T>(
+        &self,
+        uri: &str,
+        name: &str,
+        range: &RangeInclusive<T>,
+    ) -> Result<Option<T>, NodeError>
+    where
+        T: std::str::FromStr + PartialOrd + std::fmt::Display,
+    {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                let why = format!("{name} is no number from {least} to {most}");
+                Err(bad(uri, &why))
+            }
+        }
     }
 
     fn only(&self, uri: &str, known: &[&str]) -> Result<(), NodeError> {
@@ -216,6 +251,12 @@ mod tests {
             "serial:dev",
             "serial:/dev/x?baud=fast",
             "serial:/dev/x?baud=1&baud=2",
+            "serial:/dev/x?baud=0",
+            "serial:/dev/x?mtu=1",
+            "serial:/dev/x?mtu=999999",
+            "spool:/",
+            "spool://",
+            "spool:///",
             "spool:stick",
             "mail:a@b",
         ] {

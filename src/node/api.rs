@@ -1,6 +1,8 @@
 //! What the command line asks of a node: the same questions whether a node is running, then over its control
-//! socket, or not, then on the home itself. JSON, one object a line, in both directions.
+//! socket, or not, then on the home itself. JSON, one object a line, in both directions. A path that is no UTF-8 is
+//! an array of its bytes.
 
+use super::paths;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +30,14 @@ pub enum Request {
         /// Its id or the beginning of it.
         message: String,
         /// An existing or new folder, absolute.
+        #[serde(with = "paths::one")]
         dir: PathBuf,
+    },
+    /// Take messages with their files out of the inbox, all or, if one is not there, none. Answered with
+    /// [`Response::Deleted`].
+    Delete {
+        /// Their ids or the beginnings of them.
+        messages: Vec<String>,
     },
     /// What is under way. Answered with [`Response::Status`].
     Status,
@@ -58,11 +67,13 @@ pub enum Request {
     /// Write all that waits for others into a folder of batches. Answered with [`Response::Exported`].
     SpoolExport {
         /// The folder, absolute.
+        #[serde(with = "paths::one")]
         dir: PathBuf,
     },
     /// Take in the batches of a folder. Answered with [`Response::Imported`].
     SpoolImport {
         /// The folder, absolute.
+        #[serde(with = "paths::one")]
         dir: PathBuf,
     },
 }
@@ -75,6 +86,7 @@ pub struct SendRequest {
     /// A text; becomes part 1, urgent unless `priority` says otherwise.
     pub text: Option<String>,
     /// Files, absolute paths; each becomes a part.
+    #[serde(with = "paths::many")]
     pub files: Vec<PathBuf>,
     /// `urgent`, `high`, `normal` or `bulk`, for all parts.
     pub priority: Option<String>,
@@ -145,7 +157,13 @@ pub enum Response {
     /// Files written.
     Saved {
         /// Where.
+        #[serde(with = "paths::many")]
         files: Vec<PathBuf>,
+    },
+    /// Messages that are no longer in the inbox.
+    Deleted {
+        /// Their URIs.
+        messages: Vec<String>,
     },
     /// What is under way.
     Status(StatusReport),

@@ -6,13 +6,17 @@ use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::security::card::Card;
 use crate::security::identity::{Identity, safety_number};
 use crate::store::meta::Meta;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
 const OWN: &str = "own-card";
 /// The shortest beginning of a key that names somebody, in characters.
 const SHORTEST: usize = 4;
+/// How much of a key people are shown at least, in characters.
+const SHOWN: usize = 12;
+/// How the URI of a person begins.
+const URI: &str = "ostrakon:person:";
 
 /// Everybody whose card is known. Changes are durable before they are seen.
 pub(super) struct Contacts {
@@ -85,28 +89,24 @@ impl Contacts {
         }
     }
 
-    /// Finds somebody by name, by URI, or by the beginning of the key.
+    /// Finds somebody by the whole key, or else by name, in either case, or by the beginning of the key. The owner
+    /// of a card chooses its name: so nobody comes before anybody else, and of several it takes none.
     pub(super) fn find(&self, text: &str) -> Result<Card, NodeError> {
-        let text = text.trim();
-        if let Ok(person) = text.parse::<PersonId>() {
+        let low = text.trim().to_lowercase();
+        let head = low.strip_prefix(URI).unwrap_or(&low);
+        if let Ok(person) = format!("{URI}{head}").parse::<PersonId>() {
             return self.get(person).ok_or_else(|| unknown(text));
         }
-        let cards = self.list();
-        let exact = |card: &&Card| card.body().name == text;
-        let loose = |card: &&Card| card.body().name.to_lowercase() == text.to_lowercase();
-        let low = text.to_ascii_lowercase();
-        let head = low.strip_prefix("ostrakon:person:").unwrap_or(&low);
-        let by_key =
-            |card: &&Card| head.len() >= SHORTEST && to_base32(&card.person().0).starts_with(head);
-        for test in [&exact as &dyn Fn(&&Card) -> bool, &loose, &by_key] {
-            let found: Vec<&Card> = cards.iter().filter(test).collect();
-            match found.as_slice() {
-                [] => {}
-                [one] => return Ok((*one).clone()),
-                several => return Err(ambiguous(text, several)),
-            }
+        // No name begins like a URI.
+        let named = |card: &Card| card.body().name.trim().to_lowercase() == low;
+        let keyed = |card: &Card| head.len() >= SHORTEST && key(card).starts_with(head);
+        let mut found = self.list();
+        found.retain(|card| named(card) || keyed(card));
+        match found.as_slice() {
+            [] => Err(unknown(text)),
+            [one] => Ok(one.clone()),
+            several => Err(ambiguous(text, several)),
         }
-        Err(unknown(text))
     }
 
     /// What people want to know of a card.
@@ -122,18 +122,38 @@ impl Contacts {
     }
 }
 
+fn key(card: &Card) -> String {
+    to_base32(&card.person().0)
+}
+
+fn shown(text: &str) -> String {
+    let visible = text.trim().chars().filter(|c| !c.is_control());
+    visible.take(80).collect()
+}
+
 fn unknown(text: &str) -> NodeError {
-    let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
     NodeError::NotFound(format!(
-        "nobody is known as `{shown}`; see `ostrakon person list`, or import the contact card with `ostrakon person add`"
+        "nobody is known as `{}`; see `ostrakon person list`, or import the contact card with `ostrakon person add`",
+        shown(text)
     ))
 }
 
-fn ambiguous(text: &str, several: &[&Card]) -> NodeError {
-    let ids: Vec<String> = several.iter().map(|c| c.person().to_string()).collect();
+/// Names each by as much of its URI as tells it from the others: what no name can look like.
+fn ambiguous(text: &str, several: &[Card]) -> NodeError {
+    let keys: Vec<String> = several.iter().map(key).collect();
+    let apart = |len: &usize| {
+        let heads: BTreeSet<Option<&str>> = keys.iter().map(|key| key.get(..*len)).collect();
+        heads.len() == keys.len()
+    };
+    let len = (SHOWN..52).find(apart).unwrap_or(52);
+    let each = several.iter().zip(&keys).map(|(card, key)| {
+        let head = key.get(..len).unwrap_or(key);
+        format!("{} is {URI}{head}", shown(&card.body().name))
+    });
     NodeError::Usage(format!(
-        "`{text}` means several persons; say which: {}",
-        ids.join(", ")
+        "`{}` means several persons; say which: {}",
+        shown(text),
+        each.collect::<Vec<_>>().join(", ")
     ))
 }
 

@@ -5,28 +5,23 @@ use super::control;
 use super::error::NodeError;
 use super::home::Home;
 use super::lines;
-use super::runtime::{Node, Options};
+use super::runtime::{Node, Options, PATIENCE, RETRY};
 use crate::store::OpenError;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
-/// How long a home may be held by a process that does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-const RETRY: Duration = Duration::from_millis(50);
+/// How long a node may take to take a question and to answer it.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// Somebody to ask.
 pub struct Client(Inner);
 
 enum Inner {
     /// A node that runs.
-    Remote {
-        home: PathBuf,
-        from: BufReader<OwnedReadHalf>,
-        to: OwnedWriteHalf,
-    },
+    Remote(Remote),
     /// The home, opened without links.
     Local(Box<Node>),
 }
@@ -44,11 +39,11 @@ impl Client {
             let path = home.dir().to_owned();
             if let Some(stream) = control::connect(&home.socket()).await {
                 let (from, to) = stream.into_split();
-                return Ok(Self(Inner::Remote {
+                return Ok(Self(Inner::Remote(Remote {
                     home: path,
                     from: BufReader::new(from),
-                    to,
-                }));
+                    to: Some(to),
+                })));
             }
             match Node::start(home, Options::offline()).await {
                 Ok(node) => return Ok(Self(Inner::Local(Box::new(node)))),
@@ -63,30 +58,24 @@ impl Client {
 
     /// Whether a node runs on this home.
     pub fn is_running(&self) -> bool {
-        matches!(self.0, Inner::Remote { .. })
+        matches!(self.0, Inner::Remote(_))
     }
 
-    /// Asks.
+    /// Asks. A node that runs has 15 s to answer; for what is work of any length, it has to show within that time
+    /// that it is there.
     ///
     /// # Errors
-    /// [`NodeError::Silent`] if the node goes away; what it refuses is [`Response::Error`].
+    /// [`NodeError::Silent`] if the node goes away or hangs; then this client is of no more use. What the node
+    /// refuses is [`Response::Error`].
     pub async fn ask(&mut self, request: Request) -> Result<Response, NodeError> {
         match &mut self.0 {
             Inner::Local(node) => Ok(node.ask(request).await),
-            Inner::Remote { home, from, to } => {
-                let talk = async {
-                    lines::write(to, &request).await?;
-                    lines::read(from, lines::MAX_RESPONSE).await
-                };
-                let silent = |reason: String| NodeError::Silent {
-                    home: home.clone(),
-                    reason,
-                };
-                match talk.await {
-                    Ok(Some(response)) => Ok(response),
-                    Ok(None) => Err(silent("it closed the control socket".into())),
-                    Err(error) => Err(silent(error.to_string())),
+            Inner::Remote(node) => {
+                let limit = limit(&request);
+                if limit.is_none() {
+                    node.ask(&Request::LinkList, Some(ANSWER)).await?;
                 }
+                node.ask(&request, limit).await
             }
         }
     }
@@ -95,6 +84,94 @@ impl Client {
     pub async fn close(self) {
         if let Inner::Local(node) = self.0 {
             node.stop().await;
+        }
+    }
+}
+
+/// A node behind its control socket.
+struct Remote {
+    home: PathBuf,
+    from: BufReader<OwnedReadHalf>,
+    /// Missing after a failure: an answer that is late must not pass for that to another question.
+    to: Option<OwnedWriteHalf>,
+}
+
+impl Remote {
+    async fn ask(
+        &mut self,
+        request: &Request,
+        limit: Option<Duration>,
+    ) -> Result<Response, NodeError> {
+        let answer = self.talk(request, limit).await;
+        answer.map_err(|reason| {
+            self.to = None;
+            NodeError::Silent {
+                home: self.home.clone(),
+                reason,
+            }
+        })
+    }
+
+    async fn talk(
+        &mut self,
+        request: &Request,
+        limit: Option<Duration>,
+    ) -> Result<Response, String> {
+        let to = self.to.as_mut().ok_or("it failed before")?;
+        let late = |_| format!("it hangs for {} s", ANSWER.as_secs());
+        let written = timeout(ANSWER, lines::write(to, request)).await;
+        written.map_err(late)?.map_err(|error| error.to_string())?;
+        let read = lines::read(&mut self.from, lines::MAX_RESPONSE);
+        let answer = match limit {
+            Some(limit) => timeout(limit, read).await.map_err(late)?,
+            None => read.await,
+        };
+        match answer {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => Err("it closed the control socket".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// How long a node may take for this; `None` for what takes as long as files and disks are large and slow.
+fn limit(request: &Request) -> Option<Duration> {
+    match request {
+        Request::Send(_)
+        | Request::Save { .. }
+        | Request::Delete { .. }
+        | Request::SpoolExport { .. }
+        | Request::SpoolImport { .. } => None,
+        _ => Some(ANSWER),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::node::api::SendRequest;
+
+    /// A node that is stopped or hangs holds nobody up, whatever it is asked.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_hangs_is_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("home");
+        let home = Home::create(&path, "Ada").unwrap();
+        let _hangs = std::os::unix::net::UnixListener::bind(home.socket()).unwrap();
+        let large = SendRequest {
+            text: Some("x".repeat(lines::MAX_TEXT)),
+            ..SendRequest::default()
+        };
+        for request in [Request::Status, Request::Send(large)] {
+            let mut client = Client::connect_or_open(&path).await.unwrap();
+            for reason in ["it hangs for 15 s", "it failed before"] {
+                let error = client.ask(request.clone()).await.unwrap_err().to_string();
+                assert!(
+                    error.contains("does not answer") && error.contains(reason),
+                    "{error}"
+                );
+            }
         }
     }
 }

@@ -8,7 +8,9 @@
 //! DIR/control.sock   while a node runs
 //! ```
 
+use crate::security::card::{MAX_NAME, is_name};
 use crate::security::identity::Identity;
+use crate::wire::read::Malformed;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -18,8 +20,6 @@ use zeroize::Zeroizing;
 const VERSION: &str = "ostrakon home 1";
 /// No file here is larger, in bytes.
 const MAX_FILE: u64 = 4096;
-/// Longest name, in bytes; what a contact card takes.
-const MAX_NAME: usize = 64;
 
 /// Why a home could not be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,12 @@ pub enum HomeError {
         .0.display()
     )]
     Exists(PathBuf),
+    /// There are other things, and no home.
+    #[error(
+        "{} is not empty and holds no whole home; choose another directory, or restore what is missing from a copy",
+        .0.display()
+    )]
+    Occupied(PathBuf),
     /// There is none.
     #[error("there is no home in {}; make one with `ostrakon init`, or name the right directory", .0.display())]
     Missing(PathBuf),
@@ -64,7 +70,9 @@ pub enum HomeError {
         reason: String,
     },
     /// A name that no contact card takes.
-    #[error("a name has 1 to {MAX_NAME} bytes and no control characters; choose another one")]
+    #[error(
+        "a name has 1 to {MAX_NAME} bytes, all of them visible, and does not begin with `ostrakon:`; choose another one"
+    )]
     Name,
     /// Anything else.
     #[error(
@@ -100,12 +108,13 @@ impl std::fmt::Debug for Home {
 }
 
 impl Home {
-    /// Makes a home with new keys in `dir`, which must be missing or empty.
+    /// Makes a home with new keys in `dir`, which must be missing or empty, or hold what this has left when it was
+    /// cut off; keys that are whole are kept then.
     ///
     /// # Errors
     /// [`HomeError`]; an existing home is never touched.
     pub fn create(dir: &Path, name: &str) -> Result<Self, HomeError> {
-        if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(char::is_control) {
+        if !is_name(name) {
             return Err(HomeError::Name);
         }
         DirBuilder::new()
@@ -113,15 +122,14 @@ impl Home {
             .mode(0o700)
             .create(dir)
             .map_err(io_at(dir))?;
-        let mut entries = fs::read_dir(dir).map_err(io_at(dir))?;
-        if entries.next().is_some() {
-            return Err(HomeError::Exists(dir.to_owned()));
-        }
+        let has_keys = clear(dir)?;
         // The directory may have been there before, with other permissions.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(dir, mode).map_err(io_at(dir))?;
-        let mut rng = seeded_rng().map_err(io_at(dir))?;
-        write_new(&dir.join("keys"), &Identity::generate(&mut rng).encode())?;
+        if !has_keys {
+            let mut rng = seeded_rng().map_err(io_at(dir))?;
+            write_new(&dir.join("keys"), &Identity::generate(&mut rng).encode())?;
+        }
         write_new(&dir.join("name"), name.as_bytes())?;
         // Last: a home without it is none, so a crash half way leaves nothing that looks whole.
         write_new(&dir.join("version"), VERSION.as_bytes())?;
@@ -144,6 +152,9 @@ impl Home {
             }
             Err(other) => return Err(other),
         };
+        if is_begun(&version) {
+            return Err(HomeError::Missing(dir.to_owned()));
+        }
         if version != VERSION {
             let found = version
                 .chars()
@@ -192,6 +203,53 @@ impl Home {
 
     pub(super) fn socket(&self) -> PathBuf {
         self.dir.join("control.sock")
+    }
+}
+
+/// Removes what a cut off [`Home::create`] has left, but for keys that are whole; says whether there are any.
+fn clear(dir: &Path) -> Result<bool, HomeError> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io_at(dir))? {
+        left.push(entry.map_err(io_at(dir))?.file_name());
+    }
+    let is_left = |name: &str| left.iter().any(|left| left == name);
+    if is_left("version") {
+        let begun = read_small(&dir.join("version"))?;
+        if !is_begun(&String::from_utf8_lossy(&begun)) {
+            return Err(HomeError::Exists(dir.to_owned()));
+        }
+    }
+    let files = ["keys", "name", "version"];
+    if !left
+        .iter()
+        .all(|left| files.iter().any(|name| left == name))
+    {
+        return Err(HomeError::Occupied(dir.to_owned()));
+    }
+    for name in files.into_iter().filter(|name| is_left(name)) {
+        let path = dir.join(name);
+        if name == "keys" && is_whole(&path)? {
+            continue;
+        }
+        fs::remove_file(&path).map_err(io_at(&path))?;
+    }
+    Ok(dir.join("keys").exists())
+}
+
+/// Whether the version of a home was only begun to be written.
+fn is_begun(version: &str) -> bool {
+    VERSION.starts_with(version) && version != VERSION
+}
+
+/// Whether a key file is one, rather than the beginning of one.
+fn is_whole(path: &Path) -> Result<bool, HomeError> {
+    match Identity::decode(&read_keys(path)?) {
+        Ok(_) => Ok(true),
+        Err(Malformed::Truncated) => Ok(false),
+        Err(error) => Err(HomeError::Damaged {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }),
     }
 }
 

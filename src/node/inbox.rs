@@ -9,7 +9,7 @@ use crate::store::Handle;
 use crate::store::inbox::Entry;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -92,6 +92,8 @@ fn all(handle: &Handle) -> Result<Vec<Delivered>, NodeError> {
     loop {
         let page = inbox.list(after, PAGE)?;
         let Some(last) = page.last() else {
+            // Of a message deleted before it was whole, the row that says so may have come alone.
+            found.retain(|delivered| delivered.rows.keys().any(|part| *part != 0));
             return Ok(found);
         };
         after = last.number;
@@ -146,16 +148,39 @@ fn entry(delivered: &Delivered, contacts: &Contacts) -> InboxEntry {
 }
 
 fn find(handle: &Handle, text: &str) -> Result<Delivered, NodeError> {
+    let mut delivered = all(handle)?;
+    let place = place_of(&delivered, text)?;
+    Ok(delivered.swap_remove(place))
+}
+
+/// Which of them has the id that begins so.
+fn place_of(delivered: &[Delivered], text: &str) -> Result<usize, NodeError> {
     let head = id_head(text).ok_or_else(|| no_id(text))?;
     let starts = |d: &Delivered| to_base32(&d.message.0).starts_with(&head);
-    let mut found: Vec<Delivered> = all(handle)?.into_iter().filter(starts).collect();
-    match (found.pop(), found.len()) {
-        (Some(one), 0) => Ok(one),
-        (Some(_), _) => Err(several(text)),
+    let mut found = (0..).zip(delivered).filter(|(_, d)| starts(d));
+    match (found.next(), found.next()) {
+        (Some((place, _)), None) => Ok(place),
+        (Some(_), Some(_)) => Err(several(text)),
         (None, _) => Err(NodeError::NotFound(
             "no such message in the inbox; see `ostrakon inbox`".into(),
         )),
     }
+}
+
+/// Takes messages with their files out of the inbox, or none if one of them is not there, and returns their URIs.
+/// The inbox remembers what was taken, so late copies do not bring it back.
+pub(super) fn delete(handle: &Handle, ids: &[String]) -> Result<Vec<String>, NodeError> {
+    let delivered = all(handle)?;
+    let places: Result<BTreeSet<usize>, _> =
+        ids.iter().map(|id| place_of(&delivered, id)).collect();
+    let mut deleted = Vec::new();
+    for one in places?.iter().filter_map(|place| delivered.get(*place)) {
+        for part in one.rows.keys() {
+            handle.inbox().remove(one.message, *part)?;
+        }
+        deleted.push(one.message.to_string());
+    }
+    Ok(deleted)
 }
 
 /// The refusal of what is no id of a message.
@@ -373,6 +398,19 @@ mod tests {
             safe(&format!("{}.jpeg", "x".repeat(250))),
             format!("{}.jpeg", "x".repeat(150))
         );
+    }
+
+    /// Of a message that was deleted before it was whole, nothing is shown when it becomes whole without a part.
+    #[test]
+    fn a_message_without_parts_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = crate::store::Store::open(dir.path()).unwrap();
+        let (handle, message) = (store.handle(), MessageId([7; 32]));
+        let value = serde_json::to_vec(&row("")).unwrap();
+        handle.inbox().put(message, 0, &value).unwrap();
+        assert!(all(&handle).unwrap().is_empty());
+        handle.inbox().put(message, 1, &value).unwrap();
+        assert_eq!(all(&handle).unwrap().len(), 1);
     }
 
     /// A file that is there is never replaced, and nothing else remains in the folder.

@@ -6,6 +6,7 @@
 
 use crate::engine::id::MessageId;
 use crate::engine::io::{self, Batch, FileId, Job, StoreError, Token};
+use crate::store::inbox::Put;
 use crate::store::{Handle, Store};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -271,6 +272,10 @@ fn do_chore(handle: &Handle, chore: Chore) -> Done {
             };
             match kept.and_then(|()| inbox.put(*message, *part, row)) {
                 Ok(put) => {
+                    if !known && matches!(put, Put::Known(_)) {
+                        // It was deleted: what was kept just now has no entry.
+                        let _ = std::fs::remove_file(inbox.content_path(*message, *part));
+                    }
                     tracing::debug!(?message, part, ?put, "delivered");
                     Done::Chore(None, Some((*message, *part)))
                 }
@@ -291,5 +296,44 @@ fn do_chore(handle: &Handle, chore: Chore) -> Done {
             }
             Done::Chore(None, None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::io::FileKind;
+
+    /// A delivery that the engine repeats after the user has deleted it leaves nothing behind.
+    #[test]
+    fn what_was_deleted_is_not_kept_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path()).unwrap();
+        let (handle, message) = (store.handle(), MessageId([7; 32]));
+        let (inbox, file) = (handle.inbox(), true);
+        let kind = FileKind::Incoming;
+        let part = 1;
+        let arrived = handle.payload_path(FileId {
+            kind,
+            message,
+            part,
+        });
+        std::fs::write(arrived, b"content").unwrap();
+        let deliver = || {
+            let row = b"row".to_vec();
+            let chore = Chore::Deliver {
+                message,
+                part,
+                file,
+                row,
+            };
+            let done = do_chore(&handle, chore);
+            assert!(matches!(done, Done::Chore(None, Some(_))), "{done:?}");
+            inbox.content_path(message, part).exists()
+        };
+        assert!(deliver() && deliver());
+        assert!(inbox.remove(message, part).unwrap());
+        assert!(!deliver());
+        assert_eq!(inbox.list(0, 9).unwrap(), []);
     }
 }

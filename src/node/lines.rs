@@ -5,8 +5,11 @@ use serde::de::DeserializeOwned;
 use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
-/// The longest request, in bytes.
-pub(super) const MAX_REQUEST: u64 = 1 << 20;
+/// The longest text in a request, in bytes; a longer one is sent as a file.
+pub const MAX_TEXT: usize = 1 << 20;
+/// The longest request, in bytes: in JSON a control character of a text takes six, and the paths of 255 files need
+/// room, too.
+pub(super) const MAX_REQUEST: u64 = 6 * MAX_TEXT as u64 + (6 << 20);
 /// The longest answer, in bytes.
 pub(super) const MAX_RESPONSE: u64 = 64 << 20;
 

@@ -4,17 +4,25 @@ use super::address::Address;
 use super::api::{LinkConfig, OneWay};
 use super::cards::Contacts;
 use super::error::NodeError;
-use crate::engine::id::PersonId;
+use super::home::random32;
+use crate::engine::id::{PersonId, to_base32};
 use crate::store::meta::Meta;
-use crate::wire::MIN_MTU;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "link/";
 const NEXT: &str = "link-next";
 /// The first number of links that are not configured: those that others open, and folders done by hand.
 pub(super) const FIRST_UNCONFIGURED: u32 = 1 << 16;
+/// Rates, in bits per second.
+const RATES: RangeInclusive<u64> = 1..=1_000_000_000_000;
+/// Round-trip times, in milliseconds.
+const RTTS: RangeInclusive<u64> = 1..=24 * 3600 * 1000;
 /// The most links.
 const MAX_LINKS: usize = 64;
 /// The most relays that a card names.
@@ -87,6 +95,10 @@ impl Linkbook {
     pub(super) fn add(&self, config: LinkConfig, who: &Contacts) -> Result<Record, NodeError> {
         check(&config)?;
         let address = Address::parse(&config.uri)?;
+        check_frame(&config, &address)?;
+        if let Address::Spool { dir } = &address {
+            check_folder(dir, config.oneway)?;
+        }
         let person = person(&config, &address, who)?;
         self.admit(&config, &address)?;
         let id = self.next_id()?;
@@ -108,7 +120,7 @@ impl Linkbook {
         let records = self.records();
         if records.contains_key(&config.name) {
             return Err(NodeError::Usage(format!(
-                "a link is called `{}` already; remove it with `ostrakon link remove {}`, or choose another name",
+                "a link is called `{}` already; remove it with `ostrakon link rm {}`, or choose another name",
                 config.name, config.name
             )));
         }
@@ -180,15 +192,52 @@ fn check(config: &LinkConfig) -> Result<(), NodeError> {
             "a loss of more than 95 percent cannot be planned for; give at most 95".into(),
         ));
     }
-    if config.mtu.is_some_and(|mtu| mtu < 64) {
-        return Err(NodeError::Usage(format!(
-            "a frame has at least 64 bytes on a serial line, {MIN_MTU} elsewhere; give more"
-        )));
-    }
-    if config.rate_bps == Some(0) {
+    if config.rate_bps.is_some_and(|rate| !RATES.contains(&rate)) {
         return Err(NodeError::Usage(
-            "a rate of 0 carries nothing; leave it out if it is unknown".into(),
+            "a rate is from 1 bit/s to 1000 Gbit/s; leave it out if it is unknown".into(),
         ));
+    }
+    if config.rtt_ms.is_some_and(|rtt| !RTTS.contains(&rtt)) {
+        return Err(NodeError::Usage(
+            "a round-trip time is from 1 ms to 1 day; leave it out if it is unknown".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_frame(config: &LinkConfig, address: &Address) -> Result<(), NodeError> {
+    let frames = address.frames();
+    if config.mtu.is_none_or(|mtu| frames.contains(&mtu)) {
+        return Ok(());
+    }
+    Err(NodeError::Usage(format!(
+        "a frame on a {} link has {} to {} bytes; give that, or leave it out",
+        address.kind(),
+        frames.start(),
+        frames.end()
+    )))
+}
+
+/// A folder that is not there may be on a stick that is not in; one that is there has to be of use.
+fn check_folder(dir: &Path, oneway: Option<OneWay>) -> Result<(), NodeError> {
+    let refuse = |what: &str, error: io::Error| {
+        let dir = dir.display();
+        NodeError::Usage(format!(
+            "cannot {what} {dir}: {error}; give a folder in which that may be done, or --oneway"
+        ))
+    };
+    let listed = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed.map(drop),
+    };
+    if oneway != Some(OneWay::Send) {
+        listed.map_err(|e| refuse("read the folder", e))?;
+    }
+    if oneway != Some(OneWay::Receive) {
+        let random = random32().map_err(|e| refuse("write into", e))?;
+        let probe = dir.join(format!(".ostrakon-{}.tmp", to_base32(&random[..10])));
+        let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
+        written.map_err(|e| refuse("write into", e))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::api::{Request, Response};
 use super::cards::{self, Contacts};
-use super::control::Socket;
+use super::control::{self, Socket};
 use super::courier::FIRST_COURIER;
 use super::driver::{Driver, Sources};
 use super::error::{NodeError, blocking, stopped};
@@ -18,16 +18,17 @@ use crate::engine::limits::Limits;
 use crate::engine::{Config, Engine};
 use crate::security::identity::Identity;
 use crate::store::meta::Meta;
-use crate::store::{Handle, Store};
+use crate::store::{Handle, OpenError, Store};
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
 use ostrakon_transports::quic::{EndpointOptions, Incoming, PeerListener, QuicEndpoint};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// The UDP port on which nodes listen unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7411;
@@ -37,8 +38,12 @@ const EVENTS: usize = 1024;
 const COMMANDS: usize = 64;
 /// Connections that wait for the engine.
 const INCOMING: usize = 16;
-/// How long a stopping node waits for far sides to hear of it.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a home may be held by somebody who does not answer: who asks it something, starts, or stops.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(50);
+/// How long a stopping node waits for work that it cut off.
+const CUT_OFF: Duration = Duration::from_secs(2);
 
 /// Where a node listens for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +139,27 @@ impl Node {
         })
     }
 
+    /// Starts a node on the home in `dir` as soon as nobody else has it open, for up to 10 s. Does not wait
+    /// for another node that answers.
+    ///
+    /// # Errors
+    /// As [`Node::start`], and if there is no home.
+    pub async fn start_when_free(dir: &Path, options: Options) -> Result<Self, NodeError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let home = Home::open(dir)?;
+            let socket = home.socket();
+            match Self::start(home, options.clone()).await {
+                Err(NodeError::Open(OpenError::InUse { .. }))
+                    if Instant::now() < until && control::connect(&socket).await.is_none() =>
+                {
+                    tokio::time::sleep(RETRY).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
     /// Answers a request, as over the control socket.
     pub async fn ask(&self, request: Request) -> Response {
         self.service.answer(request).await
@@ -161,12 +187,12 @@ impl Node {
         }
         let _ = driver.await;
         for endpoint in endpoints {
-            let _ = timeout(GOODBYE, endpoint.shutdown()).await;
+            endpoint.shutdown().await;
         }
         // Work cut off in the background may hold the home a moment longer.
         let home = Arc::downgrade(&service.0);
         drop(service);
-        let until = Instant::now() + GOODBYE;
+        let until = Instant::now() + CUT_OFF;
         while home.strong_count() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -184,14 +184,9 @@ fn priority(text: Option<&str>, usual: Priority) -> Result<Priority, NodeError> 
 }
 
 fn open(path: &Path) -> Result<File, NodeError> {
-    let refuse = |what: &str| {
-        NodeError::Usage(format!(
-            "{} {what}; give the absolute path of a file",
-            path.display()
-        ))
-    };
+    let refuse = |what: &str| NodeError::Usage(format!("{} {what}", path.display()));
     if !path.is_absolute() {
-        return Err(refuse("is a relative path"));
+        return Err(refuse("is a relative path; give an absolute one"));
     }
     // Without waiting for a writer, should it be a pipe.
     let file = OpenOptions::new()
@@ -200,9 +195,14 @@ fn open(path: &Path) -> Result<File, NodeError> {
         .open(path)
         .map_err(NodeError::file("read", path))?;
     let meta = file.metadata().map_err(NodeError::file("read", path))?;
-    match meta.is_file() {
-        true => Ok(file),
-        false => Err(refuse("is no ordinary file")),
+    match (meta.is_file(), meta.is_dir()) {
+        (true, _) => Ok(file),
+        (_, true) => Err(refuse(
+            "is a folder; send the files in it, or pack it into one file",
+        )),
+        _ => Err(refuse(
+            "is a device or a pipe; copy what it gives into a file and send that",
+        )),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Answers requests: the same whether they come over the control socket or from within the process.
 
-use super::api::{Request, Response, SendRequest};
+use super::api::{LinkConfig, Request, Response, SendRequest};
 use super::cards::{self, Contacts, id_head};
 use super::driver::Command;
 use super::error::{NodeError, blocking};
 use super::inbox;
-use super::linkbook::Linkbook;
+use super::linkbook::{Linkbook, Record};
 use super::send::{Order, prepare};
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
@@ -74,6 +74,13 @@ impl Service {
                 })
                 .await
             }
+            Request::Delete { messages } => {
+                self.with_store(move |s| {
+                    let messages = inbox::delete(&s.handle, &messages)?;
+                    Ok(Response::Deleted { messages })
+                })
+                .await
+            }
             Request::PersonAdd { card } => self.person_add(card).await,
             Request::PersonList => {
                 self.with_store(|s| {
@@ -96,9 +103,11 @@ impl Service {
                 self.order(Command::LinkStart(Box::new(record))).await?;
                 Ok(Response::Done)
             }
-            Request::LinkList => Ok(Response::Links {
-                links: self.0.links.list().into_iter().map(|r| r.config).collect(),
-            }),
+            Request::LinkList => {
+                let records = self.0.links.list().into_iter();
+                let links = records.map(|record| self.shown(record)).collect();
+                Ok(Response::Links { links })
+            }
             Request::LinkRemove { name } => {
                 let _turn = self.0.settings.lock().await;
                 let record = self.with_store(move |s| s.links.remove(&name)).await?;
@@ -151,6 +160,15 @@ impl Service {
                 .await?;
                 Err(error)
             }
+        }
+    }
+
+    /// A link with the name of whom it reaches, also where nobody had to say it.
+    fn shown(&self, record: Record) -> LinkConfig {
+        let name = record.person().map(|person| self.0.contacts.name(person));
+        LinkConfig {
+            person: name.or(record.config.person),
+            ..record.config
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! There is one encoding of each card: what does not encode again to the same bytes is refused, so duplicate
 //! or unknown fields, long integers and trailing bytes never get through. As text a card is
-//! `ostrakon-card:` and base32, safe to paste; white space in it is ignored.
+//! `ostrakon-card:` and base32, safe to paste; white space in it is ignored, and so is other text around it.
 
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -17,8 +17,13 @@ use minicbor::{Decode, Encode};
 
 const HEAD: [u8; 3] = *b"OC\x01";
 const PREFIX: &str = "ostrakon-card:";
+/// What our URIs begin with.
+const URI: &str = "ostrakon:";
+const SIGNATURE: usize = 64;
 /// Largest card in bytes.
 pub const MAX: usize = 4096;
+/// How much of a text is searched for a card, in characters.
+const MAX_TEXT: usize = 65_536;
 
 /// A one-time public key of an inbox, replaced from time to time.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -158,22 +163,44 @@ impl Card {
         })
     }
 
-    /// Reads the text form.
+    /// Reads the text form, wherever it stands in a text, over whatever lines it was broken, and also behind the `>`
+    /// of a quotation. Of several cards in one text the first that reads is taken.
     ///
     /// # Errors
     /// As [`Card::decode`].
     pub fn from_text(text: &str) -> Result<Self, CardError> {
-        let compact: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace())
-            .take(2 * MAX)
-            .collect();
-        let head = compact.get(..PREFIX.len()).ok_or(CardError::Form)?;
-        if !head.eq_ignore_ascii_case(PREFIX) {
-            return Err(CardError::Form);
+        let white = |c: &char| c.is_whitespace() || *c == '>' || is_hidden(*c);
+        let compact: String = text.chars().take(MAX_TEXT).filter(|c| !white(c)).collect();
+        let mut refused = CardError::Form;
+        for (at, _) in compact.to_ascii_lowercase().match_indices(PREFIX) {
+            let body = compact.get(at + PREFIX.len()..).unwrap_or_default();
+            match Self::from_body(body) {
+                Ok(card) => return Ok(card),
+                Err(why) => refused = why,
+            }
         }
-        let body = compact.get(PREFIX.len()..).ok_or(CardError::Form)?;
-        Self::decode(&from_base32(body).map_err(|_| CardError::Encoding)?)
+        Err(refused)
+    }
+
+    /// Reads what follows the prefix. A card says itself where it ends, so text may follow.
+    fn from_body(body: &str) -> Result<Self, CardError> {
+        let digits = body.bytes().take(MAX * 8 / 5 + 1);
+        let digits = digits.take_while(|b| b.is_ascii_alphabetic() || (b'2'..=b'7').contains(b));
+        let count = digits.count();
+        // Eight digits are five bytes.
+        let whole = body.get(..count - count % 8).unwrap_or_default();
+        let bytes = from_base32(whole).map_err(|_| CardError::Encoding)?;
+        let cbor = bytes.get(HEAD.len()..).ok_or(CardError::Form)?;
+        let mut decoder = minicbor::Decoder::new(cbor);
+        // What does not read is refused with its reason below.
+        let read = decoder.decode::<Body>().is_ok();
+        let len = HEAD.len() + decoder.position() + SIGNATURE;
+        let own = match read {
+            true => body.get(..(len * 8).div_ceil(5)),
+            false => body.get(..count),
+        };
+        let own = own.ok_or(CardError::Encoding)?;
+        Self::decode(&from_base32(own).map_err(|_| CardError::Encoding)?)
     }
 
     /// The text form, one line.
@@ -210,8 +237,39 @@ impl Card {
     }
 }
 
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 64;
+
+/// Whether people can be called so: 1 to [`MAX_NAME`] bytes, not blank, without control characters and without
+/// those that nobody sees or that turn the direction of writing (format characters of Unicode), and not
+/// beginning like one of our URIs. Whoever reads a name has to see all of it, and must be able to tell it from
+/// a key.
+pub fn is_name(name: &str) -> bool {
+    let head = name.get(..URI.len());
+    !name.trim().is_empty()
+        && name.len() <= MAX_NAME
+        && !name.chars().any(is_hidden)
+        && !head.is_some_and(|head| head.eq_ignore_ascii_case(URI))
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
 fn check(body: &Body) -> Result<(), CardError> {
-    if body.name.is_empty() || body.name.len() > 64 || body.name.chars().any(char::is_control) {
+    if !is_name(&body.name) {
         return Err(CardError::Field("name"));
     }
     if body.prekeys.is_empty() || body.prekeys.len() > 16 {
@@ -253,6 +311,16 @@ mod tests {
             .collect();
         assert_eq!(Card::from_text(&wrapped).unwrap(), card);
         assert_eq!(Card::from_text(&text.to_uppercase()).unwrap(), card);
+        let quoted = wrapped.replace(' ', "> ");
+        for pasted in [
+            format!("\u{feff}{text}\r\n"),
+            format!("Dear Bo, this is my card: {text}\nYours, Amina"),
+            format!("A card begins with ostrakon-card: and is long.\n{quoted}> Amina\n"),
+        ] {
+            assert_eq!(Card::from_text(&pasted).as_ref(), Ok(&card), "{pasted}");
+        }
+        let cut = &text[..text.len() - 1];
+        assert!(Card::from_text(cut).is_err(), "{cut}");
     }
 
     #[test]
@@ -268,6 +336,27 @@ mod tests {
                 assert!(Card::decode(&bad).is_err(), "bit {bit} of byte {at}");
             }
             assert!(Card::decode(&bytes[..at]).is_err());
+        }
+    }
+
+    /// Nobody can take a name that people see differently, that turns the line around, or that reads as a key.
+    #[test]
+    fn names_that_hide_something_or_read_as_a_uri_are_refused() {
+        for name in ["Bo", "Zoë Ōta", "محمد", "a:b", "ostrakon"] {
+            let card = identity().card(name, 1, vec![]);
+            assert_eq!(Card::decode(card.bytes()), Ok(card), "{name}");
+        }
+        let hidden =
+            "\u{ad}\u{61c}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0041}";
+        let hidden = hidden.chars().map(|c| format!("Bo{c}"));
+        let plain = ["", "  ", "a\nb", "ostrakon:person:addr", "Ostrakon:x"];
+        for name in hidden.chain(plain.map(String::from)) {
+            let card = identity().card(&name, 1, vec![]);
+            assert_eq!(
+                Card::decode(card.bytes()),
+                Err(CardError::Field("name")),
+                "{name:?}"
+            );
         }
     }
 

@@ -123,11 +123,26 @@ fn cards() -> Vec<Vector> {
     let forged =
         "the signature of this contact card is wrong: it was changed or forged; ask for it again";
     let version = "this contact card is of version 2, which this program does not know; update it";
+    let nameless = "this contact card has no usable name; ask for a new one";
+    let named = |file: &str, note: &str, name: &str| {
+        let card = me.card(name, 3, vec![relay.to_owned()]);
+        Vector::new(file, "card", nameless, note, card.bytes())
+    };
     let damaged = "this contact card is damaged or not in canonical form; ask for it again";
     vec![
         made(good),
         bad("card-refused-version", version, "version 2", 2, 3),
         bad("card-refused-name", forged, "another name", 6, 1),
+        named(
+            "card-refused-name-hidden",
+            "a name that turns the direction of writing (U+202E)",
+            "Am\u{202e}ani",
+        ),
+        named(
+            "card-refused-name-uri",
+            "a name that begins like a URI",
+            "ostrakon:person:amina",
+        ),
         bad(
             "card-refused-form",
             damaged,

@@ -473,3 +473,23 @@ async fn use_of_narrow_paths() {
         }
     }
 }
+
+/// A relay and a node end soon, also while a handshake over a way of long round trips is under way: whoever is at
+/// the far end is not waited for.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_round_trips() {
+    let silent = std::net::UdpSocket::bind(loopback()).unwrap();
+    let mut far = spec(silent.local_addr().unwrap(), secret(2).public());
+    far.settings.initial_rtt = Duration::from_secs(60);
+    far.settings.connect_timeout = Duration::from_secs(7200);
+    let endpoint = endpoint(&secret(1));
+    let _owner = Owner::dial(&endpoint, far);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let begun = tokio::time::Instant::now();
+    endpoint.shutdown().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -74,6 +74,9 @@ pub enum Command {
         /// Where others reach this node by QUIC, ADDRESS:PORT, or none [default: port 7411 of all addresses].
         #[arg(long, value_name = "ADDR")]
         listen: Option<ListenArg>,
+        /// End when standard input does.
+        #[arg(long, hide = true)]
+        end_with_stdin: bool,
     },
     /// Queue a message to somebody.
     Send(SendArgs),
@@ -90,6 +93,14 @@ pub enum Command {
         id: String,
         /// The folder.
         dir: PathBuf,
+    },
+    /// Delete messages that came, with their files.
+    ///
+    /// They do not come back, and their senders are not told. Parts that are still on their way come nevertheless.
+    Delete {
+        /// Their ids, or the beginnings of them.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
     },
     /// Show what is under way.
     Status {
@@ -113,6 +124,9 @@ pub enum Command {
         /// The most it keeps for all mailboxes together, such as 500MB or 1GiB.
         #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
         max_bytes: u64,
+        /// End when standard input does.
+        #[arg(long, hide = true)]
+        end_with_stdin: bool,
     },
     /// Carry messages by hand, on a stick or a disk.
     #[command(subcommand)]
@@ -171,18 +185,20 @@ pub enum LinkCommand {
 pub struct LinkArgs {
     /// What you call it: letters, digits, - and _.
     pub name: String,
-    /// quic://HOST:PORT, relay://HOST:PORT?key=KEY, serial:/dev/DEVICE?baud=N or spool:/FOLDER.
+    /// quic://HOST:PORT, relay://HOST:PORT?key=KEY, serial:/dev/DEVICE?baud=N (50 to 12000000, 9600 unless given) or
+    /// spool:/FOLDER.
     pub uri: String,
     /// Whom it reaches; needed for quic if you know more than one person.
     #[arg(long)]
     pub person: Option<String>,
-    /// What it carries, such as 9600, 64kbit or 2mbit (bits per second).
+    /// What it carries, such as 9600, 64kbit or 2mbit (bits per second; at most 1000gbit).
     #[arg(long, value_parser = parse_rate)]
     pub rate: Option<u64>,
-    /// Its round-trip time, such as 600ms or 2s.
+    /// Its round-trip time, such as 600ms or 2s; at most 1d.
     #[arg(long, value_parser = parse_duration_ms)]
     pub rtt: Option<u64>,
-    /// Its largest frame in bytes, where the medium asks for one.
+    /// Its largest frame in bytes, where the medium asks for one: 64 to 2048 on a serial line, 222 to 2048 by quic, 238
+    /// to 2048 by a relay or a folder.
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<usize>,
     /// What a megabyte costs, in a unit of your own.
@@ -191,7 +207,7 @@ pub struct LinkArgs {
     /// Nothing comes back by it, or nothing leaves by it.
     #[arg(long, value_name = "DIRECTION")]
     pub oneway: Option<Direction>,
-    /// The loss to expect in percent, for links from which nothing comes back.
+    /// The loss to expect in percent, 0 to 95, for links from which nothing comes back.
     #[arg(long, value_name = "PERCENT", value_parser = parse_loss)]
     pub loss: Option<u8>,
 }
@@ -286,7 +302,7 @@ pub enum SpoolCommand {
 /// The demo.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
-    /// A file of 3 to 30 MB to send [default: a sample of 6 MB].
+    /// A file of 3 to 32 MB to send [default: a sample of 6 MB].
     #[arg(long, value_name = "PATH")]
     pub file: Option<PathBuf>,
     /// Keep the folder with both homes and all logs.

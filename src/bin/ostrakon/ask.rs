@@ -56,6 +56,7 @@ pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
         Response::Error { kind, text } => Err(Failure {
             kind: Kind::Api(kind),
             text,
+            message: None,
         }),
         answer => Ok(answer),
     }

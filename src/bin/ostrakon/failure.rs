@@ -12,6 +12,8 @@ pub struct Failure {
     pub kind: Kind,
     /// One or two lines; the last one says what to do next.
     pub text: String,
+    /// The URI of the message that it is about, if there is one.
+    pub message: Option<String>,
 }
 
 /// Classes of failures.
@@ -34,6 +36,7 @@ impl From<NodeError> for Failure {
         Self {
             kind: Kind::Api(error.kind()),
             text: error.to_string(),
+            message: None,
         }
     }
 }
@@ -53,6 +56,15 @@ impl Failure {
         Self {
             kind,
             text: format!("{what}\n{next}"),
+            message: None,
+        }
+    }
+
+    /// The same, about this message, which is there nevertheless.
+    pub fn about(self, message: &str) -> Self {
+        Self {
+            message: Some(message.to_owned()),
+            ..self
         }
     }
 
@@ -71,6 +83,7 @@ impl Failure {
             return Self {
                 kind: Kind::BrokenPipe,
                 text: String::new(),
+                message: None,
             };
         }
         let what = format!("cannot write to standard output: {error}");
@@ -101,6 +114,10 @@ impl Failure {
             Kind::Other => "other".into(),
             Kind::Unproven | Kind::BrokenPipe => return None,
         };
-        Some(serde_json::json!({"error": {"kind": kind, "text": self.text}}))
+        let mut object = serde_json::json!({"error": {"kind": kind, "text": self.text}});
+        if let Some(message) = &self.message {
+            object["message"] = message.as_str().into();
+        }
+        Some(object)
     }
 }

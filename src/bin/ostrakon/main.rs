@@ -13,6 +13,7 @@ mod values;
 use args::{Cli, Command};
 use clap::Parser;
 use clap::error::ErrorKind as ClapError;
+use commands::node::Stop;
 use commands::{card, inbox, init, link, node, pages, person, relay, send, sim, spool, status};
 use failure::{Failure, Kind, Outcome};
 use out::Out;
@@ -57,20 +58,30 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         Command::Sim(command) => return sim::run(out, command).await,
         command => command,
     };
-    if let Command::Relay { listen, max_bytes } = command {
+    if let Command::Relay {
+        listen,
+        max_bytes,
+        end_with_stdin,
+    } = command
+    {
         let dir = ask::home(cli.home, "ostrakon-relay")?;
-        return relay::run(out, &dir, listen, max_bytes).await;
+        let stop = Stop::listen(end_with_stdin)?;
+        return relay::run(out, &dir, listen, max_bytes, stop).await;
     }
     let home = ask::home(cli.home, "ostrakon")?;
     match command {
         // These end in order on Ctrl-C by themselves.
-        Command::Node { listen } => node::run(out, &home, listen).await,
+        Command::Node {
+            listen,
+            end_with_stdin,
+        } => node::run(out, &home, listen, Stop::listen(end_with_stdin)?).await,
         Command::Send(args) => send::run(out, &home, args).await,
         command => tokio::select! {
             ended = short(out, &home, command) => ended,
             _ = tokio::signal::ctrl_c() => Err(Failure {
                 kind: Kind::Interrupted,
                 text: "stopped".into(),
+                message: None,
             }),
         },
     }
@@ -86,6 +97,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
         Command::Inbox => inbox::list(out, home).await,
         Command::Read { id } => inbox::read(out, home, id).await,
         Command::Save { id, dir } => inbox::save(out, home, id, &dir).await,
+        Command::Delete { ids } => inbox::delete(out, home, ids).await,
         Command::Cancel { id } => inbox::cancel(out, home, id).await,
         Command::Status { watch } => status::run(out, home, watch).await,
         Command::Spool(command) => spool::run(out, home, command).await,
@@ -131,7 +143,15 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let kind = Kind::Api(ostrakon::node::api::ErrorKind::Usage);
     let text = error.render().to_string().trim_end().to_owned();
-    report(Out { json }, &Failure { kind, text })
+    let message = None;
+    report(
+        Out { json },
+        &Failure {
+            kind,
+            text,
+            message,
+        },
+    )
 }
 
 /// Logs go to standard error: what OSTRAKON_LOG asks for, with --verbose at least what happens.

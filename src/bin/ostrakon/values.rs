@@ -71,15 +71,15 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Reads a loss in percent, 0 to 99, with or without the sign.
+/// Reads a loss in percent, 0 to 95, with or without the sign.
 ///
 /// # Errors
 /// What to write instead.
 pub fn parse_loss(text: &str) -> Result<u8, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     match number.trim_end().parse() {
-        Ok(percent @ 0..=99) => Ok(percent),
-        _ => Err("give whole percent from 0 to 99".into()),
+        Ok(percent @ 0..=95) => Ok(percent),
+        _ => Err("give whole percent from 0 to 95".into()),
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
         for text in ["", "0", "GiB", "1XB", "20000000TiB"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
-        for text in ["", "100", "-1", "5.5", "%"] {
+        for text in ["", "96", "100", "-1", "5.5", "%"] {
             assert!(parse_loss(text).is_err(), "{text}");
         }
         assert!(parse_seconds("999ms").is_err());

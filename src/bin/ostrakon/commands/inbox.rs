@@ -1,4 +1,4 @@
-//! `inbox`, `read`, `save` and `cancel`: single messages.
+//! `inbox`, `read`, `save`, `delete` and `cancel`: single messages.
 
 use crate::ask::{absolute, ask, unexpected};
 use crate::failure::Outcome;
@@ -85,6 +85,24 @@ pub async fn save(out: Out, home: &Path, id: String, dir: &Path) -> Outcome {
         let lines: Vec<String> = files
             .iter()
             .map(|file| format!("{}\n", file.display()))
+            .collect();
+        lines.concat()
+    })
+}
+
+/// Deletes messages that came.
+///
+/// # Errors
+/// If one of them is not there; then none is deleted.
+pub async fn delete(out: Out, home: &Path, ids: Vec<String>) -> Outcome {
+    let answer = ask(home, Request::Delete { messages: ids }).await?;
+    let Response::Deleted { messages } = &answer else {
+        return Err(unexpected());
+    };
+    out.show(&answer, || {
+        let lines: Vec<String> = messages
+            .iter()
+            .map(|message| format!("Deleted {}.\n", short(message)))
             .collect();
         lines.concat()
     })

@@ -13,7 +13,7 @@ use std::path::Path;
 pub fn run(out: Out, dir: &Path, name: &str) -> Outcome {
     let home = Home::create(dir, name)?;
     let person = home.identity()?.person().to_string();
-    let object = serde_json::json!({"home": home.dir(), "name": home.name(), "person": person});
+    let object = serde_json::json!({"home": home.dir().to_string_lossy(), "name": home.name(), "person": person});
     out.show(&object, || {
         format!(
             "{} has keys now, in {}.\nGive your card to others: ostrakon card --out FILE",

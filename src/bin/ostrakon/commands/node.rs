@@ -6,7 +6,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::one_line;
 use ostrakon::node::api::{Request, Response, StatusReport};
-use ostrakon::node::{Home, Listen, Node, Options};
+use ostrakon::node::{Listen, Node, Options};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,22 +16,24 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often links are looked at for changes.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Runs it until SIGINT or SIGTERM, then has everything written down.
+/// Runs it until `stop`, then has everything written down.
 ///
 /// # Errors
 /// If the home is missing or in use, or the address is taken.
-pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>) -> Outcome {
+pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>, mut stop: Stop) -> Outcome {
     let listen = match listen {
         None => Listen::Default,
         Some(ListenArg(None)) => Listen::Off,
         Some(ListenArg(Some(address))) => Listen::At(address),
     };
-    let stop = Stop::listen()?;
     let options = Options {
         listen,
         ..Options::default()
     };
-    let node = Node::start(Home::open(home)?, options).await?;
+    let node = tokio::select! {
+        node = Node::start_when_free(home, options) => node?,
+        () = stop.asked() => return Ok(()),
+    };
     let ended = tokio::select! {
         ended = tell(out, &node) => ended,
         () = stop.asked() => event(out, json!({"event": "stopping"}), "stopping"),
@@ -62,6 +64,7 @@ async fn tell(out: Out, node: &Node) -> Outcome {
                 return Err(Failure {
                     kind: Kind::Api(kind),
                     text,
+                    message: None,
                 });
             }
             _ => return Err(unexpected()),
@@ -104,34 +107,49 @@ pub fn event(out: Out, object: Value, words: &str) -> Outcome {
     out.show(&object, || words.to_owned())
 }
 
-/// The signals that ask a program to end.
+/// What asks a program to end: SIGINT, SIGTERM, and if so wanted the end of standard input.
 #[derive(Debug)]
-pub struct Stop([tokio::signal::unix::Signal; 2]);
+pub struct Stop {
+    signals: [tokio::signal::unix::Signal; 2],
+    with_stdin: bool,
+}
 
 impl Stop {
-    /// Takes them from now on.
+    /// Listens from now on. `with_stdin` is for whoever starts this program and must not leave it behind, however it
+    /// ends itself: the system closes its end of a pipe.
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn listen() -> Outcome<Self> {
+    pub fn listen(with_stdin: bool) -> Outcome<Self> {
         let take = |kind| {
             signal(kind).map_err(|error| {
                 let what = format!("cannot listen for signals: {error}");
                 Failure::new(Kind::Other, what, "close other programs and try again")
             })
         };
-        Ok(Self([
+        let signals = [
             take(SignalKind::interrupt())?,
             take(SignalKind::terminate())?,
-        ]))
+        ];
+        Ok(Self {
+            signals,
+            with_stdin,
+        })
     }
 
     /// Waits for one.
-    pub async fn asked(self) {
-        let [mut interrupt, mut terminate] = self.0;
+    pub async fn asked(&mut self) {
+        let [interrupt, terminate] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = stdin_ends(), if self.with_stdin => {}
         }
     }
+}
+
+async fn stdin_ends() {
+    let read = || std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    // An input that cannot be read is over, too.
+    let _over = tokio::task::spawn_blocking(read).await;
 }

@@ -35,7 +35,7 @@ pub fn man(out: Out, dir: Option<&Path>) -> Outcome {
         let what = format!("cannot write into {}: {error}", dir.display());
         Failure::api(ErrorKind::Store, what, "choose another folder or make room")
     })?;
-    out.show(&serde_json::json!({"dir": dir}), || {
+    out.show(&serde_json::json!({"dir": dir.to_string_lossy()}), || {
         format!("The pages are in {}.", dir.display())
     })
 }

@@ -13,12 +13,17 @@ use std::time::Duration;
 /// How often it tells what it holds.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Runs it until SIGINT or SIGTERM.
+/// Runs it until `stop`.
 ///
 /// # Errors
 /// If its folder is in use or damaged, or the address is taken.
-pub async fn run(out: Out, dir: &Path, listen: SocketAddr, max_bytes: u64) -> Outcome {
-    let stop = Stop::listen()?;
+pub async fn run(
+    out: Out,
+    dir: &Path,
+    listen: SocketAddr,
+    max_bytes: u64,
+    mut stop: Stop,
+) -> Outcome {
     let mut limits = Limits::default();
     limits.mailbox.max_bytes = max_bytes;
     limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);

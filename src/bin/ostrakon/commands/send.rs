@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::{bytes, one_line, percent, rate, short, time};
 use crate::progress::{Row, Screen, Stream};
+use ostrakon::node::MAX_TEXT;
 use ostrakon::node::api::{
     ErrorKind, LinkEntry, OutboundEntry, PartProgress, Request, Response, SendRequest, StatusReport,
 };
@@ -13,8 +14,6 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A longer text is sent as a file.
-const TEXT_MAX: u64 = 1 << 20;
 /// How often `--wait` looks.
 const EVERY: Duration = Duration::from_millis(250);
 
@@ -45,7 +44,7 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
             Err(Failure::new(Kind::Interrupted, what, "see how far it is with: ostrakon status"))
         }
     };
-    waited?;
+    waited.map_err(|failure| failure.about(message))?;
     let elapsed = started.elapsed();
     let object = serde_json::json!({
         "message": message, "delivered": true, "elapsed_ms": elapsed.as_millis() as u64,
@@ -76,14 +75,14 @@ fn standard_input() -> Outcome<String> {
     let mut bytes = Vec::new();
     let read = std::io::stdin()
         .lock()
-        .take(TEXT_MAX + 1)
+        .take(MAX_TEXT as u64 + 1)
         .read_to_end(&mut bytes);
     let wrong = |why: &str| {
         let what = format!("the text on standard input {why}");
         Failure::api(ErrorKind::BadInput, what, "send it as a file: --file PATH")
     };
     read.map_err(|error| wrong(&format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > TEXT_MAX {
+    if bytes.len() > MAX_TEXT {
         return Err(wrong("is longer than 1 MiB"));
     }
     String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))

@@ -50,8 +50,12 @@ fn render(report: &StatusReport) -> String {
             one_line(why)
         ));
     }
-    section(&mut text, "Sending", report.outbound.iter().map(outbound));
+    let over = |message: &&OutboundEntry| message.complete || message.expired;
+    let sending = report.outbound.iter().filter(|message| !over(message));
+    section(&mut text, "Sending", sending.map(outbound));
     section(&mut text, "Arriving", report.inbound.iter().map(inbound));
+    let sent = report.outbound.iter().filter(over);
+    section(&mut text, "Sent", sent.map(outbound));
     if !report.links.is_empty() {
         section(&mut text, "Links", std::iter::once(links(&report.links)));
     }
@@ -181,20 +185,29 @@ mod tests {
             complete: false,
             first_seen_bytes: Default::default(),
         };
+        let waits = OutboundEntry {
+            message: "ostrakon:message:abcdefghijklmnop".into(),
+            to: "bo".into(),
+            complete: false,
+            expired: false,
+            eta_s: Some(90),
+            parts: vec![part],
+            notes: vec![],
+        };
+        let there = OutboundEntry {
+            message: "ostrakon:message:ponmlkjihgfedcba".into(),
+            complete: true,
+            eta_s: None,
+            parts: vec![],
+            ..waits.clone()
+        };
         let report = StatusReport {
-            outbound: vec![OutboundEntry {
-                message: "ostrakon:message:abcdefghijklmnop".into(),
-                to: "bo".into(),
-                complete: false,
-                expired: false,
-                eta_s: Some(90),
-                parts: vec![part],
-                notes: vec![],
-            }],
+            outbound: vec![there, waits],
             ..StatusReport::default()
         };
         let expected = "No node is running: nothing is sent or received. Start one with: ostrakon node\n\
-            \nSending\n  abcdefghijkl  to bo, about 1 min 30 s to go\n    2  6.0 MB  33 %  map\u{fffd}[2J.pdf\n";
+            \nSending\n  abcdefghijkl  to bo, about 1 min 30 s to go\n    2  6.0 MB  33 %  map\u{fffd}[2J.pdf\n\
+            \nSent\n  ponmlkjihgfe  to bo, delivered\n";
         assert_eq!(render(&report), expected);
     }
 }

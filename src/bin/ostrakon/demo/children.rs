@@ -84,8 +84,11 @@ impl Actor {
     /// # Errors
     /// If it ends or says nothing.
     pub async fn start(&self, args: &[&str]) -> Outcome<(Running, Value)> {
+        // It ends with the pipe, so with this process, even if that is killed.
         let mut child = self
             .command(args)?
+            .arg("--end-with-stdin")
+            .stdin(Stdio::piped())
             .spawn()
             .map_err(|error| self.failed(args, &error.to_string()))?;
         let (Some(pid), Some(stdout)) = (child.id(), child.stdout.take()) else {

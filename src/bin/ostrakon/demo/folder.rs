@@ -39,36 +39,41 @@ impl Folder {
         &self.path
     }
 
-    /// The file to send: the one given, or a sample that no compression makes smaller.
+    /// Writes a sample to send, one that no compression makes smaller; with its length.
     ///
     /// # Errors
-    /// If the file cannot be read or is of a size that the demo is not made for.
-    pub fn file(&self, given: Option<&Path>) -> Outcome<(PathBuf, u64)> {
-        let Some(given) = given else {
-            let path = self.path.join("sample.bin");
-            let written = std::fs::write(&path, sample());
-            written.map_err(|error| trouble("write", &path, &error))?;
-            return Ok((path, SAMPLE));
-        };
-        let path = crate::ask::absolute(given)?;
-        let size = std::fs::metadata(&path).map_err(|error| {
-            let what = format!("cannot read {}: {error}", path.display());
-            Failure::api(
-                ErrorKind::NotFound,
-                what,
-                "give another file with --file, or none",
-            )
-        })?;
-        if !size.is_file() || !SIZES.contains(&size.len()) {
-            let what = format!("{} is no file of 3 to 30 MB", path.display());
-            return Err(Failure::api(
-                ErrorKind::Usage,
-                what,
-                "give another file with --file, or none",
-            ));
-        }
-        Ok((path, size.len()))
+    /// If there is no room.
+    pub fn sample(&self) -> Outcome<(PathBuf, u64)> {
+        let path = self.path.join("sample.bin");
+        let written = std::fs::write(&path, sample());
+        written.map_err(|error| trouble("write", &path, &error))?;
+        Ok((path, SAMPLE))
     }
+}
+
+/// The file to send that was given, with its length.
+///
+/// # Errors
+/// If it cannot be read or is of a size that the demo is not made for.
+pub fn given(path: &Path) -> Outcome<(PathBuf, u64)> {
+    let refuse =
+        |kind, what: String| Failure::api(kind, what, "give another file with --file, or none");
+    let path = crate::ask::absolute(path)?;
+    let unreadable = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            _ => ErrorKind::Usage,
+        };
+        refuse(kind, format!("cannot read {}: {error}", path.display()))
+    };
+    // Not opened unless it is a file: a pipe would keep us waiting.
+    let meta = std::fs::metadata(&path).map_err(unreadable)?;
+    if !meta.is_file() || !SIZES.contains(&meta.len()) {
+        let what = format!("{} is no file of 3 to 32 MB", path.display());
+        return Err(refuse(ErrorKind::Usage, what));
+    }
+    std::fs::File::open(&path).map_err(unreadable)?;
+    Ok((path, meta.len()))
 }
 
 impl Drop for Folder {

@@ -21,7 +21,7 @@ use crate::plain::{bytes, one_line};
 use crate::progress::{Screen, Stream};
 use folder::Folder;
 use script::{Record, Script};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tally::Summary;
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,9 +37,10 @@ const COLLECT: Duration = Duration::from_secs(15);
 /// # Errors
 /// If any of what the demo claims did not hold, on Ctrl-C, and if the machine does not let it begin.
 pub async fn run(out: Out, args: DemoArgs) -> Outcome {
+    let given = args.file.as_deref().map(folder::given).transpose()?;
     let folder = Folder::new(args.keep)?;
     let played = tokio::select! {
-        played = play(out, &args, &folder) => played,
+        played = play(out, &args, &folder, given) => played,
         stopped = stop_signal() => stopped,
     };
     if args.keep {
@@ -83,9 +84,14 @@ async fn stop_signal() -> Outcome {
     ))
 }
 
-async fn play(out: Out, args: &DemoArgs, folder: &Folder) -> Outcome {
+async fn play(
+    out: Out,
+    args: &DemoArgs,
+    folder: &Folder,
+    given: Option<(PathBuf, u64)>,
+) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(args.give_up);
-    let (file, file_bytes) = folder.file(args.file.as_deref())?;
+    let (file, file_bytes) = given.map_or_else(|| folder.sample(), Ok)?;
     let stream = if out.json { Stream::Err } else { Stream::Out };
     let mut watch = Watch::new(Screen::new(stream), file_bytes);
     let name = file.file_name().unwrap_or_default().to_string_lossy();
