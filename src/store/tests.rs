@@ -70,7 +70,7 @@ fn after_a_batch_that_failed_none_counts_before_it_does() {
     let second = numbered(2, true, vec![put("key", "value")]);
     assert!(store.apply(&first).is_err());
     assert!(store.apply(&second).is_err());
-    std::fs::write(store.home.files.path(missing), b"____").unwrap();
+    fs::write(store.home.files.path(missing), b"____").unwrap();
     store.apply(&first).unwrap();
     store.apply(&second).unwrap();
     assert_eq!(store.handle().fetch(missing, 0, 4).unwrap(), "here");

@@ -34,6 +34,7 @@ pub async fn run(out: Out, command: SimCommand) -> Outcome {
         _ = tokio::signal::ctrl_c() => Err(Failure {
             kind: Kind::Interrupted,
             text: "stopped".into(),
+            message: None,
         }),
     }
 }
@@ -57,10 +58,7 @@ fn list(out: Out) -> Outcome {
 }
 
 fn run_scenario(out: Out, args: &SimArgs) -> Outcome {
-    let scenario = prepare(args).map_err(|error| Failure {
-        kind: Kind::Api(ErrorKind::BadInput),
-        text: error.to_string(),
-    })?;
+    let scenario = prepare(args).map_err(refused)?;
     match args.seeds {
         Some(seeds) => bulk(out, &scenario, seeds),
         None => one(out, &scenario, args.seed.unwrap_or(scenario.seed)),
@@ -94,10 +92,11 @@ fn one(out: Out, scenario: &Scenario, seed: u64) -> Outcome {
     verdict(&ran.violations)
 }
 
-fn refused(error: ScenarioError) -> Failure {
+fn refused(error: impl std::fmt::Display) -> Failure {
     Failure {
         kind: Kind::Api(ErrorKind::BadInput),
         text: error.to_string(),
+        message: None,
     }
 }
 
