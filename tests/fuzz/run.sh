@@ -21,7 +21,7 @@ if [ -d ../vectors ] && command -v python3 > /dev/null; then
     python3 - <<'END'
 import pathlib, re
 
-targets = {"manifest": "manifest", "report": "report", "fragment": "frame", "envelope": "frame", "preamble": "frame",
+targets = {"manifest": "manifest", "report": "report", "fragment": "frame", "envelope": "frame", "preamble": "frame", "piece": "frame",
            "manifest-chunk": "frame", "varint": "frame"}
 for file in pathlib.Path("../vectors").glob("*.txt"):
     head, _, body = file.read_text().partition("\n\n")

@@ -12,6 +12,7 @@ pub fn all() -> Vec<Vector> {
         manifests(),
         chunks(),
         envelopes(),
+        pieces(),
         reports(),
         codings(),
         make_keys::all(),
@@ -279,6 +280,33 @@ fn chunks() -> Vec<Vector> {
             "193 bytes",
             &long,
         ),
+    ]
+}
+
+fn pieces() -> Vec<Vector> {
+    let piece = good("piece", "piece", "the second of three pieces of a frame")
+        .with("number", 4660)
+        .with("index", 1)
+        .with("count", 3)
+        .with_bytes("frame", &run(0x20, 5));
+    let piece = made(piece);
+    let bad = |name: &str, expect: &str, note: &str, at: usize, value: u8| {
+        let mut bytes = piece.body.clone();
+        bytes[at] = value;
+        Vector::new(name, "piece", expect, note, &bytes)
+    };
+    let value = "bad value of piece";
+    vec![
+        bad("piece-refused-index", value, "no such piece", 4, 3),
+        bad("piece-refused-count", value, "more than 16 pieces", 5, 17),
+        bad(
+            "piece-refused-kind",
+            "bad value of kind",
+            "a preamble",
+            1,
+            1,
+        ),
+        piece,
     ]
 }
 

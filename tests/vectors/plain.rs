@@ -8,6 +8,7 @@ use ostrakon::engine::id::PersonId;
 use ostrakon::wire::envelope::Envelope;
 use ostrakon::wire::fragment::ManifestChunk;
 use ostrakon::wire::manifest::{Body, Lifetime, Manifest, PartEntry};
+use ostrakon::wire::piece::Piece;
 use ostrakon::wire::read::{Malformed, Reader, put_varint};
 use ostrakon::wire::report::{Block, Header, Held, Part, Report, Writer};
 
@@ -129,6 +130,33 @@ pub fn decode_envelope(vector: &Vector) -> bool {
     assert_eq!(
         read,
         Ok((envelope(vector), &vector.bytes("frame")[..])),
+        "{}",
+        vector.name
+    );
+    true
+}
+
+fn piece<'a>(vector: &Vector, bytes: &'a [u8]) -> Piece<'a> {
+    Piece {
+        number: vector.number("number"),
+        index: vector.number("index"),
+        count: vector.number("count"),
+        bytes,
+    }
+}
+
+pub fn encode_piece(vector: &Vector) -> Vec<u8> {
+    piece(vector, &vector.bytes("frame")).encode().to_vec()
+}
+
+pub fn decode_piece(vector: &Vector) -> bool {
+    let read = Piece::decode(&vector.body);
+    if vector.refused(read) {
+        return false;
+    }
+    assert_eq!(
+        read,
+        Ok(piece(vector, &vector.bytes("frame"))),
         "{}",
         vector.name
     );

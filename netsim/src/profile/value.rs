@@ -19,7 +19,7 @@ pub const RATE: &str = "a rate above zero, such as 9600bit, 13mbit or 1.5gbit (b
 pub const TIME: &str = "a time, such as 450ms, 20s, 5min, 8h or 2d";
 /// What [`share`] accepts.
 pub const SHARE: &str = "a share from 0 to 1, such as .17 or 17%";
-/// What [`bytes`] accepts.
+/// What [`bytes()`] accepts.
 pub const BYTES: &str = "a number of bytes, such as 1500, 30kB or 8GB";
 
 /// A rate in bits a second: `bit`, `kbit`, `mbit` or `gbit` (thousands), with or without `/s`; without a unit, bits.

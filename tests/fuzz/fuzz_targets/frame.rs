@@ -5,6 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use ostrakon::wire::envelope::{self, Envelope};
 use ostrakon::wire::fragment::{Kind, ManifestChunk, Place, View};
 use ostrakon::wire::read::{Reader, put_varint, varint_len};
+use ostrakon::engine::reassembly::Reassembly;
+use ostrakon::wire::piece::{self, Piece};
 use ostrakon::wire::{FrameKind, frame_kind, preamble};
 
 fuzz_target!(|frame: &[u8]| {
@@ -21,6 +23,12 @@ fuzz_target!(|frame: &[u8]| {
         assert_eq!(inner.len() + envelope::LEN, frame.len());
         let again = found.wrap(inner);
         assert_eq!(Envelope::unwrap(&again), Ok((found, inner)));
+    }
+    if let Ok(piece) = Piece::decode(frame) {
+        assert_eq!(kind, FrameKind::Escape(piece::MARK[1]));
+        assert_eq!(piece.encode(), frame);
+        let mut reassembly = Reassembly::default();
+        assert!(reassembly.take(&piece).is_none() && reassembly.take(&piece).is_none());
     }
     if let Ok(view) = preamble::View::parse(frame) {
         assert_eq!(frame.len(), preamble::LEN);
