@@ -463,6 +463,11 @@ async fn a_stick_carries_a_message_and_its_receipt() {
         panic!("{exported:?}")
     };
     assert!(frames > 300, "{frames}");
+    let batches = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    let first = batches(&there);
+    let exported = ada.ask(Request::SpoolExport { dir: there.clone() }).await;
+    assert!(matches!(exported, Response::Exported { frames: 300.., .. }));
+    assert_eq!(batches(&there), first, "the new takes the place of the old");
     let again = stick.path().join("again");
     fs::create_dir(&again).unwrap();
     let exported = ada.ask(Request::SpoolExport { dir: again }).await;
@@ -470,7 +475,7 @@ async fn a_stick_carries_a_message_and_its_receipt() {
         panic!("{exported:?}")
     };
     assert!(second > 300, "a second stick gets it all, too: {second}");
-    let imported = ben.ask(Request::SpoolImport { dir: there }).await;
+    let imported = ben.ask(Request::SpoolImport { dir: there.clone() }).await;
     let Response::Imported {
         frames: read,
         damaged: 0,
@@ -492,6 +497,8 @@ async fn a_stick_carries_a_message_and_its_receipt() {
     );
     ada.ask(Request::SpoolImport { dir: back }).await;
     ada.receipt(&message).await;
+    ada.ask(Request::SpoolExport { dir: there.clone() }).await;
+    assert_eq!(batches(&there), 0, "what was confirmed is off the stick");
 }
 
 /// A node that starts while a short command has the home open comes up once that is over. A second

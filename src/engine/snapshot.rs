@@ -6,6 +6,7 @@ use super::outgoing::Outgoing;
 use super::status::{InPart, Inbound, OutPart, Outbound, Status};
 use super::{Engine, MessageId, PartInfo};
 use crate::wire::manifest::Body;
+use std::collections::BTreeSet;
 
 impl Engine {
     /// A snapshot for people.
@@ -55,6 +56,12 @@ impl Engine {
             FileKind::Incoming => part.is_some_and(|p| p.geometry.is_some()),
             FileKind::Repair => part.is_some_and(|p| p.geometry.is_some() && !p.complete),
         }
+    }
+
+    /// The tags of all messages that are still to be sent: see [`super::io::Output::Transmit`].
+    pub fn tags(&self) -> BTreeSet<u64> {
+        let sent = self.outbox.values().filter(|message| !message.withdrawn);
+        sent.map(|message| message.tag).collect()
     }
 
     /// A part of a message that is in the inbox of the engine: at the time of its delivery.

@@ -6,11 +6,14 @@ use super::api::Response;
 use super::error::NodeError;
 use crate::engine::io::{Input, LinkId, LinkProfile, Pacing, Reach, StoreError};
 use bytes::Bytes;
-use ostrakon_transports::spool::{self, ExportSummary, ImportSummary, SPOOL_MTU, SpoolError};
-use std::collections::BTreeMap;
+use ostrakon_transports::spool::{
+    self, ExportSummary, ImportSummary, OwnBatch, SPOOL_MTU, SpoolError,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// The first number of links that are a folder done by hand. Each gets another: what the engine has put into one
@@ -68,6 +71,9 @@ pub(super) struct Export {
     summary: ExportSummary,
     writing: Option<oneshot::Receiver<Result<ExportSummary, SpoolError>>>,
     failed: Option<SpoolError>,
+    /// What this node has put there on earlier occasions, of messages that are written anew.
+    older: JoinHandle<Vec<OwnBatch>>,
+    written: BTreeSet<u64>,
 }
 
 /// What a folder needs next.
@@ -81,9 +87,20 @@ pub(super) enum Step {
 }
 
 impl Export {
-    pub(super) fn new(link: LinkId, dir: PathBuf, origin: [u8; 8], reply: Reply) -> Self {
+    /// Begins. Batches of earlier occasions go at once if their messages are not in `wanted` any more.
+    pub(super) fn new(
+        link: LinkId,
+        dir: PathBuf,
+        origin: [u8; 8],
+        wanted: BTreeSet<u64>,
+        reply: Reply,
+    ) -> Self {
+        let folder = dir.clone();
+        let older = tokio::task::spawn_blocking(move || clear(&folder, origin, &wanted));
         Self {
             link,
+            older,
+            written: BTreeSet::new(),
             dir,
             origin,
             reply,
@@ -160,6 +177,7 @@ impl Export {
         let (done, writing) = oneshot::channel();
         let (dir, origin) = (self.dir.clone(), self.origin);
         let held = std::mem::take(&mut self.held);
+        self.written.extend(held.keys());
         self.held_bytes = 0;
         tokio::task::spawn_blocking(move || {
             // Whoever asked may be gone.
@@ -168,17 +186,37 @@ impl Export {
         self.writing = Some(writing);
     }
 
-    /// Answers.
+    /// Answers, once what was written anew has taken the place of what was there.
     pub(super) fn finish(self) {
-        let response = match self.failed {
-            Some(error) => NodeError::from(error).response(),
-            None => Response::Exported {
-                frames: self.summary.frames,
-                batches: self.summary.batches,
-            },
+        let Some(error) = self.failed else {
+            tokio::spawn(async move {
+                let mut older = self.older.await.unwrap_or_default();
+                older.retain(|batch| self.written.contains(&batch.tag));
+                // What cannot be removed stays and takes its room, no more.
+                let _ = tokio::task::spawn_blocking(move || spool::remove(&older)).await;
+                let _ = self.reply.send(Response::Exported {
+                    frames: self.summary.frames,
+                    batches: self.summary.batches,
+                });
+            });
+            return;
         };
-        let _ = self.reply.send(response);
+        let _ = self.reply.send(NodeError::from(error).response());
     }
+}
+
+/// Removes this node's batches of messages that are over, and gives those of messages that are not. Receipts, which are
+/// of no message, stay.
+fn clear(dir: &std::path::Path, origin: [u8; 8], wanted: &BTreeSet<u64>) -> Vec<OwnBatch> {
+    // A folder that cannot be listed cannot be written to either, and that is told.
+    let mut own = spool::own_batches(dir, origin).unwrap_or_default();
+    own.retain(|batch| batch.tag != 0);
+    let (current, over) = own
+        .into_iter()
+        .partition(|batch: &OwnBatch| wanted.contains(&batch.tag));
+    let over: Vec<OwnBatch> = over;
+    spool::remove(&over);
+    current
 }
 
 fn write_all(

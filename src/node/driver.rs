@@ -401,7 +401,8 @@ impl Driver {
             return;
         }
         let link = self.courier_link();
-        self.export = Some(Export::new(link, dir, self.spool_origin, reply));
+        let wanted = self.engine.tags();
+        self.export = Some(Export::new(link, dir, self.spool_origin, wanted, reply));
         let profile = courier::profile(true);
         self.feed(Input::LinkUp { link, profile });
     }

@@ -1,11 +1,12 @@
 //! Export and import by hand, for a courier with a stick and no node that runs.
 
 use super::batch::{BatchHeader, MAX_RECORD_FRAME, RECORD_OVERHEAD};
-use super::folder::write_batch;
-use super::scan::Scanner;
+use super::folder::{Name, write_batch};
+use super::scan::{MAX_BATCHES, Scanner};
 use super::{DEFAULT_BATCH_BYTES, SpoolError};
 use bytes::Bytes;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// What [`export`] wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,48 @@ pub struct ImportSummary {
     pub damaged: u64,
     /// Files that are no batch of this version.
     pub foreign: u64,
+}
+
+/// A batch that lies in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnBatch {
+    /// The group of its frames.
+    pub tag: u64,
+    path: PathBuf,
+}
+
+/// The batches of one origin in a folder.
+///
+/// # Errors
+/// [`SpoolError::Read`] if the folder cannot be listed.
+pub fn own_batches(dir: &Path, origin: [u8; 8]) -> Result<Vec<OwnBatch>, SpoolError> {
+    let failed = |source| SpoolError::Read {
+        dir: dir.to_owned(),
+        source,
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)?.take(MAX_BATCHES) {
+        let name = entry.map_err(failed)?.file_name();
+        if let Name::Batch(header) = Name::of(&name)
+            && header.origin == origin
+        {
+            let path = dir.join(name);
+            found.push(OwnBatch {
+                tag: header.tag,
+                path,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Removes batches that are of no use any more. One that cannot be removed stays, which only takes its room.
+pub fn remove(batches: &[OwnBatch]) {
+    for batch in batches {
+        if let Err(error) = fs::remove_file(&batch.path) {
+            tracing::debug!(path = %batch.path.display(), %error, "a batch stays");
+        }
+    }
 }
 
 /// Writes frames into batches of about 1 MiB in a folder that exists.

@@ -18,7 +18,7 @@ mod scan;
 mod task;
 mod worker;
 
-pub use courier::{ExportSummary, ImportSummary, export, import};
+pub use courier::{ExportSummary, ImportSummary, OwnBatch, export, import, own_batches, remove};
 pub use scan::{MAX_BATCHES, MAX_FILE};
 
 use crate::{Direction, EventSender, LinkCounters, LinkHandle, LinkId, LinkKind, LinkProfile};
