@@ -448,13 +448,12 @@ impl Driver {
                 }
             }
         }
-        let left_out = self.engine.dropped(EARLY);
-        let failing = self.store_failing.clone();
         let Some(import) = &mut self.import else {
             return;
         };
-        let failed = failing.filter(|_| import.is_stuck());
-        if failed.is_none() && (!import.is_over(idle) || import.read_again(left_out)) {
+        let failed = self.store_failing.clone().filter(|_| import.is_stuck());
+        let left_out = || self.engine.dropped(EARLY);
+        if failed.is_none() && (!import.is_over(idle) || import.read_again(left_out())) {
             return;
         }
         if let Some(import) = self.import.take() {
