@@ -389,7 +389,6 @@ impl Engine {
             (self.reread_at, Why::StoreRetry),
             (self.lifetimes.next(), Why::Lifetime),
         ];
-        all.extend(self.links.values().map(|link| (link.pace_at, Why::Pace)));
         let first = all
             .into_iter()
             .filter_map(|(at, why)| at.map(|at| (at, why)))
