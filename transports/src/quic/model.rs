@@ -101,8 +101,8 @@ impl RateModel {
     /// Bytes were acknowledged; what the path's round trip is thought to be, smoothed and least.
     pub(super) fn on_ack(&mut self, bytes: u64, srtt: Duration, least: Duration) {
         self.acked += bytes;
-        self.srtt = srtt;
-        self.least = self.least.min(least);
+        // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
+        (self.srtt, self.least) = (srtt, least);
     }
 
     /// All acknowledgements of one packet were told of. `limited`: there was less to send than was allowed.
