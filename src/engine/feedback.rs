@@ -224,8 +224,7 @@ impl Outgoing {
         tally.gone.iter().for_each(|sent| self.lost(sent, by));
         link.rate.forget(tally.untold as usize);
         let rtt = tally.newest.map(|at| now.since(at).saturating_sub(delay));
-        link.rate
-            .on_feedback(now, tally.delivered, tally.lost, rtt);
+        link.rate.on_feedback(now, tally.delivered, tally.lost, rtt);
         // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
         if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
             link.prove(now);

@@ -372,7 +372,7 @@ impl Engine {
     }
 
     fn deadline(&self) -> (Option<Time>, Why) {
-        let mut all = vec![
+        let all = [
             (
                 self.writer.window_end().filter(|_| !self.writer.refuses()),
                 Why::Journal,

@@ -14,6 +14,7 @@ mod log;
 mod machine;
 mod node;
 mod outcome;
+mod paced;
 mod quic;
 mod relay;
 mod run;

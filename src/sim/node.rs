@@ -6,6 +6,7 @@
 use super::content::Content;
 use super::disk::Disk;
 use super::log::{Log, Planned};
+use super::paced::{self, PacedPorts};
 use super::quic::{self, QuicPorts};
 use super::work::{self, Pending};
 use crate::engine::id::{MessageId, PersonId};
@@ -58,13 +59,15 @@ pub struct Node {
     ports: Vec<PortSetup>,
     /// Those of the ports that run QUIC.
     quic: QuicPorts,
+    /// Those that pace themselves as QUIC does.
+    paced: PacedPorts,
     plan: VecDeque<Planned>,
     contents: BTreeMap<u64, Rc<Content>>,
     engine: Option<Engine>,
     disk: Disk,
     store_free: Nanos,
     /// When each transport that paces has sent all that it was given.
-    paced: BTreeMap<LinkId, Nanos>,
+    busy_until: BTreeMap<LinkId, Nanos>,
     pending: BTreeMap<u64, Pending>,
     next_pending: u64,
     /// When the engine wants to be called, and what the world was asked for.
@@ -81,12 +84,13 @@ impl Node {
             limits,
             ports: Vec::new(),
             quic: QuicPorts::new(clock),
+            paced: PacedPorts::default(),
             plan: plan.into(),
             contents: BTreeMap::new(),
             engine: None,
             disk: Disk::default(),
             store_free: 0,
-            paced: BTreeMap::new(),
+            busy_until: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_pending: 0,
             due: None,
@@ -104,6 +108,13 @@ impl Node {
         if let Some((i, port)) = (0..).zip(&self.ports).last() {
             let profile = port.profile.clone();
             self.quic.add(LinkId(i), setup, profile, known);
+        }
+    }
+
+    /// Has the port that was configured last pace itself.
+    pub fn run_paced(&mut self, setup: paced::Setup) {
+        if let Some((i, port)) = (0..).zip(&self.ports).last() {
+            self.paced.add(LinkId(i), setup, port.profile.clone());
         }
     }
 
@@ -161,6 +172,9 @@ impl Node {
                 if self.quic.has(link) {
                     return self.quic.send(link, frame);
                 }
+                if self.paced.has(link) {
+                    return self.paced.send(link, frame);
+                }
                 self.pace(now, link, frame.len(), out);
                 out.send(Port(link.0), frame);
             }
@@ -200,7 +214,7 @@ impl Node {
             return;
         };
         let took = (len as u64 + overhead) * 8_000_000_000 / rate.max(1);
-        let free = self.paced.entry(link).or_default();
+        let free = self.busy_until.entry(link).or_default();
         *free = (*free).max(now) + took;
         let wait = *free - now;
         self.later(wait, Pending::Ready(link), out);
@@ -346,16 +360,20 @@ impl Node {
             .front()
             .map(|p| p.at.saturating_sub(out.world_now()));
         let plan = until_plan.map(|wait| now.saturating_add(wait));
-        let all = [self.due, plan, self.quic.due()];
+        let all = [self.due, plan, self.quic.due(), self.paced.due()];
         match all.into_iter().flatten().min() {
             Some(at) => out.wake_at(at),
             None => out.sleep(),
         }
     }
 
-    /// Drives the QUIC links until they have nothing to tell.
+    /// Drives the links that run QUIC or pace themselves until they have nothing to tell.
     fn drive(&mut self, now: Nanos, out: &mut Out<'_>) {
-        while let Some(input) = self.quic.poll(now, out) {
+        loop {
+            let input = self.quic.poll(now, out);
+            let Some(input) = input.or_else(|| self.paced.poll(now, out)) else {
+                break;
+            };
             self.input(now, input, out);
         }
         self.set_alarm(now, out);
@@ -369,6 +387,13 @@ impl Node {
         if self.quic.has(link) {
             // A connection finds out by itself.
             return;
+        }
+        if self.paced.has(link) {
+            return if up {
+                self.paced.up(now, link, out);
+            } else {
+                self.paced.down(link);
+            };
         }
         if !up {
             return self.input(now, Input::LinkDown { link }, out);
@@ -424,6 +449,10 @@ impl Host for Node {
             self.quic.receive(now, LinkId(port.0), &packet);
             return self.drive(now, out);
         }
+        if self.paced.has(LinkId(port.0)) {
+            self.paced.receive(now, LinkId(port.0), &packet);
+            return self.drive(now, out);
+        }
         let received = Input::Received {
             link: LinkId(port.0),
             frame: packet,
@@ -439,6 +468,9 @@ impl Host for Node {
     }
 
     fn ready(&mut self, now: Nanos, port: Port, out: &mut Out<'_>) {
+        if self.paced.has(LinkId(port.0)) {
+            return;
+        }
         let ready = Input::LinkReady {
             link: LinkId(port.0),
             frames: 1,
@@ -491,8 +523,9 @@ impl Host for Node {
     fn stop(&mut self, _now: Nanos, how: Stop) {
         self.engine = None;
         self.pending.clear();
-        self.paced.clear();
+        self.busy_until.clear();
         self.quic.stop();
+        self.paced.stop();
         (self.due, self.store_free) = (None, 0);
         if how == Stop::PowerCut {
             self.disk.power_cut();

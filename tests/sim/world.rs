@@ -301,7 +301,13 @@ impl World {
             // A far side that was killed is seen as a loss of the link first.
             self.input(node, Input::LinkDown { link: id });
             self.input(node, Input::LinkUp { link: id, profile });
-            self.input(node, Input::LinkReady { link: id, frames: TRANSPORT_QUEUE });
+            self.input(
+                node,
+                Input::LinkReady {
+                    link: id,
+                    frames: TRANSPORT_QUEUE,
+                },
+            );
         }
     }
 
