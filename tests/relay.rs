@@ -1,0 +1,565 @@
+//! Chains of relays: whole relays and nodes in one process, on the loopback interface, on real disks and with folders
+//! that are carried.
+#![cfg(feature = "node")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bytes::Bytes;
+use ostrakon::node::api::{self, InboxEntry, LinkConfig, SendRequest};
+use ostrakon::node::relay::api::{LinkStatus, Request, Response, Status};
+use ostrakon::node::relay::{Counters, Limits, Relay};
+use ostrakon::node::{Client, Home, Listen, Node, Options};
+use ostrakon::security::mailbox;
+use ostrakon::wire::envelope::Envelope;
+use ostrakon_transports::keys::{LinkKey, LinkSecret};
+use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint, QuicSettings};
+use ostrakon_transports::relay::{MailboxOwner, RelayClient, RelaySpec};
+use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// A relay with a directory that outlives it.
+struct Post {
+    dir: TempDir,
+    address: SocketAddr,
+    uri: String,
+    running: Option<(Arc<Relay>, oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Post {
+    async fn new() -> Self {
+        let mut post = Self {
+            dir: tempfile::tempdir().unwrap(),
+            address: "127.0.0.1:0".parse().unwrap(),
+            uri: String::new(),
+            running: None,
+        };
+        post.start().await;
+        post
+    }
+
+    async fn start(&mut self) {
+        let relay = Relay::open(self.dir.path(), self.address, Limits::default()).await;
+        let relay = Arc::new(relay.unwrap());
+        (self.address, self.uri) = (relay.address(), relay.uri(None));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = relay.clone();
+        let task = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            serving.run(stopped, None, |_| {}).await.unwrap();
+        });
+        self.running = Some((relay, stop, task));
+    }
+
+    async fn stop(&mut self) {
+        let (relay, stop, task) = self.running.take().unwrap();
+        stop.send(()).unwrap();
+        task.await.unwrap();
+        // The last to hold the store, and with it its lock.
+        until("a relay that is gone", async || {
+            (Arc::strong_count(&relay) == 1).then_some(())
+        })
+        .await;
+    }
+
+    fn counters(&self) -> Counters {
+        self.running.as_ref().unwrap().0.counters()
+    }
+
+    async fn ask(&self, request: Request) -> Response {
+        self.running.as_ref().unwrap().0.ask(request).await
+    }
+
+    async fn link(&self, name: &str, uri: &str, mtu: Option<usize>) {
+        let config = ostrakon::node::relay::api::LinkConfig {
+            name: name.into(),
+            uri: uri.into(),
+            mtu,
+            rate_bps: None,
+        };
+        assert_eq!(self.ask(Request::LinkAdd(config)).await, Response::Done);
+    }
+
+    async fn route(&self, mailbox: &str, via: &str) {
+        let (mailbox, via) = (mailbox.to_owned(), via.to_owned());
+        let made = self.ask(Request::RouteAdd { mailbox, via }).await;
+        assert!(matches!(made, Response::Route(_)), "{made:?}");
+    }
+
+    async fn status(&self) -> Status {
+        match self.ask(Request::Status).await {
+            Response::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn link_status(&self, name: &str) -> LinkStatus {
+        let links = self.status().await.links;
+        links.into_iter().find(|link| link.name == name).unwrap()
+    }
+}
+
+/// A person with a home, whose node may run.
+struct Someone {
+    _dir: TempDir,
+    home: PathBuf,
+    node: Option<Node>,
+}
+
+impl Someone {
+    fn new(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        Home::create(&home, name).unwrap();
+        let node = None;
+        Self {
+            _dir: dir,
+            home,
+            node,
+        }
+    }
+
+    async fn run(&mut self) {
+        let options = Options {
+            listen: Listen::Off,
+            ..Options::default()
+        };
+        let home = Home::open(&self.home).unwrap();
+        self.node = Some(Node::start(home, options).await.unwrap());
+    }
+
+    async fn ask(&self, request: api::Request) -> api::Response {
+        let mut client = Client::connect_or_open(&self.home).await.unwrap();
+        let response = client.ask(request).await.unwrap();
+        client.close().await;
+        response
+    }
+
+    async fn link(&self, uri: &str) {
+        let config = LinkConfig {
+            name: "post".into(),
+            uri: uri.into(),
+            person: None,
+            rate_bps: None,
+            rtt_ms: None,
+            mtu: None,
+            cost: 0,
+            oneway: None,
+            loss_percent: None,
+        };
+        let done = self.ask(api::Request::LinkAdd(config)).await;
+        assert_eq!(done, api::Response::Done);
+    }
+
+    /// The card and the address of the mailbox.
+    async fn card(&self) -> (String, String) {
+        match self.ask(api::Request::Card).await {
+            api::Response::Card { text, mailbox, .. } => (text, mailbox),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn knows(&self, other: &Someone) {
+        let card = other.card().await.0;
+        let added = self.ask(api::Request::PersonAdd { card }).await;
+        assert!(matches!(added, api::Response::Person(_)), "{added:?}");
+    }
+
+    async fn send(&self, to: &str, text: &str, file: &Path) -> String {
+        let request = SendRequest {
+            person: to.into(),
+            text: Some(text.into()),
+            files: vec![file.to_owned()],
+            ..SendRequest::default()
+        };
+        match self.ask(api::Request::Send(request)).await {
+            api::Response::Queued { message } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn received(&self, message: &str) -> InboxEntry {
+        until("a message", async || {
+            let api::Response::Inbox { messages } = self.ask(api::Request::Inbox).await else {
+                panic!("no inbox");
+            };
+            let mut messages = messages.into_iter();
+            messages.find(|entry| entry.message == message && entry.complete)
+        })
+        .await
+    }
+
+    async fn receipt(&self, message: &str) {
+        until("a receipt", async || {
+            let api::Response::Status(report) = self.ask(api::Request::Status).await else {
+                panic!("no status");
+            };
+            let mut sent = report.outbound.iter();
+            sent.any(|o| o.message == message && o.complete)
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// The file of a message with a text and a file.
+    async fn file(&self, message: &str) -> Vec<u8> {
+        let dir = self.home.with_file_name("saved");
+        let message = message.to_owned();
+        match self.ask(api::Request::Save { message, dir }).await {
+            api::Response::Saved { files } => fs::read(&files[1]).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Bytes that neither repeat nor compress.
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut out = vec![0; len];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[seed]).finalize_xof().fill(&mut out);
+    out
+}
+
+/// A client of a relay, for frames that no node would make.
+struct Sender {
+    endpoint: QuicEndpoint,
+    handle: LinkHandle,
+    events: mpsc::Receiver<(LinkId, LinkEvent)>,
+    credit: usize,
+}
+
+fn endpoint(seed: u8) -> QuicEndpoint {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let secret = LinkSecret::from_seed([seed; 32]);
+    QuicEndpoint::bind(any, &secret, EndpointOptions::default()).unwrap()
+}
+
+impl Sender {
+    fn to(post: &Post, seed: u8, mailbox: Option<MailboxOwner>) -> Self {
+        let endpoint = endpoint(seed);
+        let key = post.uri.rsplit("key=").next().unwrap();
+        let key = ostrakon::engine::id::from_base32(key).unwrap();
+        let spec = RelaySpec {
+            address: post.address.to_string(),
+            key: LinkKey(key.try_into().unwrap()),
+            settings: QuicSettings::default(),
+            mailbox,
+            settlements: None,
+        };
+        let (sender, events) = mpsc::channel(512);
+        let handle = RelayClient::spawn(LinkId(1), spec, &endpoint, sender);
+        Self {
+            endpoint,
+            handle,
+            events,
+            credit: 0,
+        }
+    }
+
+    async fn event(&mut self) -> LinkEvent {
+        let event = timeout(PATIENCE, self.events.recv()).await;
+        event.expect("no event in time").expect("the link ended").1
+    }
+
+    async fn send(&mut self, frame: Vec<u8>) {
+        while self.credit == 0 {
+            if let LinkEvent::Ready(frames) = self.event().await {
+                self.credit += frames;
+            }
+        }
+        self.credit -= 1;
+        let frame = frame.into();
+        let order = LinkOrder::Transmit { frame, tag: 0 };
+        self.handle.orders.try_send(order).unwrap();
+    }
+
+    /// The payloads of the next frames that a mailbox gives.
+    async fn fetch(&mut self, count: usize) -> Vec<Bytes> {
+        let mut got = Vec::new();
+        while got.len() < count {
+            if let LinkEvent::Received { frame, custody } = self.event().await {
+                got.push(frame.slice(16..));
+                let release = LinkOrder::Release(custody.unwrap());
+                self.handle.orders.send(release).await.unwrap();
+            }
+        }
+        got
+    }
+}
+
+fn owner(seed: u8) -> MailboxOwner {
+    MailboxOwner::from_seed(zeroize::Zeroizing::new([seed; 32]))
+}
+
+fn frame(owner: &MailboxOwner, hops: u8, priority: u8, payload: &[u8]) -> Vec<u8> {
+    let envelope = Envelope {
+        tag: mailbox::tag(&owner.public_key(), 3),
+        age: 0,
+        hops,
+        priority,
+    };
+    envelope.wrap(payload)
+}
+
+/// Node, relay, relay, node, and the receipt all the way back. The first relay is stopped half way and started again;
+/// the hop between them is so narrow that every symbol crosses it in pieces. All arrives, once and unchanged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    let (mut first, second) = (Post::new().await, Post::new().await);
+    ada.link(&first.uri).await;
+    ben.link(&second.uri).await;
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    // By the card there, by the mere address of the mailbox back.
+    first.link("on", &second.uri, Some(300)).await;
+    first.route(&ben.card().await.0, "on").await;
+    second.link("back", &first.uri, None).await;
+    second.route(&ada.card().await.1, "back").await;
+
+    let file = ada.home.with_file_name("map.bin");
+    let content = noise(2_000_000, 1);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send("Ben", "by two relays", &file).await;
+    ada.run().await;
+    until("frames under way", async || {
+        (first.counters().forwarded > 300).then_some(())
+    })
+    .await;
+    first.stop().await;
+    let before = second.counters().stored;
+    first.start().await;
+    ben.run().await;
+
+    let entry = ben.received(&message).await;
+    assert_eq!(entry.deliveries, 1);
+    assert!(ben.file(&message).await == content, "the file differs");
+    ada.receipt(&message).await;
+    assert!(
+        second.counters().stored > before,
+        "it went on after the restart"
+    );
+    until("relays that hold nothing", async || {
+        let (a, b) = (first.counters(), second.counters());
+        (a.held_frames == 0 && b.held_frames == 0).then_some(())
+    })
+    .await;
+    let hop = first.link_status("on").await;
+    assert!(hop.up && hop.dropped.is_empty(), "{hop:?}");
+}
+
+/// Node, relay, a folder that a courier copies, relay, node, and the receipt the same way back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    let (mut first, second) = (Post::new().await, Post::new().await);
+    ada.link(&first.uri).await;
+    ben.link(&second.uri).await;
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    let stick = tempfile::tempdir().unwrap();
+    let (here, there) = (stick.path().join("here"), stick.path().join("there"));
+    for (post, dir, far) in [(&first, &here, &ben), (&second, &there, &ada)] {
+        fs::create_dir(dir).unwrap();
+        post.link("stick", &format!("spool:{}", dir.display()), None)
+            .await;
+        post.route(&far.card().await.1, "stick").await;
+    }
+
+    let file = ada.home.with_file_name("map.bin");
+    let content = noise(400_000, 2);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send("Ben", "by courier", &file).await;
+    ada.run().await;
+    ben.run().await;
+    let exported = async |post: &Post, least: u64| {
+        let link = post.link_status("stick").await;
+        (link.exported >= least && link.exported >= link.waiting_frames).then_some(())
+    };
+    until("a full folder", async || exported(&first, 300).await).await;
+    // What left in the folder stays at the relay, also when it starts again: the folder is written anew, not doubled.
+    let batches = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    let before = batches(&here);
+    first.stop().await;
+    first.start().await;
+    until("a folder written anew", async || {
+        exported(&first, 300).await
+    })
+    .await;
+    until("no old batches", async || {
+        (batches(&here) <= before).then_some(())
+    })
+    .await;
+    assert!(first.counters().held_frames > 300);
+
+    let carry = |from: &Path, to: &Path| {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    };
+    carry(&here, &there);
+    let entry = ben.received(&message).await;
+    assert_eq!(entry.deliveries, 1);
+    assert!(ben.file(&message).await == content, "the file differs");
+    until("a receipt in the folder", async || {
+        exported(&second, 1).await
+    })
+    .await;
+    carry(&there, &here);
+    ada.receipt(&message).await;
+
+    // The operator knows that the stick has arrived.
+    let name = "stick".to_owned();
+    let Response::Released { frames } = first.ask(Request::LinkRelease { name }).await else {
+        panic!("not released");
+    };
+    assert!(frames > 300, "{frames}");
+    until("an empty folder", async || {
+        let link = first.link_status("stick").await;
+        (link.waiting_frames == 0).then_some(())
+    })
+    .await;
+}
+
+/// Two relays that each think the other is nearer: a frame goes round once, is known, and is gone; one with few hops
+/// left ends before that. Everything is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_of_two_relays_ends() {
+    let (first, second) = (Post::new().await, Post::new().await);
+    first.link("a", &second.uri, None).await;
+    second.link("b", &first.uri, None).await;
+    let lost = owner(9);
+    first.route("*", "a").await;
+    second
+        .route(&mailbox::address(&lost.public_key()), "b")
+        .await;
+    let mut sender = Sender::to(&first, 7, None);
+    for n in 0..100_u8 {
+        sender.send(frame(&lost, 16, 2, &[n; 40])).await;
+    }
+    // Two hops: the first relay takes one, the second the other, and passes it on no more.
+    sender.send(frame(&lost, 2, 2, b"short-winded")).await;
+    until("a loop that has ended", async || {
+        let (a, b) = (first.status().await, second.status().await);
+        let count = |dropped: &BTreeMap<String, u64>, why: &str| {
+            dropped.get(why).copied().unwrap_or_default()
+        };
+        // It may be back before the first relay has written down that it passed it on.
+        let known = ["passed on already", "held already"].map(|why| count(&a.dropped, why));
+        let known: u64 = known.iter().sum();
+        let spent = count(&b.links[0].dropped, "no hops left");
+        let held = a.counters.held_frames + b.counters.held_frames;
+        (known == 100 && spent == 1 && held == 0).then_some(())
+    })
+    .await;
+    assert_eq!(first.counters().forwarded, 101);
+    assert_eq!(second.counters().forwarded, 100);
+    sender.endpoint.shutdown().await;
+}
+
+/// An urgent text that comes after 5 MB of bulk is the first to reach the next relay, and the first that its owner
+/// gets there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_urgent_passes_the_bulk_that_waits() {
+    let (first, mut second) = (Post::new().await, Post::new().await);
+    let mailbox = owner(9);
+    first.link("on", &second.uri, None).await;
+    first.route("*", "on").await;
+    second.stop().await;
+    let mut sender = Sender::to(&first, 7, None);
+    for n in 0..4000_u32 {
+        let payload = [&n.to_be_bytes()[..], &[0; 1246]].concat();
+        sender.send(frame(&mailbox, 16, 3, &payload)).await;
+    }
+    sender.send(frame(&mailbox, 16, 0, b"help")).await;
+    until("frames at the relay", async || {
+        (first.counters().held_frames == 4001).then_some(())
+    })
+    .await;
+    second.start().await;
+    let mut fetching = Sender::to(&second, 8, Some(mailbox));
+    let got = fetching.fetch(4001).await;
+    assert_eq!(&got[0][..], b"help");
+    let order: Vec<&[u8]> = got[1..].iter().map(|payload| &payload[..4]).collect();
+    assert!(order.is_sorted(), "the others keep their order");
+    until("empty relays", async || {
+        let held = first.counters().held_frames + second.counters().held_frames;
+        (held == 0).then_some(())
+    })
+    .await;
+    for sender in [sender, fetching] {
+        sender.endpoint.shutdown().await;
+    }
+}
+
+/// What makes no sense is refused with what to do next, and changes nothing.
+#[tokio::test]
+async fn links_and_routes_that_make_no_sense_are_refused() {
+    let post = Post::new().await;
+    post.link("on", &post.uri, None).await;
+    let link = |name: &str, uri: &str, mtu| {
+        Request::LinkAdd(ostrakon::node::relay::api::LinkConfig {
+            name: name.into(),
+            uri: uri.into(),
+            mtu,
+            rate_bps: None,
+        })
+    };
+    let route = |mailbox: &str, via: &str| Request::RouteAdd {
+        mailbox: mailbox.into(),
+        via: via.into(),
+    };
+    post.route("*", "on").await;
+    for (request, advice) in [
+        (link("on", &post.uri, None), "choose another"),
+        (link("here", &post.uri, None), "choose another"),
+        (link("x", "quic://h:1", None), "relay://HOST:PORT?key=KEY"),
+        (link("x", "relay://h:1", None), "relay://HOST:PORT?key=KEY"),
+        (link("x", &post.uri, Some(20)), "238 to 2048"),
+        (route("*", "nowhere"), "ostrakon relay link list"),
+        (
+            route("ostrakon:mailbox:abc", "on"),
+            "ostrakon card --mailbox",
+        ),
+        (route("Ben", "on"), "ostrakon-card:"),
+        (
+            Request::RouteRemove {
+                mailbox: "Ben".into(),
+            },
+            "ostrakon relay route list",
+        ),
+        (
+            Request::LinkRemove { name: "on".into() },
+            "ostrakon relay route list",
+        ),
+        (Request::LinkRelease { name: "on".into() }, "by itself"),
+    ] {
+        match post.ask(request.clone()).await {
+            Response::Error { text, .. } => assert!(text.contains(advice), "{request:?}: {text}"),
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+    let status = post.status().await;
+    assert_eq!((status.links.len(), status.routes.len()), (1, 1));
+}
