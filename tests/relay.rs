@@ -1,12 +1,12 @@
-//! Chains of relays: whole relays and nodes in one process, on the loopback interface, on real disks and with folders
-//! that are carried.
-#![cfg(feature = "node")]
+//! Chains of relays: relays are processes that get killed, nodes run within the test, on the loopback interface, on real
+//! disks and with folders that are carried.
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
 use ostrakon::node::api::{self, InboxEntry, LinkConfig, SendRequest};
+use ostrakon::node::relay::Counters;
 use ostrakon::node::relay::api::{LinkStatus, Request, Response, Status};
-use ostrakon::node::relay::{Counters, Limits, Relay};
 use ostrakon::node::{Client, Home, Listen, Node, Options};
 use ostrakon::security::mailbox;
 use ostrakon::wire::envelope::Envelope;
@@ -16,13 +16,13 @@ use ostrakon_transports::relay::{MailboxOwner, RelayClient, RelaySpec};
 use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -38,56 +38,59 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-/// A relay with a directory that outlives it.
+/// A relay with a directory that outlives it. Killed at the end, if not before.
 struct Post {
     dir: TempDir,
-    address: SocketAddr,
+    address: String,
     uri: String,
-    running: Option<(Arc<Relay>, oneshot::Sender<()>, JoinHandle<()>)>,
+    process: Option<(Child, BufReader<ChildStdout>)>,
 }
 
 impl Post {
-    async fn new() -> Self {
+    fn new() -> Self {
         let mut post = Self {
             dir: tempfile::tempdir().unwrap(),
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: "127.0.0.1:0".into(),
             uri: String::new(),
-            running: None,
+            process: None,
         };
-        post.start().await;
+        post.start();
         post
     }
 
-    async fn start(&mut self) {
-        let relay = Relay::open(self.dir.path(), self.address, Limits::default()).await;
-        let relay = Arc::new(relay.unwrap());
-        (self.address, self.uri) = (relay.address(), relay.uri(None));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = relay.clone();
-        let task = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            serving.run(stopped, None, |_| {}).await.unwrap();
-        });
-        self.running = Some((relay, stop, task));
+    fn start(&mut self) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ostrakon"))
+            .args(["relay", "--json", "--listen", &self.address, "--home"])
+            .arg(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        self.address = told["addr"].as_str().unwrap().to_owned();
+        self.uri = told["uri"].as_str().unwrap().to_owned();
+        self.process = Some((child, stdout));
     }
 
-    async fn stop(&mut self) {
-        let (relay, stop, task) = self.running.take().unwrap();
-        stop.send(()).unwrap();
-        task.await.unwrap();
-        // The last to hold the store, and with it its lock.
-        until("a relay that is gone", async || {
-            (Arc::strong_count(&relay) == 1).then_some(())
-        })
-        .await;
+    /// SIGKILL: nothing is put in order.
+    fn kill(&mut self) {
+        if let Some((mut child, _)) = self.process.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
-    fn counters(&self) -> Counters {
-        self.running.as_ref().unwrap().0.counters()
+    async fn counters(&self) -> Counters {
+        self.status().await.counters
     }
 
     async fn ask(&self, request: Request) -> Response {
-        self.running.as_ref().unwrap().0.ask(request).await
+        ostrakon::node::relay::ask(self.dir.path(), request)
+            .await
+            .unwrap()
     }
 
     async fn link(&self, name: &str, uri: &str, mtu: Option<usize>) {
@@ -116,6 +119,12 @@ impl Post {
     async fn link_status(&self, name: &str) -> LinkStatus {
         let links = self.status().await.links;
         links.into_iter().find(|link| link.name == name).unwrap()
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -260,7 +269,7 @@ impl Sender {
         let key = post.uri.rsplit("key=").next().unwrap();
         let key = ostrakon::engine::id::from_base32(key).unwrap();
         let spec = RelaySpec {
-            address: post.address.to_string(),
+            address: post.address.clone(),
             key: LinkKey(key.try_into().unwrap()),
             settings: QuicSettings::default(),
             mailbox,
@@ -321,12 +330,12 @@ fn frame(owner: &MailboxOwner, hops: u8, priority: u8, payload: &[u8]) -> Vec<u8
     envelope.wrap(payload)
 }
 
-/// Node, relay, relay, node, and the receipt all the way back. The first relay is stopped half way and started again;
+/// Node, relay, relay, node, and the receipt all the way back. The first relay is killed half way and started again;
 /// the hop between them is so narrow that every symbol crosses it in pieces. All arrives, once and unchanged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
     let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
-    let (mut first, second) = (Post::new().await, Post::new().await);
+    let (mut first, second) = (Post::new(), Post::new());
     ada.link(&first.uri).await;
     ben.link(&second.uri).await;
     ada.knows(&ben).await;
@@ -343,12 +352,12 @@ async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
     let message = ada.send("Ben", "by two relays", &file).await;
     ada.run().await;
     until("frames under way", async || {
-        (first.counters().forwarded > 300).then_some(())
+        (first.counters().await.forwarded > 300).then_some(())
     })
     .await;
-    first.stop().await;
-    let before = second.counters().stored;
-    first.start().await;
+    first.kill();
+    let before = second.counters().await.stored;
+    first.start();
     ben.run().await;
 
     let entry = ben.received(&message).await;
@@ -356,11 +365,11 @@ async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
     assert!(ben.file(&message).await == content, "the file differs");
     ada.receipt(&message).await;
     assert!(
-        second.counters().stored > before,
+        second.counters().await.stored > before,
         "it went on after the restart"
     );
     until("relays that hold nothing", async || {
-        let (a, b) = (first.counters(), second.counters());
+        let (a, b) = (first.counters().await, second.counters().await);
         (a.held_frames == 0 && b.held_frames == 0).then_some(())
     })
     .await;
@@ -372,7 +381,7 @@ async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
     let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
-    let (mut first, second) = (Post::new().await, Post::new().await);
+    let (mut first, second) = (Post::new(), Post::new());
     ada.link(&first.uri).await;
     ben.link(&second.uri).await;
     ada.knows(&ben).await;
@@ -400,8 +409,8 @@ async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
     // What left in the folder stays at the relay, also when it starts again: the folder is written anew, not doubled.
     let batches = |dir: &Path| fs::read_dir(dir).unwrap().count();
     let before = batches(&here);
-    first.stop().await;
-    first.start().await;
+    first.kill();
+    first.start();
     until("a folder written anew", async || {
         exported(&first, 300).await
     })
@@ -410,7 +419,7 @@ async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
         (batches(&here) <= before).then_some(())
     })
     .await;
-    assert!(first.counters().held_frames > 300);
+    assert!(first.counters().await.held_frames > 300);
 
     let carry = |from: &Path, to: &Path| {
         for entry in fs::read_dir(from).unwrap() {
@@ -455,7 +464,7 @@ async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
 /// left ends before that. Everything is counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loop_of_two_relays_ends() {
-    let (first, second) = (Post::new().await, Post::new().await);
+    let (first, second) = (Post::new(), Post::new());
     first.link("a", &second.uri, None).await;
     second.link("b", &first.uri, None).await;
     let lost = owner(9);
@@ -479,8 +488,11 @@ async fn a_loop_of_two_relays_ends() {
         let known = ["passed on already", "held already"].map(|why| count(&a.dropped, why));
         let known: u64 = known.iter().sum();
         let spent = count(&b.links[0].dropped, "no hops left");
-        let held = first.counters().held_frames + second.counters().held_frames;
-        let passed_on = (first.counters().forwarded, second.counters().forwarded);
+        let held = first.counters().await.held_frames + second.counters().await.held_frames;
+        let passed_on = (
+            first.counters().await.forwarded,
+            second.counters().await.forwarded,
+        );
         assert!(Instant::now() < end, "{a:#?}\n{b:#?}");
         let over = known == 100 && spent == 1 && held == 0;
         (over && passed_on == (101, 100)).then_some(())
@@ -493,11 +505,11 @@ async fn a_loop_of_two_relays_ends() {
 /// gets there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_urgent_passes_the_bulk_that_waits() {
-    let (first, mut second) = (Post::new().await, Post::new().await);
+    let (first, mut second) = (Post::new(), Post::new());
     let mailbox = owner(9);
     first.link("on", &second.uri, None).await;
     first.route("*", "on").await;
-    second.stop().await;
+    second.kill();
     let mut sender = Sender::to(&first, 7, None);
     for n in 0..4000_u32 {
         let payload = [&n.to_be_bytes()[..], &[0; 1246]].concat();
@@ -505,17 +517,17 @@ async fn the_urgent_passes_the_bulk_that_waits() {
     }
     sender.send(frame(&mailbox, 16, 0, b"help")).await;
     until("frames at the relay", async || {
-        (first.counters().held_frames == 4001).then_some(())
+        (first.counters().await.held_frames == 4001).then_some(())
     })
     .await;
-    second.start().await;
+    second.start();
     let mut fetching = Sender::to(&second, 8, Some(mailbox));
     let got = fetching.fetch(4001).await;
     assert_eq!(&got[0][..], b"help");
     let order: Vec<&[u8]> = got[1..].iter().map(|payload| &payload[..4]).collect();
     assert!(order.is_sorted(), "the others keep their order");
     until("empty relays", async || {
-        let held = first.counters().held_frames + second.counters().held_frames;
+        let held = first.counters().await.held_frames + second.counters().await.held_frames;
         (held == 0).then_some(())
     })
     .await;
@@ -527,7 +539,7 @@ async fn the_urgent_passes_the_bulk_that_waits() {
 /// What makes no sense is refused with what to do next, and changes nothing.
 #[tokio::test]
 async fn links_and_routes_that_make_no_sense_are_refused() {
-    let post = Post::new().await;
+    let post = Post::new();
     post.link("on", &post.uri, None).await;
     let link = |name: &str, uri: &str, mtu| {
         Request::LinkAdd(ostrakon::node::relay::api::LinkConfig {
