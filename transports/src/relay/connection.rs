@@ -19,13 +19,18 @@ use quinn::{Connection, SendStream};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Mutex, Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The most bytes of held frames that are fetched in one go.
 const FETCH: usize = 64 * 1024;
 /// The most frames that are settled in one go: more runs than that would not fit into a record.
 const MOST_SETTLED: usize = 16 * 1024;
+
+/// May always be handed over ahead of releases, in bytes: enough to begin with.
+const LEAST_WINDOW: usize = 16 * 1024;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the reading and the handing-over half share.
 struct Session<'a> {
@@ -236,7 +241,7 @@ impl Intake<'_> {
         if !self.owned {
             return Err(CloseCode::BadRecord);
         }
-        let places = self.session.window().release(upto);
+        let places = self.session.window().release(Instant::now(), upto);
         self.session.released.notify_one();
         if places.is_empty() {
             return Ok(());
@@ -252,7 +257,7 @@ impl Intake<'_> {
     }
 }
 
-/// The handing-over half: pushes held frames, the urgent first, at most the window's worth ahead of releases. Each
+/// The handing-over half: pushes held frames, the urgent first, not far ahead of releases. Each
 /// gets a new number at that moment, so that numbers grow on the connection whatever jumps the queue, and a release
 /// of numbers from an earlier connection means nothing on this one.
 async fn hand_over(
@@ -267,10 +272,9 @@ async fn hand_over(
     let fresh = shared.store.subscribe(&tags);
     let mut after = Cursor::default();
     loop {
-        let room = shared
-            .limits
-            .unreleased
-            .saturating_sub(session.window().bytes);
+        let cwnd = session.connection.stats().path.cwnd;
+        let most = shared.limits.unreleased;
+        let room = session.window().room(Instant::now(), cwnd, most);
         let mut records = Vec::new();
         if room > 0 {
             let fetched = shared.store.fetch(tags.clone(), after, room.min(FETCH));
@@ -307,10 +311,18 @@ async fn hand_over(
 }
 
 /// What was handed over and not released.
+///
+/// What waits in the stream was chosen too early: on a slow link the urgent would wait behind all of it. So no more is
+/// handed over than the path holds, as the congestion controller sees it, and what the owner releases in a second,
+/// which covers the time until frames are durable there.
 #[derive(Default)]
 struct Window {
     frames: VecDeque<(u64, Place, usize)>,
     bytes: usize,
+    /// When the second began in which so many bytes were released, and how many in the one before.
+    second: Option<Instant>,
+    released: usize,
+    released_before: usize,
 }
 
 impl Window {
@@ -319,16 +331,91 @@ impl Window {
         self.bytes += length;
     }
 
+    /// How many bytes may be handed over now, with this congestion window and `most` in all.
+    fn room(&mut self, now: Instant, cwnd: u64, most: usize) -> usize {
+        self.turn(now);
+        let cwnd = usize::try_from(cwnd).unwrap_or(usize::MAX);
+        let window = LEAST_WINDOW
+            .saturating_add(cwnd.saturating_add(cwnd / 4))
+            .saturating_add(self.released.max(self.released_before));
+        window.min(most).saturating_sub(self.bytes)
+    }
+
+    /// Begins another second if this one is over.
+    fn turn(&mut self, now: Instant) {
+        let begun = *self.second.get_or_insert(now);
+        let passed = now.saturating_duration_since(begun);
+        if passed >= SECOND {
+            let before = if passed < 2 * SECOND {
+                self.released
+            } else {
+                0
+            };
+            (self.released_before, self.released) = (before, 0);
+            self.second = Some(now);
+        }
+    }
+
     /// Lets go of all up to this number, and says where those are kept.
-    fn release(&mut self, upto: u64) -> Vec<Place> {
+    fn release(&mut self, now: Instant, upto: u64) -> Vec<Place> {
+        self.turn(now);
         let mut places = Vec::new();
         while let Some(&(number, place, length)) = self.frames.front()
             && number <= upto
         {
             self.frames.pop_front();
             self.bytes -= length;
+            self.released += length;
             places.push(place);
         }
         places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 4 << 20;
+    const CWND: u64 = 20_000;
+
+    fn fill(window: &mut Window, now: Instant, next: &mut u64) -> usize {
+        let before = window.bytes;
+        while window.room(now, CWND, MOST) > 0 {
+            *next += 1;
+            let place = Place {
+                tag: [0; 8],
+                class: 3,
+                number: *next,
+            };
+            window.push(*next, place, 1000);
+        }
+        window.bytes - before
+    }
+
+    /// An owner on a slow link has little ahead of what is urgent; one that releases fast is not held up, although it
+    /// takes a while until frames are durable there.
+    #[test]
+    fn what_is_ahead_follows_what_is_released() {
+        let (mut window, mut now, mut next) = (Window::default(), Instant::now(), 0);
+        let first = fill(&mut window, now, &mut next);
+        assert!(first < LEAST_WINDOW + 26_000, "{first}");
+        for _ in 0..20 {
+            now += Duration::from_millis(150);
+            window.release(now, next);
+            fill(&mut window, now, &mut next);
+        }
+        assert!(window.bytes >= MOST, "grows to the limit: {}", window.bytes);
+        // Then the link becomes slow: a tenth of a frame in a second.
+        for _ in 0..10 {
+            now += Duration::from_secs(10);
+            let oldest = window.frames[0].0;
+            window.release(now, oldest);
+            assert_eq!(window.room(now, CWND, MOST), 0);
+        }
+        window.release(now, next);
+        now += Duration::from_secs(10);
+        let again = fill(&mut window, now, &mut next);
+        assert!(again < LEAST_WINDOW + 26_000, "{again}");
     }
 }

@@ -312,6 +312,33 @@ mod tests {
         assert!(!oversized.write(&mut BytesMut::new()));
     }
 
+    /// The layout of version 2, byte by byte.
+    #[test]
+    fn records_have_the_bytes_that_the_format_says() {
+        let bytes = |record: &dyn Fn(&mut BytesMut) -> bool| {
+            let mut out = BytesMut::new();
+            assert!(record(&mut out));
+            out.to_vec()
+        };
+        let hello = ClientRecord::Hello { version: VERSION };
+        assert_eq!(bytes(&|out| hello.write(out)), [0x01, 0, 1, 2]);
+        let frame = ClientRecord::Frame(Bytes::from_static(b"ab"));
+        assert_eq!(bytes(&|out| frame.write(out)), [0x03, 0, 2, b'a', b'b']);
+        let mut runs = Vec::new();
+        for fate in [Fate::Stored, Fate::Stored, Fate::MailboxFull] {
+            push_fate(&mut runs, fate);
+        }
+        let settled = RelayRecord::Settled(runs);
+        let expected = [0x83, 0, 6, 0, 0, 2, 3, 0, 1];
+        assert_eq!(bytes(&|out| settled.write(out)), expected);
+        let held = RelayRecord::Held {
+            number: 1 << 40,
+            frame: Bytes::from_static(b"c"),
+        };
+        let expected = [0x84, 0, 9, 0, 0, 1, 0, 0, 0, 0, 0, b'c'];
+        assert_eq!(bytes(&|out| held.write(out)), expected);
+    }
+
     /// A fate that is not known, a run of nothing and half a run are no record.
     #[test]
     fn runs_that_say_nothing_are_refused() {
