@@ -218,16 +218,12 @@ impl Someone {
         .await
     }
 
-    async fn receipt(&self, message: &str) {
-        until("a receipt", async || {
-            let api::Response::Status(report) = self.ask(api::Request::Status).await else {
-                panic!("no status");
-            };
-            let mut sent = report.outbound.iter();
-            sent.any(|o| o.message == message && o.complete)
-                .then_some(())
-        })
-        .await;
+    async fn has_receipt(&self, message: &str) -> bool {
+        let api::Response::Status(report) = self.ask(api::Request::Status).await else {
+            panic!("no status");
+        };
+        let mut sent = report.outbound.iter();
+        sent.any(|o| o.message == message && o.complete)
     }
 
     /// The file of a message with a text and a file.
@@ -363,7 +359,10 @@ async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
     let entry = ben.received(&message).await;
     assert_eq!(entry.deliveries, 1);
     assert!(ben.file(&message).await == content, "the file differs");
-    ada.receipt(&message).await;
+    until("a receipt", async || {
+        ada.has_receipt(&message).await.then_some(())
+    })
+    .await;
     assert!(
         second.counters().await.stored > before,
         "it went on after the restart"
@@ -421,22 +420,27 @@ async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
     .await;
     assert!(first.counters().await.held_frames > 300);
 
+    // Whole batches that the other side does not have yet.
     let carry = |from: &Path, to: &Path| {
         for entry in fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            let copy = to.join(entry.file_name());
+            if copy.extension().is_some_and(|e| e == "ostk") && !copy.exists() {
+                // One that its relay has just removed is of no use to anybody.
+                let _ = fs::copy(entry.path(), copy);
+            }
         }
     };
     carry(&here, &there);
     let entry = ben.received(&message).await;
     assert_eq!(entry.deliveries, 1);
     assert!(ben.file(&message).await == content, "the file differs");
-    until("a receipt in the folder", async || {
-        exported(&second, 1).await
+    // The courier comes again: the first reports left before the receipt.
+    until("a receipt", async || {
+        carry(&there, &here);
+        ada.has_receipt(&message).await.then_some(())
     })
     .await;
-    carry(&there, &here);
-    ada.receipt(&message).await;
 
     // The operator knows that the stick has arrived.
     let name = "stick".to_owned();
