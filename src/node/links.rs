@@ -370,6 +370,7 @@ impl Links {
                     key: LinkKey(key),
                     settings: quic_settings(config),
                     mailbox: (config.oneway != Some(OneWay::Send)).then(|| self.mailbox()),
+                    settlements: None,
                 };
                 RelayClient::spawn(slot, spec, dialer, events)
             }
