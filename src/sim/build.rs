@@ -66,12 +66,16 @@ impl People {
 ///
 /// # Errors
 /// As [`Scenario::build`].
-pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioError> {
+pub fn world(
+    scenario: &Scenario,
+    media: &[Medium],
+    seed: u64,
+) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
     let mut plans = plans(scenario, &people, seed);
     let plan = &Plan {
         scenario,
-        media: scenario.media()?,
+        media,
         people,
     };
     scenario.build(seed, |place, node| match node.kind {
@@ -83,7 +87,7 @@ pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioE
 /// What machines are made from.
 struct Plan<'a> {
     scenario: &'a Scenario,
-    media: Vec<Medium>,
+    media: &'a [Medium],
     people: People,
 }
 
@@ -98,7 +102,7 @@ struct Attached<'a> {
 impl Plan<'_> {
     /// The links of a node in the order of its ports.
     fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
-        let links = self.scenario.links.iter().zip(&self.media);
+        let links = self.scenario.links.iter().zip(self.media);
         links.filter_map(move |(link, medium)| {
             let station = link.ends.iter().position(|end| *end == place)?;
             Some(Attached {
@@ -110,11 +114,11 @@ impl Plan<'_> {
     }
 }
 
-/// Links that carry QUIC lose the bytes of its headers.
+/// Links that carry QUIC lose the bytes of its headers. With what links are made of then.
 ///
 /// # Errors
 /// A packet size that leaves no room for them.
-pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
+pub fn with_headers(scenario: &Scenario) -> Result<(Scenario, Vec<Medium>), ScenarioError> {
     let mut scenario = scenario.clone();
     let media = scenario.media()?;
     for (link, medium) in scenario.links.iter_mut().zip(&media) {
@@ -127,7 +131,8 @@ pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
             let _ = link.profile.set("overhead", &bytes);
         }
     }
-    Ok(scenario)
+    let media = scenario.media()?;
+    Ok((scenario, media))
 }
 
 fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {

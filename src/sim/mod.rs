@@ -5,18 +5,24 @@
 //! worker take. Checkers compare the logs of all nodes after the run: nothing that was confirmed is lost, everything
 //! comes out once and as it was sent, urgent parts first, no nonce meets two contents.
 
+mod bound;
 mod build;
 mod check;
 mod content;
 mod disk;
+mod expect;
 mod line;
 mod log;
 mod machine;
 mod node;
 mod outcome;
 mod relay;
+pub mod report;
 mod run;
+mod series;
 pub mod shipped;
+mod tally;
 
 pub use outcome::{LinkOutcome, MessageOutcome, Outcome, PartOutcome};
-pub use run::run;
+pub use run::{record, run};
+pub use series::{Carried, Sample, Series, Trouble};

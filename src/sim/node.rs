@@ -12,6 +12,7 @@ use crate::engine::io::{
 };
 use crate::engine::limits::Limits;
 use crate::engine::message::{self, Draft, DraftPart};
+use crate::engine::status::Status;
 use crate::engine::{Config, Engine};
 use crate::security::card::Card;
 use crate::security::identity::Identity;
@@ -121,10 +122,16 @@ impl Node {
         self.contents.insert(number, content);
     }
 
+    /// What the running engine says of itself.
+    pub fn status(&self) -> Option<Status> {
+        self.engine.as_ref().map(|engine| engine.status(Time(0)))
+    }
+
     /// What the running engine has dropped, by reason.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
-        let status = self.engine.as_ref().map(|e| e.status(Time(0)));
-        status.map(|status| status.dropped).unwrap_or_default()
+        self.status()
+            .map(|status| status.dropped)
+            .unwrap_or_default()
     }
 
     /// Whose it is.
@@ -154,8 +161,8 @@ impl Node {
 
     fn output(&mut self, now: Nanos, output: Output, out: &mut Out<'_>) {
         match output {
-            Output::Transmit { link, frame, .. } => {
-                self.log.sent_frames += 1;
+            Output::Transmit { link, frame, tag } => {
+                self.log.sent_frame(tag);
                 if frame.len() > self.mtu(link) {
                     self.log.violation(format!(
                         "a frame of {} bytes on link {}",
@@ -225,12 +232,16 @@ impl Node {
 
     fn event(&mut self, at: Nanos, event: Event) {
         match event {
-            Event::Accepted { message, .. } => self.log.accepted(message),
+            Event::Accepted { message, .. } => {
+                let engine = self.engine.as_ref();
+                let tag = engine.and_then(|engine| engine.tag(message));
+                self.log.accepted(message, tag);
+            }
             Event::Refused { request, why } => {
                 self.log.refused.push((request, why.to_string()));
             }
             Event::Confirmed { message, part } => self.log.confirmed(at, message, part),
-            Event::Expired { message } => self.log.expired.push((at, message)),
+            Event::Expired { message } => self.log.expired(at, message),
             Event::DigestMismatch { message, part } => self
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
