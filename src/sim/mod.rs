@@ -11,6 +11,7 @@ mod check;
 mod content;
 mod disk;
 mod expect;
+mod gauge;
 mod line;
 mod log;
 mod machine;

@@ -5,6 +5,7 @@
 
 use super::content::Content;
 use super::disk::Disk;
+use super::gauge::Gauge;
 use super::log::{Log, Planned};
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{
@@ -88,6 +89,7 @@ pub struct Node {
     next_pending: u64,
     /// When the engine wants to be called, and what the world was asked for.
     due: Option<Nanos>,
+    gauge: Gauge,
     /// What happened.
     pub log: Log,
 }
@@ -108,6 +110,7 @@ impl Node {
             pending: BTreeMap::new(),
             next_pending: 0,
             due: None,
+            gauge: Gauge::default(),
             log: Log::default(),
         }
     }
@@ -142,7 +145,13 @@ impl Node {
 
     fn input(&mut self, now: Nanos, input: Input, out: &mut Out<'_>) {
         if let Some(engine) = &mut self.engine {
+            let time = self.gauge.time(now);
             engine.handle_input(Time(now), input);
+            let full = self.gauge.look(engine, &self.limits);
+            [time, full]
+                .into_iter()
+                .flatten()
+                .for_each(|what| self.log.violation(what));
         }
         loop {
             let Some(engine) = &mut self.engine else {
@@ -484,6 +493,7 @@ impl Host for Node {
         self.pending.clear();
         self.paced.clear();
         (self.due, self.store_free) = (None, 0);
+        self.gauge = Gauge::default();
         if how == Stop::PowerCut {
             self.disk.power_cut();
         }

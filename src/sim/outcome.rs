@@ -124,6 +124,8 @@ pub struct LinkOutcome {
     pub offered_packets: u64,
     /// Bytes offered to it.
     pub offered_bytes: u64,
+    /// Packets that left its transmitter.
+    pub sent_packets: u64,
     /// Bytes that left its transmitter.
     pub sent_bytes: u64,
     /// Packets lost by chance. On radio, frames that this station did not hear, by chance, collision or its own sending.

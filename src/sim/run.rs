@@ -2,11 +2,12 @@
 
 use super::bound::{self, Counted, Span};
 use super::build;
-use super::check::{Witness, violations};
+use super::check::{Witness, overfull, violations};
 use super::expect::unmet;
 use super::log::Log;
 use super::machine::Machine;
 use super::outcome::Outcome;
+use super::relay::QUEUE_BYTES;
 use super::series::{Recorder, Series};
 use super::tally::{self, seconds};
 use crate::engine::id::MessageId;
@@ -14,7 +15,7 @@ use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{Message, Scenario, ScenarioError};
-use ostrakon_netsim::world::World;
+use ostrakon_netsim::world::{FaultKind, World};
 use std::time::Instant;
 
 /// How often it is looked whether everything is over.
@@ -246,6 +247,7 @@ impl Run {
             dropped: tally::dropped(world),
             violations: self.violations(),
         };
+        outcome.violations.extend(overfull(&outcome.links));
         let unmet = unmet(&scenario.expect, &outcome);
         outcome.violations.extend(unmet);
         outcome
@@ -281,6 +283,27 @@ impl Run {
                 log: &node.log,
             })
         });
-        violations(&witnesses.collect::<Vec<_>>())
+        let mut found = violations(&witnesses.collect::<Vec<_>>(), self.fastest_ppb());
+        for (id, machine) in world.hosts() {
+            if let Machine::Relay(relay) = machine
+                && relay.peak_bytes > QUEUE_BYTES
+            {
+                let (name, peak) = (world.name(id), relay.peak_bytes);
+                found.push(format!(
+                    "{name}: {peak} bytes waited before a port, where {QUEUE_BYTES} are the bound"
+                ));
+            }
+        }
+        found
+    }
+
+    /// By how many parts per billion faults make clocks fast at most.
+    fn fastest_ppb(&self) -> u32 {
+        let plan = self.scenario.fault_plan(self.scenario.seed);
+        let drifts = plan.faults.iter().map(|fault| match fault.kind {
+            FaultKind::ClockDrift { ppb, .. } => u32::try_from(ppb).unwrap_or(0),
+            _ => 0,
+        });
+        drifts.max().unwrap_or(0)
     }
 }

@@ -25,8 +25,8 @@ pub struct Carried {
     pub sent: u64,
     /// Bytes that arrived.
     pub delivered: u64,
-    /// Packets offered.
-    pub offered_packets: u64,
+    /// Packets that left the transmitter.
+    pub sent_packets: u64,
     /// Packets lost by chance.
     pub lost_packets: u64,
     /// Packets dropped by the queue.
@@ -120,7 +120,7 @@ impl Recorder {
         let carried = links.iter().map(|row| Carried {
             sent: row.sent_bytes,
             delivered: row.delivered_bytes,
-            offered_packets: row.offered_packets,
+            sent_packets: row.sent_packets,
             lost_packets: row.lost_packets,
             queue_dropped: row.queue_dropped,
         });

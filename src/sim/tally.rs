@@ -136,6 +136,7 @@ pub fn links(
             for (row, stats) in rows.iter_mut().zip(all) {
                 row.offered_packets = stats.offered;
                 row.offered_bytes = stats.offered_bytes + stats.offered * spec.overhead as u64;
+                row.sent_packets = stats.sent;
                 row.sent_bytes = stats.sent_line_bytes;
                 row.lost_packets = stats.lost + stats.collided + stats.deaf;
                 row.queue_dropped = stats.queue_full;
@@ -148,6 +149,7 @@ pub fn links(
         {
             row.offered_packets = stats.offered;
             row.offered_bytes = stats.offered_bytes;
+            row.sent_packets = stats.loaded;
             row.sent_bytes = stats.offered_bytes;
             row.lost_packets = stats.lost;
             row.queue_dropped = stats.full;
@@ -163,18 +165,29 @@ pub fn links(
 fn blank(name: &str, kind: &'static str, medium: &Medium, end: usize) -> LinkOutcome {
     let line = Line::out_of(medium, end);
     LinkOutcome {
+        rate_bps: line.and_then(|line| line.rate_bps),
+        delay_s: line.map_or(0.0, |line| line.delay.as_secs_f64()),
+        queue_bytes: line.map_or(0, |line| line.queue_bytes),
+        ..blank_row(name, kind)
+    }
+}
+
+/// A row of which nothing is known.
+pub fn blank_row(name: &str, kind: &'static str) -> LinkOutcome {
+    LinkOutcome {
         link: name.to_owned(),
         kind,
         from: "*".into(),
         to: "*".into(),
-        rate_bps: line.and_then(|line| line.rate_bps),
-        delay_s: line.map_or(0.0, |line| line.delay.as_secs_f64()),
-        queue_bytes: line.map_or(0, |line| line.queue_bytes),
+        rate_bps: None,
+        delay_s: 0.0,
+        queue_bytes: 0,
         peak_queue_bytes: 0,
         nominal_loss: 0.0,
         bad_share: None,
         offered_packets: 0,
         offered_bytes: 0,
+        sent_packets: 0,
         sent_bytes: 0,
         lost_packets: 0,
         lost_bytes: None,
@@ -200,6 +213,7 @@ fn pair(
         bad_share: timed.then(|| stats.bad_nanos as f64 / now.max(1) as f64),
         offered_packets: stats.offered,
         offered_bytes: stats.offered_line_bytes,
+        sent_packets: stats.sent,
         sent_bytes: stats.sent_line_bytes,
         lost_packets: stats.lost,
         lost_bytes: Some(stats.lost_line_bytes),

@@ -15,8 +15,8 @@ const STEPS: usize = 170;
 /// Heights of a row's title, of its rates and of its losses.
 const TITLE: f64 = 20.0;
 const RATES: f64 = 74.0;
-const LOSSES: f64 = 22.0;
-const ROW: f64 = TITLE + RATES + LOSSES + 12.0;
+const LOSSES: f64 = 24.0;
+const ROW: f64 = TITLE + RATES + LOSSES + 14.0;
 
 /// What a link did between two moments.
 struct Step {
@@ -183,12 +183,12 @@ fn title(svg: &mut Svg, link: &LinkOutcome, rates: &Frame) {
     );
 }
 
-/// Losses hang from the axis between rates and losses: the more, the lower.
+/// Losses stand on the lowest axis, and what the queue dropped is marked above them.
 fn lost(svg: &mut Svg, steps: &[Step], rates: &Frame, losses: &Frame, worst: f64) {
     let (left, right) = (rates.left, rates.left + rates.width);
     svg.line((left, rates.bottom()), (right, rates.bottom()), GRID, 1.0);
     if worst > 0.0 {
-        let label = (left - 6.0, losses.top + 8.0);
+        let label = (left - 6.0, losses.top + LOSSES / 2.0 + 5.0);
         svg.text(label, Anchor::End, COLOURS[1], &units::percent(worst));
     }
     for step in steps
@@ -221,14 +221,14 @@ fn steps(report: &Report<'_>, row: usize) -> Vec<Step> {
             continue;
         }
         let bps = |bytes: u64| bytes as f64 * 8.0 / (at - from).max(1e-9);
-        let gone =
-            (now.offered_packets - was.offered_packets).max(now.lost_packets - was.lost_packets);
+        let lost = now.lost_packets - was.lost_packets;
+        let sent = (now.sent_packets - was.sent_packets).max(lost);
         steps.push(Step {
             from,
             to: at,
             sent_bps: bps(now.sent.saturating_sub(was.sent)),
             delivered_bps: bps(now.delivered.saturating_sub(was.delivered)),
-            lost: (now.lost_packets - was.lost_packets) as f64 / gone.max(1) as f64,
+            lost: lost as f64 / sent.max(1) as f64,
             dropped: now.queue_dropped - was.queue_dropped,
         });
         before = Some((at, now));

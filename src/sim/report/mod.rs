@@ -125,10 +125,7 @@ impl Report<'_> {
             figure(format!("{ratio:.3}"), "limit over achieved");
         }
         if let Some(overhead) = outcome.overhead {
-            figure(
-                format!("{overhead:.2}"),
-                "bytes offered to links per byte of parts",
-            );
+            figure(format!("{overhead:.2}"), "bytes sent per byte of parts");
         }
         out.push_str("</div>\n");
         out

@@ -198,7 +198,7 @@ mod tests {
             violated: vec![violated(7), violated(3)],
             failed: None,
         };
-        let scenario = ostrakon::sim::shipped::find("chaos").unwrap();
+        let scenario = sim::shipped::find("chaos").unwrap();
         let summary = summary(&args, &scenario, &mut found);
         assert_eq!(
             (summary.median_ratio, summary.worst_ratio_seed),
