@@ -81,6 +81,8 @@ impl Engine {
         data.fetching = false;
         data.source = Some(bytes);
         self.work += 1;
+        self.touch_block(key);
+        self.make_room();
         self.code(key);
     }
 
@@ -121,6 +123,8 @@ impl Engine {
             data.repair = Some(repair);
         }
         self.work += 1;
+        self.touch_block(key);
+        self.make_room();
     }
 
     /// Blocks whose reading failed are read again when they are asked for.

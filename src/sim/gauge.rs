@@ -15,6 +15,8 @@ const BLOCKS: usize = 2;
 pub struct Gauge {
     latest: Nanos,
     inputs: u32,
+    /// It was told once that something is above its bound.
+    told: bool,
 }
 
 impl Gauge {
@@ -24,10 +26,15 @@ impl Gauge {
         (now < latest).then(|| format!("the clock of an engine ran back by {} ns", latest - now))
     }
 
-    /// After an input: tells now and then what is above its bound.
+    /// After an input: tells what is above its bound, looking now and then, once in the life of a process.
     pub fn look(&mut self, engine: &Engine, limits: &Limits) -> Option<String> {
         self.inputs = (self.inputs + 1) % LOOK;
-        (self.inputs == 0).then(|| over(&engine.occupancy(), limits))?
+        if self.inputs != 0 || self.told {
+            return None;
+        }
+        let over = over(&engine.occupancy(), limits);
+        self.told = over.is_some();
+        over
     }
 }
 
@@ -108,7 +115,8 @@ mod tests {
             ledger: 8,
         };
         assert_eq!(over(&full, &limits), None);
-        let passes: [(&str, fn(&mut Occupancy)); 9] = [
+        type Pass = (&'static str, fn(&mut Occupancy));
+        let passes: [Pass; 9] = [
             ("outbox", |o| o.outbox_messages += 1),
             ("arriving", |o| o.inbox_messages += 1),
             ("manifests", |o| o.manifests += 1),

@@ -7,6 +7,7 @@ use super::expect::unmet;
 use super::log::Log;
 use super::machine::Machine;
 use super::outcome::Outcome;
+use super::promise;
 use super::relay::QUEUE_BYTES;
 use super::series::{Recorder, Series};
 use super::tally::{self, seconds};
@@ -15,7 +16,7 @@ use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{Message, Scenario, ScenarioError};
-use ostrakon_netsim::world::{FaultKind, World};
+use ostrakon_netsim::world::{FaultKind, HostId, World};
 use std::time::Instant;
 
 /// How often it is looked whether everything is over.
@@ -31,7 +32,7 @@ pub fn run(
     progress: &mut dyn FnMut(Nanos),
 ) -> Result<Outcome, ScenarioError> {
     let mut run = Run::new(scenario, seed)?;
-    run.to_the_end(progress);
+    run.go(progress);
     Ok(run.outcome())
 }
 
@@ -46,7 +47,7 @@ pub fn record(
 ) -> Result<(Outcome, Series), ScenarioError> {
     let mut run = Run::new(scenario, seed)?;
     run.recorder = Some(Recorder::new(&mut run.world));
-    run.to_the_end(progress);
+    run.go(progress);
     let outcome = run.outcome();
     let (limit, number) = (run.limit_curve(), run.focus.number);
     let Run {
@@ -82,6 +83,9 @@ struct Run {
     began: Instant,
     focus: Focus,
     recorder: Option<Recorder>,
+    /// When hosts start again, the last first, and what was found then.
+    restarts: Vec<(Nanos, HostId)>,
+    broken_promises: Vec<String>,
 }
 
 impl Run {
@@ -94,6 +98,7 @@ impl Run {
         let messages = scenario.messages.iter().enumerate();
         let largest = messages.max_by_key(|(_, message)| bytes(message));
         let number = largest.map_or(0, |(number, _)| number);
+        let restarts = promise::restarts(&scenario);
         Ok(Self {
             scenario,
             media,
@@ -106,10 +111,12 @@ impl Run {
                 seen: 0,
             },
             recorder: None,
+            restarts,
+            broken_promises: Vec::new(),
         })
     }
 
-    fn to_the_end(&mut self, progress: &mut dyn FnMut(Nanos)) {
+    fn go(&mut self, progress: &mut dyn FnMut(Nanos)) {
         let messages = self.scenario.messages.iter();
         let quiet_from = messages.map(|m| m.at).max().unwrap_or(0);
         let sent_at = self.largest().map_or(0, |message| message.at);
@@ -132,7 +139,11 @@ impl Run {
     fn run_until(&mut self, until: Nanos) {
         loop {
             let sample = self.recorder.as_ref().map(Recorder::next_at);
-            let stop = sample.map_or(until, |at| at.min(until));
+            let restart = self.restarts.last().map(|(at, _)| *at);
+            let stop = [sample, restart]
+                .into_iter()
+                .flatten()
+                .fold(until, Nanos::min);
             let recipient = self.largest().map(|message| message.to);
             let seen = self.focus.seen;
             let arrived = |world: &World<Machine>| {
@@ -148,12 +159,17 @@ impl Run {
                 }
                 continue;
             }
+            if let Some((_, host)) = self.restarts.pop_if(|(at, _)| *at <= stop) {
+                let broken = promise::broken(&self.world, host);
+                self.broken_promises.extend(broken);
+            }
             if let Some(recorder) = &mut self.recorder
                 && sample.is_some_and(|at| at <= stop)
             {
                 recorder.sample(&self.scenario, &self.media, &mut self.world);
             }
-            if stop >= until {
+            let more = self.restarts.last().is_some_and(|(at, _)| *at <= until);
+            if stop >= until && !more {
                 return;
             }
         }
@@ -241,7 +257,8 @@ impl Run {
             achieved_s: achieved,
             limit_s: limit,
             nominal_limit_s: nominal,
-            ratio: limit.zip(achieved).map(|(limit, took)| limit / took),
+            ratio: (limit.filter(|limit| *limit > 0.0).zip(achieved))
+                .map(|(limit, took)| limit / took),
             messages,
             links,
             dropped: tally::dropped(world),
@@ -284,6 +301,7 @@ impl Run {
             })
         });
         let mut found = violations(&witnesses.collect::<Vec<_>>(), self.fastest_ppb());
+        found.extend(self.broken_promises.iter().cloned());
         for (id, machine) in world.hosts() {
             if let Machine::Relay(relay) = machine
                 && relay.peak_bytes > QUEUE_BYTES

@@ -35,12 +35,7 @@ pub fn plot(report: &Report<'_>) -> String {
         let y = frame.top + LINE * i as f64;
         let left = frame.at(seconds(trouble.from), 0.0).0;
         let right = frame.at(seconds(trouble.until), 0.0).0.max(left + 2.5);
-        svg.rect(
-            (left, y + 4.0),
-            (right - left, LINE - 8.0),
-            COLOURS[1],
-            0.75,
-        );
+        svg.rect((left, y + 4.0), (right - left, LINE - 8.0), COLOURS[1], 0.5);
         // The text stands where there is room.
         let middle = frame.left + frame.width / 2.0;
         let (x, anchor) = match right {
