@@ -245,7 +245,7 @@ mod tests {
             from: 0.5,
             to: 100.0,
         };
-        assert_eq!(labels(log, 4), ["1 s", "10 s", "1 min"]);
+        assert_eq!(labels(log, 4), ["1 s", "10 s", "60 s"]);
     }
 
     /// Guards that nothing is drawn outside of its frame, whatever the values.
