@@ -60,7 +60,8 @@ fn a_report_is_of_the_same_run_and_stands_alone() {
     for foreign in ["<b>bold", "<script", "href=", "src=", "url(", "@import"] {
         assert!(!page.contains(foreign), "{foreign}");
     }
-    // The link is down for 15 s of every 20, and what has arrived never becomes less.
+    // The link is down for 15 s of every 20. What has arrived stays; only the padding of a block no longer counts when it is
+    // solved.
     assert_eq!(series.down[0][0], (5_000_000_000, 20_000_000_000));
     let held: Vec<u64> = series
         .samples
@@ -68,9 +69,10 @@ fn a_report_is_of_the_same_run_and_stands_alone() {
         .map(|sample| sample.held[0][1])
         .collect();
     assert!(
-        held.is_sorted() && held.last() == Some(&(10 << 20)),
+        held.windows(2).all(|two| two[1] + 2_000 > two[0]),
         "{held:?}"
     );
+    assert_eq!(held.last(), Some(&(10 << 20)));
 }
 
 /// Guards the bound that ratios are taken against: without anything drawn it is the formula.
