@@ -32,6 +32,7 @@
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
+//! | `occupancy` | how full it is, for a simulation |
 
 mod arrival;
 mod assembly;
@@ -48,6 +49,8 @@ mod lifetimes;
 pub mod limits;
 mod link;
 pub mod message;
+#[cfg(feature = "sim")]
+pub mod occupancy;
 mod offers;
 mod outbox;
 mod outgoing;

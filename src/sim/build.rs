@@ -72,12 +72,16 @@ impl People {
 ///
 /// # Errors
 /// As [`Scenario::build`].
-pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioError> {
+pub fn world(
+    scenario: &Scenario,
+    media: &[Medium],
+    seed: u64,
+) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
     let mut plans = plans(scenario, &people, seed);
     let plan = &Plan {
         scenario,
-        media: scenario.media()?,
+        media,
         people,
         clock: quic::Clock::new(),
     };
@@ -91,7 +95,7 @@ pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioE
 /// What machines are made from.
 struct Plan<'a> {
     scenario: &'a Scenario,
-    media: Vec<Medium>,
+    media: &'a [Medium],
     people: People,
     clock: quic::Clock,
 }
@@ -109,7 +113,7 @@ struct Attached<'a> {
 impl Plan<'_> {
     /// The links of a node in the order of its ports.
     fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
-        let links = self.scenario.links.iter().zip(&self.media).enumerate();
+        let links = self.scenario.links.iter().zip(self.media).enumerate();
         links.filter_map(move |(number, (link, medium))| {
             let station = link.ends.iter().position(|end| *end == place)?;
             Some(Attached {
@@ -122,11 +126,12 @@ impl Plan<'_> {
     }
 }
 
-/// Links that stand for QUIC lose the bytes of its headers. Those that run it have them in their packets.
+/// Links that stand for QUIC lose the bytes of its headers; those that run it have them in their packets. With what links
+/// are made of then.
 ///
 /// # Errors
 /// A packet size that leaves no room for them.
-pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
+pub fn with_headers(scenario: &Scenario) -> Result<(Scenario, Vec<Medium>), ScenarioError> {
     let mut scenario = scenario.clone();
     let media = scenario.media()?;
     let links = scenario.links.iter().zip(&media);
@@ -142,7 +147,8 @@ pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
             let _ = link.profile.set("overhead", &bytes);
         }
     }
-    Ok(scenario)
+    let media = scenario.media()?;
+    Ok((scenario, media))
 }
 
 /// Bytes of QUIC that packets of a link take and that nobody puts into them.

@@ -5,6 +5,7 @@
 
 use super::content::Content;
 use super::disk::Disk;
+use super::gauge::Gauge;
 use super::log::{Log, Planned};
 use super::paced::{self, PacedPorts};
 use super::quic::{self, QuicPorts};
@@ -15,6 +16,7 @@ use crate::engine::io::{
 };
 use crate::engine::limits::Limits;
 use crate::engine::message::{self, Draft, DraftPart};
+use crate::engine::status::Status;
 use crate::engine::{Config, Engine};
 use crate::security::card::Card;
 use crate::security::identity::Identity;
@@ -72,6 +74,7 @@ pub struct Node {
     next_pending: u64,
     /// When the engine wants to be called, and what the world was asked for.
     due: Option<Nanos>,
+    gauge: Gauge,
     /// What happened.
     pub log: Log,
 }
@@ -94,6 +97,7 @@ impl Node {
             pending: BTreeMap::new(),
             next_pending: 0,
             due: None,
+            gauge: Gauge::default(),
             log: Log::default(),
         }
     }
@@ -123,10 +127,17 @@ impl Node {
         self.contents.insert(number, content);
     }
 
+    /// What the running engine says of itself.
+    pub fn status(&self) -> Option<Status> {
+        self.engine.as_ref().map(|engine| engine.status(Time(0)))
+    }
+
     /// What the running engine has dropped, by reason.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
-        let status = self.engine.as_ref().map(|e| e.status(Time(0)));
-        let mut dropped = status.map(|status| status.dropped).unwrap_or_default();
+        let mut dropped = self
+            .status()
+            .map(|status| status.dropped)
+            .unwrap_or_default();
         if self.quic.dropped() > 0 {
             dropped.insert("link: dropped by the transport", self.quic.dropped());
         }
@@ -141,7 +152,13 @@ impl Node {
 
     fn input(&mut self, now: Nanos, input: Input, out: &mut Out<'_>) {
         if let Some(engine) = &mut self.engine {
+            let time = self.gauge.time(now);
             engine.handle_input(Time(now), input);
+            let full = self.gauge.look(engine, &self.limits);
+            [time, full]
+                .into_iter()
+                .flatten()
+                .for_each(|what| self.log.violation(what));
         }
         loop {
             let Some(engine) = &mut self.engine else {
@@ -160,8 +177,8 @@ impl Node {
 
     fn output(&mut self, now: Nanos, output: Output, out: &mut Out<'_>) {
         match output {
-            Output::Transmit { link, frame, .. } => {
-                self.log.sent_frames += 1;
+            Output::Transmit { link, frame, tag } => {
+                self.log.sent_frame(tag);
                 if frame.len() > self.mtu(link) {
                     self.log.violation(format!(
                         "a frame of {} bytes on link {}",
@@ -233,12 +250,16 @@ impl Node {
 
     fn event(&mut self, at: Nanos, event: Event) {
         match event {
-            Event::Accepted { message, .. } => self.log.accepted(message),
+            Event::Accepted { message, .. } => {
+                let engine = self.engine.as_ref();
+                let tag = engine.and_then(|engine| engine.tag(message));
+                self.log.accepted(message, tag);
+            }
             Event::Refused { request, why } => {
                 self.log.refused.push((request, why.to_string()));
             }
             Event::Confirmed { message, part } => self.log.confirmed(at, message, part),
-            Event::Expired { message } => self.log.expired.push((at, message)),
+            Event::Expired { message } => self.log.expired(at, message),
             Event::DigestMismatch { message, part } => self
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
@@ -527,6 +548,7 @@ impl Host for Node {
         self.quic.stop();
         self.paced.stop();
         (self.due, self.store_free) = (None, 0);
+        self.gauge = Gauge::default();
         if how == Stop::PowerCut {
             self.disk.power_cut();
         }

@@ -14,7 +14,7 @@ use ostrakon_netsim::world::{Host, Out, Port, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Frames that a port may have waiting, in bytes.
-const QUEUE_BYTES: usize = 256 << 20;
+pub const QUEUE_BYTES: usize = 256 << 20;
 /// What a port without a transmitter to wait for is given of its rate, in parts of 100: nothing else slows it down.
 const PACE_PERCENT: u64 = 98;
 
@@ -68,6 +68,8 @@ pub struct Relay {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Frames passed on.
     pub passed_on: u64,
+    /// The most bytes that waited before one of its ports.
+    pub peak_bytes: usize,
 }
 
 impl Relay {
@@ -121,13 +123,14 @@ impl Relay {
         let Some(lane) = self.lanes.get_mut(port.0 as usize) else {
             return self.count("no such port");
         };
-        if lane.waiting_bytes + frame.len() > QUEUE_BYTES {
-            return self.count("full");
-        }
         lane.next_number = lane.next_number.wrapping_add(1);
         let pieces = piece::cut(frame, lane.setup.profile.mtu, lane.next_number);
         if pieces.is_empty() {
             return self.count("too large for the next hop");
+        }
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        if lane.waiting_bytes + bytes > QUEUE_BYTES {
+            return self.count("full");
         }
         self.held.insert(name);
         let last = pieces.len() - 1;
@@ -138,6 +141,7 @@ impl Relay {
             lane.waiting.insert((priority, lane.next_waiting), piece);
             lane.next_waiting += 1;
         }
+        self.peak_bytes = self.peak_bytes.max(lane.waiting_bytes);
     }
 
     /// Sends what waits before a port, as far as its transmitter is free.

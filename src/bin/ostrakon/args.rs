@@ -431,14 +431,20 @@ pub struct SimArgs {
     /// Run all seeds from A to B, on all processors; each gets a random mix of faults if the scenario asks for one.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub seeds: Option<SeedRange>,
+    /// With --seeds: end when a seed has violated something.
+    #[arg(long, requires = "seeds")]
+    pub fail_fast: bool,
     /// Add a random mix of faults, drawn from the seed.
     #[arg(long)]
     pub faults: bool,
-    /// What runs on links of kind quic: model (the engine's own rate control) or quic (the QUIC library) [default: that
+    /// What runs on links of kind quic: model (links that pace themselves) or quic (the QUIC library) [default: that
     /// of the scenario].
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
     /// Change fields of the scenario, such as rate=13mbit,loss=17% or satellite.rtt=450ms.
     #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',')]
     pub set: Vec<String>,
+    /// Write the run as one HTML page into a folder, as SCENARIO-SEED.html.
+    #[arg(long, value_name = "DIR", conflicts_with = "seeds")]
+    pub report: Option<PathBuf>,
 }

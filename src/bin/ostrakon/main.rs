@@ -52,6 +52,12 @@ fn runtime() -> Outcome<tokio::runtime::Runtime> {
 }
 
 async fn run(out: Out, cli: Cli) -> Outcome {
+    if cfg!(feature = "broken") && !matches!(cli.command, Command::Sim(_)) {
+        let what =
+            "this program was built with an engine that is broken on purpose, and only simulates";
+        let next = "build it without the features that begin with `break-`";
+        return Err(Failure::new(Kind::Other, what, next));
+    }
     // These need no home.
     let command = match cli.command {
         Command::Demo(args) => return demo::run(out, args).await,
