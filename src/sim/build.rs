@@ -8,7 +8,7 @@ use super::line::Line;
 use super::log::{Planned, PlannedPart};
 use super::machine::Machine;
 use super::node::{Node, Person, PortSetup};
-use super::relay::{Relay, RelayPort};
+use super::relay::{QUEUE_BYTES, Relay, RelayPort};
 use crate::engine::io::{LinkId, LinkProfile, Pacing, Reach};
 use crate::engine::limits::Limits;
 use crate::engine::message::{LinkPolicy, Priority};
@@ -16,8 +16,10 @@ use crate::security::identity::Identity;
 use crate::security::mailbox;
 use crate::wire::MIN_MTU;
 use crate::wire::manifest::Lifetime;
-use ostrakon_netsim::profile::Medium;
-use ostrakon_netsim::scenario::{self, Carrier, NodeKind, Scenario, ScenarioError, Shape, Start};
+use ostrakon_netsim::profile::{Medium, value};
+use ostrakon_netsim::scenario::{
+    self, Carrier, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
+};
 use ostrakon_netsim::world::{Notice, Port, World};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -69,10 +71,12 @@ impl People {
 pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
     let mut plans = plans(scenario, &people, seed);
+    let storage = scenario.nodes.iter().map(|node| storage(scenario, node));
     let plan = &Plan {
         scenario,
         media: scenario.media()?,
         people,
+        storage: storage.collect::<Result<_, _>>()?,
     };
     scenario.build(seed, |place, node| match node.kind {
         NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans))),
@@ -85,6 +89,8 @@ struct Plan<'a> {
     scenario: &'a Scenario,
     media: Vec<Medium>,
     people: People,
+    /// Bytes that each node keeps for others before each of its links.
+    storage: Vec<usize>,
 }
 
 /// A link at one of its ends.
@@ -130,6 +136,23 @@ pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
     Ok(scenario)
 }
 
+/// What a relay has room for, by its option `storage`.
+fn storage(scenario: &Scenario, node: &scenario::Node) -> Result<usize, ScenarioError> {
+    let Some(text) = node.options.get("storage") else {
+        return Ok(QUEUE_BYTES);
+    };
+    let bytes = value::bytes(text).map_err(|why| ScenarioError {
+        file: scenario.file.clone(),
+        line: None,
+        problem: Box::new(Problem::Value {
+            key: format!("storage of {}", node.name),
+            value: text.chars().take(60).collect(),
+            expected: why.expected.into(),
+        }),
+    })?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
 fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
     let sends = plans.by_sender.remove(&place).unwrap_or_default();
     let contents: Vec<u64> = sends
@@ -161,7 +184,7 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
 }
 
 fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {
-    let mut relay = Relay::default();
+    let mut relay = Relay::new(plan.storage[place]);
     for at in plan.attached(place) {
         let line = Line::out_of(at.medium, at.station);
         relay.add_port(RelayPort {
