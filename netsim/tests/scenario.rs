@@ -199,7 +199,7 @@ fn overrides_change_what_they_name() {
     for (key, value, words) in [
         ("raet", "13mbit", "did you mean `rate`?"),
         ("satt.rate", "13mbit", "did you mean `sat.rate`?"),
-        ("colour", "red", "duration, seed, start"),
+        ("colour", "red", "duration, mode, seed, start"),
         ("sat.rate", "13 furlongs", "give a rate"),
         ("rate", "-5mbit", "-5mbit"),
         ("start", "hot", "cold or warm"),

@@ -225,8 +225,8 @@ fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
             "above 0 and of at most 3650d",
         ),
         (
-            "[scenario]\nduration = \"1h\"\nmodes = [\"fast\"]",
-            "\"virtual\", \"real\" or both",
+            "[scenario]\nduration = \"1h\"\nmode = \"fast\"",
+            "one of model, quic",
         ),
     ] {
         let why = refused(text);

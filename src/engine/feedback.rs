@@ -1,7 +1,7 @@
 //! A report came: what is there, what was lost, and how the links have done.
 
 use super::io::{Event, LinkId, Time};
-use super::link::{Mode, Sent};
+use super::link::{Link, Sent};
 use super::outgoing::Outgoing;
 use super::pool::carrier;
 use super::{Engine, MessageId, PersonId};
@@ -73,7 +73,9 @@ impl Engine {
         if header.unwanted {
             return self.dismiss(seq, Event::Expired { message: id });
         }
-        message.heard = Some(self.now);
+        let able = |link: &&Link| link.toward(from).is_some();
+        let limits = self.links.values().filter(able).map(Link::silence_limit);
+        message.answered(self.now, limits.max().unwrap_or_default());
         if message.withdrawn {
             // The note that it was given up has not got there.
             return message.offers.clear();
@@ -100,10 +102,17 @@ impl Engine {
             return;
         };
         let delay = Duration::from_millis(u64::from(report.header.delay_ms));
-        let now = self.now;
+        let (now, to) = (self.now, message.to);
+        let answers = |link: &&Link| link.toward(to).is_some_and(|p| !p.courier && p.can_receive);
+        let alone = self.links.values().filter(answers).count() == 1;
         for (&id, link) in &mut self.links {
             let by = carrier(id);
-            let patience = (link.rate.patience() + delay) * 2;
+            let patience = link.lateness(alone) + delay * 2;
+            // What a relay holds waits for its recipient to be there.
+            let waited_from = match message.answering {
+                Some(since) if link.is_relayed() => since,
+                _ => Time::default(),
+            };
             let alive = !link.is_unanswered(now);
             let counts = |sent: &Sent| alive || message.is_telling(sent, by);
             let there = |sent: &&Sent| {
@@ -122,7 +131,7 @@ impl Engine {
                 if sent.message != message.id {
                     return true;
                 }
-                let late = sent.at.0 < overtaken || sent.at.after(patience) <= now;
+                let late = sent.at.0 < overtaken || now.since(sent.at.max(waited_from)) >= patience;
                 match message.fate(sent, report, late) {
                     Fate::Open => return true,
                     Fate::There if !counts(sent) => link.rate.forget(sent.bytes as usize),
@@ -147,13 +156,9 @@ impl Engine {
             let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
             link.rate
                 .on_feedback(now, tally.delivered, tally.lost, ages);
-            let answers = link.profile.as_ref().is_some_and(|p| !p.courier);
             // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
             if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
                 link.prove(now);
-            }
-            if tally.delivered > 0 {
-                link.mode = if answers { Mode::Attached } else { link.mode };
             }
         }
     }
@@ -167,6 +172,8 @@ impl Engine {
         let mut any = false;
         for (&id, link) in &mut self.links {
             let limit = link.loss_limit();
+            // A relay that nobody asks still has what it was given.
+            let kept = link.is_relayed();
             while let Some(sent) = link
                 .sent
                 .front()
@@ -181,7 +188,9 @@ impl Engine {
                     .and_then(|seq| self.outbox.get_mut(seq))
                 {
                     message.settle(&sent);
-                    message.lost(&sent, carrier(id));
+                    if !kept {
+                        message.lost(&sent, carrier(id));
+                    }
                     self.work += 1;
                 }
             }

@@ -15,6 +15,9 @@ const PROBES: usize = 8;
 /// How long a relay's recipient may be silent before what the relay was given counts as lost.
 const RELAYED: Duration = Duration::from_secs(3600);
 
+/// How long a relay's recipient may tell of nothing that the relay was given before that counts as lost.
+const UNPROVEN: Duration = Duration::from_secs(60);
+
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
@@ -32,13 +35,15 @@ pub struct Sent {
     pub bytes: u32,
 }
 
-/// How far bulk may go on a link from which nothing is heard.
+/// How symbols for somebody are sent on a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Reports come: symbols are drawn from the pool and count there.
     Attached,
     /// Nobody answers, and frames wait somewhere until somebody fetches them: everything goes there once.
     Detached,
+    /// Nobody answers, and what is sent may be gone: nothing leaves until somebody does.
+    Silent,
 }
 
 /// A link.
@@ -52,8 +57,6 @@ pub struct Link {
     pub sent: VecDeque<Sent>,
     /// Its rate control.
     pub rate: RateControl,
-    /// How bulk is sent on it.
-    pub mode: Mode,
     /// When it came up.
     pub up_since: Time,
     /// When it last went down.
@@ -102,7 +105,6 @@ impl Link {
             credit: 0,
             sent: VecDeque::new(),
             rate: RateControl::new(None, None),
-            mode: Mode::Attached,
             up_since: Time::default(),
             down_since: None,
             unproven_since: None,
@@ -127,12 +129,6 @@ impl Link {
             self.idle = None;
             self.newest_there = None;
             self.unproven_since = None;
-            let detached = profile.courier || !profile.can_receive;
-            self.mode = if detached {
-                Mode::Detached
-            } else {
-                Mode::Attached
-            };
         }
         self.stats.up = true;
         self.profile = Some(profile);
@@ -170,6 +166,26 @@ impl Link {
                     0
                 }
         })
+    }
+
+    /// How symbols are sent on it for somebody who was last heard of then.
+    pub fn mode(&self, heard: Time, now: Time) -> Mode {
+        let Some(profile) = &self.profile else {
+            return Mode::Silent;
+        };
+        let silent = now.since(heard.max(self.up_since)) > self.silence_limit();
+        match (profile.courier || !profile.can_receive, silent) {
+            (true, _) => Mode::Detached,
+            (false, false) => Mode::Attached,
+            (false, true) if profile.enveloped => Mode::Detached,
+            (false, true) => Mode::Silent,
+        }
+    }
+
+    /// Whether a relay keeps what leaves by it until the recipient fetches it, who then answers.
+    pub fn is_relayed(&self) -> bool {
+        let relayed = |p: &LinkProfile| p.enveloped && p.can_receive && !p.courier;
+        self.profile.as_ref().is_some_and(relayed)
     }
 
     /// Loss to reckon with, in parts per million: measured, else assumed.
@@ -220,7 +236,12 @@ impl Link {
                 let line = p.rate_bps.map_or(Duration::ZERO, |bps| {
                     Duration::from_micros(6 * p.mtu as u64 * 8 * 1_000_000 / bps.max(1))
                 });
-                self.rate.patience() + Duration::from_millis(400) + line
+                // What a relay holds waits there, but what is urgent passes it, so the least round trip tells more.
+                let trip = match self.rate.least_rtt() {
+                    Some(least) if self.is_relayed() => least * 2,
+                    _ => self.rate.patience(),
+                };
+                trip + Duration::from_millis(400) + line
             }
             None => Duration::from_secs(2),
         }
@@ -234,9 +255,25 @@ impl Link {
     /// After how long without any word a fragment counts as lost. What a relay was given, it keeps: it may be long on its
     /// way and is not lost for that.
     pub fn loss_limit(&self) -> Duration {
-        let relayed = self.profile.as_ref().is_some_and(|p| p.enveloped);
-        let least = if relayed { RELAYED } else { Duration::ZERO };
+        let least = if self.is_relayed() { RELAYED } else { Duration::ZERO };
         self.doubt_limit().max(least)
+    }
+
+    /// After how long a fragment is late of which the reports that come do not tell. What a relay holds may take twice as
+    /// long as it needs at the rate at which things have come through. `alone`: no other link may bring those reports, so
+    /// the relay is asked for what it holds.
+    pub fn lateness(&self, alone: bool) -> Duration {
+        if !self.is_relayed() {
+            return self.rate.patience() * 2;
+        }
+        match self.rate.rate_measured() {
+            Some(rate) => {
+                let held = self.rate.in_flight() as f64 / rate as f64;
+                (self.patience() + Duration::from_secs_f64(held)) * 2
+            }
+            None if alone => UNPROVEN,
+            None => self.patience() * 2,
+        }
     }
 
     /// Whether nothing has proven for long that what leaves by it arrives. It becomes so no later than the first

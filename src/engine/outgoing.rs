@@ -45,6 +45,8 @@ pub struct Outgoing {
     pub hold_until: Option<Time>,
     /// When the recipient last said anything about this message.
     pub heard: Option<Time>,
+    /// Since when the recipient has answered without long pauses.
+    pub answering: Option<Time>,
     /// When it was taken, less the age it had then.
     pub taken: Time,
     /// Seconds that it was old when `taken` was set.
@@ -175,6 +177,7 @@ impl Outgoing {
             offers: BTreeMap::new(),
             hold_until: None,
             heard: None,
+            answering: None,
             taken: now,
             age_s: 0,
             durable: false,
@@ -183,6 +186,20 @@ impl Outgoing {
             restored: false,
             chunks,
             policies,
+        }
+    }
+
+    /// The recipient has said something about it; `limit` is the silence after which it is asked for a word.
+    pub fn answered(&mut self, now: Time, limit: Duration) {
+        let paused = self.heard.is_none_or(|heard| now.since(heard) > limit * 2);
+        if paused {
+            self.answering = Some(now);
+        }
+        self.heard = Some(now);
+        // Whoever answers need not be asked ever more rarely.
+        for offer in self.offers.values_mut() {
+            offer.rounds = offer.rounds.min(1);
+            offer.next = offer.next.min(now.after(limit));
         }
     }
 
@@ -386,8 +403,14 @@ impl Cursor {
 
 impl OutPart {
     /// The next run for a link that nobody answers on: every block in turn, source symbols and as many repair
-    /// symbols as the assumed loss asks for.
-    pub fn next_detached(&mut self, link: LinkId, slices: u8, loss_ppm: u32) -> Option<Run> {
+    /// symbols as the assumed loss asks for. What the link is known to have carried as this carrier is left out.
+    pub fn next_detached(
+        &mut self,
+        link: LinkId,
+        slices: u8,
+        loss_ppm: u32,
+        carried: Option<u8>,
+    ) -> Option<Run> {
         let geometry = *self.pool.geometry();
         let cursor = self.detached.entry(link).or_insert(Cursor {
             success_ppm: redundancy::CERTAIN,
@@ -407,13 +430,17 @@ impl OutPart {
                 (cursor.block, cursor.symbol, cursor.slice) = (cursor.block + 1, 0, 0);
                 continue;
             }
-            let count = slices.min(geometry.coding.slices - cursor.slice);
-            return Some(Run {
+            let run = Run {
                 block,
                 symbol: cursor.symbol,
                 slice: cursor.slice,
-                count,
-            });
+                count: slices.min(geometry.coding.slices - cursor.slice),
+            };
+            if carried.is_some_and(|by| self.pool.is_carried(&run, by)) {
+                cursor.pass(&run, geometry.coding.slices);
+                continue;
+            }
+            return Some(run);
         }
         None
     }
@@ -422,10 +449,7 @@ impl OutPart {
     pub fn took_detached(&mut self, link: LinkId, run: &Run) {
         let slices = self.pool.geometry().coding.slices;
         if let Some(cursor) = self.detached.get_mut(&link) {
-            cursor.slice = run.slice + run.count;
-            if cursor.slice >= slices {
-                (cursor.symbol, cursor.slice) = (cursor.symbol + 1, 0);
-            }
+            cursor.pass(run, slices);
         }
     }
 
@@ -438,6 +462,16 @@ impl OutPart {
             .filter(|c| c.block >= blocks && !c.done)?;
         cursor.done = true;
         Some(redundancy::all_blocks_ppm(cursor.success_ppm, blocks))
+    }
+}
+
+impl Cursor {
+    /// A run of a symbol of so many slices was carried.
+    fn pass(&mut self, run: &Run, slices: u8) {
+        self.slice = run.slice + run.count;
+        if self.slice >= slices {
+            (self.symbol, self.slice) = (self.symbol + 1, 0);
+        }
     }
 }
 

@@ -214,6 +214,23 @@ impl Pool {
             .is_some_and(|carrier| *carrier == link)
     }
 
+    /// Whether this link has carried a run, and it was not lost.
+    pub fn is_carried(&self, run: &Run, link: u8) -> bool {
+        let symbol = usize::from(run.symbol);
+        self.active.get(&run.block).is_some_and(|block| {
+            let by = block.carriers.get(symbol);
+            let sent = block.sent.get(symbol).map_or(0, |sent| sent & run.mask());
+            by.is_some_and(|&by| by == link || by == SEVERAL) && sent == run.mask()
+        })
+    }
+
+    /// A run leaves that was not drawn, as if it had been.
+    pub fn take(&mut self, run: &Run, draw: &Draw) {
+        if let Some(block) = self.active.get_mut(&run.block) {
+            block.take(run, draw);
+        }
+    }
+
     /// A run that a link carried is lost: whoever carries the symbol next is the only one again.
     pub fn lost(&mut self, run: &Run, link: u8) {
         let block = self.active.get_mut(&run.block);

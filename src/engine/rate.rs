@@ -85,6 +85,11 @@ impl RateControl {
         self.srtt
     }
 
+    /// The least round-trip time so far, reports included.
+    pub fn least_rtt(&self) -> Option<Duration> {
+        self.min_rtt
+    }
+
     /// How long after sending a fragment it should have been reported: smoothed round trip and four deviations.
     pub fn patience(&self) -> Duration {
         let srtt = self.srtt.unwrap_or(Duration::from_secs(1));

@@ -1,12 +1,15 @@
 //! What a part has for a link: the next symbol, or some slices of one, out of its pool.
 
 use super::blocks::BlockKey;
-use super::io::{Event, LinkId};
+use super::id::PersonId;
+use super::io::{Event, LinkId, Time};
 use super::link::{Link, Mode, Sent};
+use super::outgoing::Outgoing;
 use super::pool::{Draw, Drawn, Run, carrier};
 use super::serve::Found;
 use super::{Engine, LOSS_TICK};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
+use std::collections::BTreeMap;
 
 /// Bytes that a relay may hold for a recipient who has not answered yet, before they count as put there for good.
 const PROBATION: u64 = 128 << 10;
@@ -40,10 +43,9 @@ impl Engine {
         }
     }
 
-    /// Whether symbols of a message have to wait on this link, and until when. A link through which nobody answers
-    /// becomes detached here if frames are kept at its far side.
+    /// Whether symbols of a message have to wait on this link, and until when.
     fn bulk_waits(&mut self, id: LinkId, seq: u64) -> Option<Found> {
-        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get_mut(&id))
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id))
         else {
             return Some(Found::Later(None));
         };
@@ -59,20 +61,14 @@ impl Engine {
                 .values_mut()
                 .for_each(|part| part.pool.learn(0, u32::MAX));
         }
-        let heard = self.heard.get(&message.to).copied().unwrap_or_default();
-        let last = heard.max(link.up_since).max(message.taken);
-        let silent = link.mode == Mode::Attached && self.now.since(last) > link.silence_limit();
-        let enveloped = link.profile.as_ref().is_some_and(|p| p.enveloped);
-        if silent && enveloped {
-            link.mode = Mode::Detached;
-        } else if silent {
+        let mode = mode(&self.heard, message, link, self.now);
+        if mode == Mode::Silent {
             // The manifest goes on being offered; the recipient may have lost the session.
             self.sessions.doubt(message.to);
             return Some(Found::Later(None));
         }
-        let attached = link.mode == Mode::Attached;
-        let unproven = enveloped && attached && link.rate.rate_measured().is_none();
-        let full = attached
+        let unproven = link.is_relayed() && link.rate.rate_measured().is_none();
+        let full = mode == Mode::Attached
             && (link.sent.len() >= self.limits.outstanding
                 || (unproven && link.rate.in_flight() > PROBATION)
                 || link.is_black_hole(self.now));
@@ -84,6 +80,7 @@ impl Engine {
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Supply::Nothing;
         };
+        let mode = mode(&self.heard, message, link, self.now);
         let Some(state) = message.parts.get_mut(&part) else {
             return Supply::Nothing;
         };
@@ -93,20 +90,22 @@ impl Engine {
             return Supply::Nothing;
         }
         let loss_ppm = link.loss_ppm();
-        if link.mode == Mode::Attached {
-            let draw = Draw {
-                slices,
-                weight,
-                loss_ppm,
-                link: carrier(id),
-            };
+        let draw = Draw {
+            slices,
+            weight,
+            loss_ppm,
+            link: carrier(id),
+        };
+        if mode == Mode::Attached {
             return match state.pool.draw(&draw) {
                 Drawn::Run(run) => Supply::Run(run, weight),
                 Drawn::Needs { block, repair } => Supply::Needs { block, repair },
                 Drawn::Nothing => Supply::Nothing,
             };
         }
-        let Some(run) = state.next_detached(id, slices, loss_ppm) else {
+        let relayed = link.is_relayed();
+        let carried = relayed.then_some(draw.link);
+        let Some(run) = state.next_detached(id, slices, loss_ppm, carried) else {
             return Supply::Nothing;
         };
         if state.pool.bytes(&run).is_none() {
@@ -115,7 +114,12 @@ impl Engine {
             return Supply::Needs { block, repair };
         }
         state.took_detached(id, &run);
-        Supply::Run(run, 0)
+        if !relayed {
+            // A stick may carry everything while other links go on with it.
+            return Supply::Run(run, 0);
+        }
+        state.pool.take(&run, &draw);
+        Supply::Run(run, weight)
     }
 
     /// Seals a run and notes that it is under way.
@@ -171,8 +175,10 @@ impl Engine {
 
     /// Says, once, what a detached link that has sent everything has achieved.
     fn detached_done(&mut self, id: LinkId, seq: u64, part: u8) {
-        let detached = |link: &&Link| link.mode == Mode::Detached;
-        if self.links.get(&id).filter(detached).is_none() {
+        let (Some(message), Some(link)) = (self.outbox.get(&seq), self.links.get(&id)) else {
+            return;
+        };
+        if mode(&self.heard, message, link, self.now) != Mode::Detached {
             return;
         }
         let Some(state) = self.out_part(seq, part) else {
@@ -189,6 +195,12 @@ impl Engine {
             });
         }
     }
+}
+
+/// How symbols of a message are sent on a link.
+fn mode(heard: &BTreeMap<PersonId, Time>, message: &Outgoing, link: &Link, now: Time) -> Mode {
+    let heard = heard.get(&message.to).copied().unwrap_or_default();
+    link.mode(heard.max(message.taken), now)
 }
 
 /// How many slices of a symbol one frame of this link takes.

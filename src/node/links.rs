@@ -415,14 +415,5 @@ fn direction(config: &LinkConfig) -> Direction {
 }
 
 fn quic_settings(config: &LinkConfig) -> QuicSettings {
-    let mut settings = QuicSettings {
-        rate_bps: config.rate_bps,
-        ..QuicSettings::default()
-    };
-    if let Some(rtt) = configured_rtt(Some(config)) {
-        settings.initial_rtt = rtt;
-        // A handshake takes several round trips, and one may be lost.
-        settings.connect_timeout = settings.connect_timeout.max(rtt.saturating_mul(8));
-    }
-    settings
+    QuicSettings::of_path(config.rate_bps, configured_rtt(Some(config)))
 }

@@ -8,6 +8,7 @@ use super::line::Line;
 use super::log::{Planned, PlannedPart};
 use super::machine::Machine;
 use super::node::{Node, Person, PortSetup};
+use super::quic::{self, Meeting, Side};
 use super::relay::{QUEUE_BYTES, Relay, RelayPort};
 use crate::engine::io::{LinkId, LinkProfile, Pacing, Reach};
 use crate::engine::limits::Limits;
@@ -18,11 +19,13 @@ use crate::wire::MIN_MTU;
 use crate::wire::manifest::Lifetime;
 use ostrakon_netsim::profile::{Medium, value};
 use ostrakon_netsim::scenario::{
-    self, Carrier, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
+    self, Carrier, Mode, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
 };
 use ostrakon_netsim::world::{Notice, Port, World};
+use ostrakon_transports::keys::{LinkKey, LinkSecret};
+use ostrakon_transports::quic::QuicSettings;
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
+use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -77,9 +80,11 @@ pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioE
         media: scenario.media()?,
         people,
         storage: storage.collect::<Result<_, _>>()?,
+        clock: quic::Clock::new(),
     };
+    let mut known = acquaintances(plan, seed);
     scenario.build(seed, |place, node| match node.kind {
-        NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans))),
+        NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans, &mut known))),
         NodeKind::Relay | NodeKind::Courier => Machine::Relay(Box::new(make_relay(plan, place))),
     })
 }
@@ -91,11 +96,14 @@ struct Plan<'a> {
     people: People,
     /// Bytes that each node keeps for others before each of its links.
     storage: Vec<usize>,
+    clock: quic::Clock,
 }
 
 /// A link at one of its ends.
 struct Attached<'a> {
     link: &'a scenario::Link,
+    /// Its place among the links of the scenario.
+    number: usize,
     medium: &'a Medium,
     /// Which of its ends.
     station: usize,
@@ -104,11 +112,12 @@ struct Attached<'a> {
 impl Plan<'_> {
     /// The links of a node in the order of its ports.
     fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
-        let links = self.scenario.links.iter().zip(&self.media);
-        links.filter_map(move |(link, medium)| {
+        let links = self.scenario.links.iter().zip(&self.media).enumerate();
+        links.filter_map(move |(number, (link, medium))| {
             let station = link.ends.iter().position(|end| *end == place)?;
             Some(Attached {
                 link,
+                number,
                 medium,
                 station,
             })
@@ -116,15 +125,19 @@ impl Plan<'_> {
     }
 }
 
-/// Links that carry QUIC lose the bytes of its headers.
+/// Links that stand for QUIC lose the bytes of its headers. Those that run it have them in their packets.
 ///
 /// # Errors
 /// A packet size that leaves no room for them.
 pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
     let mut scenario = scenario.clone();
     let media = scenario.media()?;
-    for (link, medium) in scenario.links.iter_mut().zip(&media) {
-        let quic = matches!(link.carrier, Carrier::Quic | Carrier::Relay);
+    let links = scenario.links.iter().zip(&media);
+    let runs: Vec<bool> = links
+        .map(|(link, medium)| runs_quic(&scenario, link, medium))
+        .collect();
+    for ((link, medium), runs) in scenario.links.iter_mut().zip(&media).zip(runs) {
+        let quic = matches!(link.carrier, Carrier::Quic | Carrier::Relay) && !runs;
         if let Medium::Pair { forward, .. } = medium
             && quic
         {
@@ -153,14 +166,14 @@ fn storage(scenario: &Scenario, node: &scenario::Node) -> Result<usize, Scenario
     Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
+fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known) -> Node {
     let sends = plans.by_sender.remove(&place).unwrap_or_default();
     let contents: Vec<u64> = sends
         .iter()
         .flat_map(|planned| planned.parts.iter().map(|part| part.content))
         .collect();
     let person = plan.people.persons[place].clone();
-    let mut node = Node::new(person, Limits::default(), sends);
+    let mut node = Node::new(person, Limits::default(), sends, plan.clock);
     for number in contents {
         if let Some(content) = plans.contents.get(&number) {
             node.add_content(number, content.clone());
@@ -171,6 +184,8 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
         let tells = at.link.profile.tells();
         let line = Line::out_of(at.medium, at.station);
         let paces = profile.pacing == Pacing::Transport && !tells && !profile.courier;
+        let quic = runs_quic(plan.scenario, at.link, at.medium)
+            .then(|| quic_setup(plan, place, &at, &profile));
         node.add_port(PortSetup {
             profile,
             tells,
@@ -179,8 +194,85 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans) -> Node {
                 .filter(|_| paces)
                 .and_then(|line| Some((line.rate_bps?, line.overhead as u64))),
         });
+        if let Some(setup) = quic {
+            node.run_quic(setup, known.remove(&(at.number, at.station)));
+        }
     }
     node
+}
+
+/// Whether a link runs the QUIC library: a pair of both ways between two nodes, of that kind. Relays of the simulation
+/// do not speak it.
+fn runs_quic(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
+    let is_node = |place: &usize| {
+        let node = scenario.nodes.get(*place);
+        node.is_some_and(|node| node.kind == NodeKind::Node)
+    };
+    scenario.mode == Mode::Quic
+        && link.carrier == Carrier::Quic
+        && matches!(medium, Medium::Pair { back: Some(_), .. })
+        && link.ends.len() == 2
+        && link.ends.iter().all(is_node)
+}
+
+/// The first end of a link dials.
+fn quic_setup(
+    plan: &Plan<'_>,
+    place: usize,
+    at: &Attached<'_>,
+    profile: &LinkProfile,
+) -> quic::Setup {
+    let identities = &plan.people.identities;
+    let peer = at.link.ends[1 - at.station];
+    quic::Setup {
+        side: [Side::Dials, Side::Listens][at.station],
+        secret: LinkSecret::from_seed(*identities[place].link_seed().bytes()),
+        peer: LinkKey(identities[peer].link_key()),
+        settings: QuicSettings::of_path(profile.rate_bps, profile.rtt),
+    }
+}
+
+/// Ends of links that know each other before the scenario begins, by link and station.
+type Known = BTreeMap<(usize, usize), quic::Link>;
+
+/// With `start = "warm"`, the ends of links that run QUIC have met.
+fn acquaintances(plan: &Plan<'_>, seed: u64) -> Known {
+    let mut known = Known::new();
+    if plan.scenario.start == Start::Cold {
+        return known;
+    }
+    let mut rng = ChaCha20Rng::seed_from_u64(!seed);
+    for (number, (link, medium)) in plan.scenario.links.iter().zip(&plan.media).enumerate() {
+        let lines = Line::out_of(medium, 0).zip(Line::into(medium, 0));
+        let Some((out, back)) = lines.filter(|_| runs_quic(plan.scenario, link, medium)) else {
+            continue;
+        };
+        let meeting = Meeting {
+            delays: [out.delay, back.delay],
+            mtu: out.mtu.min(back.mtu),
+        };
+        let clock = plan.clock.earlier(meeting.lead());
+        let mut end = |station: usize| {
+            let place = link.ends[station];
+            let at = Attached {
+                link,
+                number,
+                medium,
+                station,
+            };
+            let setup = quic_setup(plan, place, &at, &profile(plan, place, &at));
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            quic::Link::new(setup, seed, clock.at(0))
+        };
+        // A key that is not usable is told of when the node starts.
+        if let (Ok(mut first), Ok(mut second)) = (end(0), end(1)) {
+            meeting.hold(&mut [&mut first, &mut second], clock);
+            known.insert((number, 0), first);
+            known.insert((number, 1), second);
+        }
+    }
+    known
 }
 
 fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {

@@ -14,9 +14,11 @@ mod log;
 mod machine;
 mod node;
 mod outcome;
+mod quic;
 mod relay;
 mod run;
 pub mod shipped;
+mod work;
 
 pub use outcome::{LinkOutcome, MessageOutcome, Outcome, PartOutcome};
 pub use run::run;

@@ -6,9 +6,11 @@
 use super::content::Content;
 use super::disk::Disk;
 use super::log::{Log, Planned};
+use super::quic::{self, QuicPorts};
+use super::work::{self, Pending};
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{
-    Batch, Delivery, Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Time, Token,
+    Delivery, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Time,
 };
 use crate::engine::limits::Limits;
 use crate::engine::message::{self, Draft, DraftPart};
@@ -24,14 +26,6 @@ use zeroize::Zeroizing;
 
 /// Parts up to this many bytes stand in the manifest, as in the node.
 pub const INLINE: usize = 256;
-/// What a durable batch takes: a sync of an SD card or a laptop's disk.
-const SYNC: Nanos = 4_000_000;
-/// What a cheap batch or a read takes, beside its bytes.
-const TOUCH: Nanos = 200_000;
-/// Bytes that the disk reads or writes in a microsecond.
-const DISK_PER_MICRO: u64 = 200;
-/// Bytes that a worker codes, decodes or hashes in a microsecond.
-const WORK_PER_MICRO: u64 = 500;
 /// Room for frames that a link without a transmitter to wait for says it has.
 const UNTOLD_ROOM: usize = 1 << 40;
 
@@ -57,25 +51,13 @@ pub struct Person {
     pub cards: Rc<Vec<Card>>,
 }
 
-/// What a node waits for.
-enum Pending {
-    Persist(Batch),
-    Fetch {
-        token: Token,
-        file: FileId,
-        offset: u64,
-        len: usize,
-    },
-    Compute(Token, Box<Job>),
-    Deliver(Delivery),
-    Ready(LinkId),
-}
-
 /// A node.
 pub struct Node {
     person: Person,
     limits: Limits,
     ports: Vec<PortSetup>,
+    /// Those of the ports that run QUIC.
+    quic: QuicPorts,
     plan: VecDeque<Planned>,
     contents: BTreeMap<u64, Rc<Content>>,
     engine: Option<Engine>,
@@ -93,11 +75,12 @@ pub struct Node {
 
 impl Node {
     /// A machine that was never started. `plan` is what its person will send, in order of time.
-    pub fn new(person: Person, limits: Limits, plan: Vec<Planned>) -> Self {
+    pub fn new(person: Person, limits: Limits, plan: Vec<Planned>, clock: quic::Clock) -> Self {
         Self {
             person,
             limits,
             ports: Vec::new(),
+            quic: QuicPorts::new(clock),
             plan: plan.into(),
             contents: BTreeMap::new(),
             engine: None,
@@ -116,6 +99,14 @@ impl Node {
         self.ports.push(setup);
     }
 
+    /// Has the port that was configured last run QUIC. `known` is its link if it knows the other end already.
+    pub fn run_quic(&mut self, setup: quic::Setup, known: Option<quic::Link>) {
+        if let Some((i, port)) = (0..).zip(&self.ports).last() {
+            let profile = port.profile.clone();
+            self.quic.add(LinkId(i), setup, profile, known);
+        }
+    }
+
     /// Gives the node a content that its plan refers to.
     pub fn add_content(&mut self, number: u64, content: Rc<Content>) {
         self.contents.insert(number, content);
@@ -124,7 +115,11 @@ impl Node {
     /// What the running engine has dropped, by reason.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
         let status = self.engine.as_ref().map(|e| e.status(Time(0)));
-        status.map(|status| status.dropped).unwrap_or_default()
+        let mut dropped = status.map(|status| status.dropped).unwrap_or_default();
+        if self.quic.dropped() > 0 {
+            dropped.insert("link: dropped by the transport", self.quic.dropped());
+        }
+        dropped
     }
 
     /// Whose it is.
@@ -163,14 +158,14 @@ impl Node {
                         link.0
                     ));
                 }
+                if self.quic.has(link) {
+                    return self.quic.send(link, frame);
+                }
                 self.pace(now, link, frame.len(), out);
                 out.send(Port(link.0), frame);
             }
             Output::Persist(batch) => {
-                let bytes = batch_bytes(&batch);
-                let fixed = if batch.durable { SYNC } else { TOUCH };
-                let took = fixed + bytes / DISK_PER_MICRO * 1000;
-                self.store_free = self.store_free.max(now) + took;
+                self.store_free = self.store_free.max(now) + work::writing(&batch);
                 let wait = self.store_free - now;
                 self.later(wait, Pending::Persist(batch), out);
             }
@@ -180,20 +175,19 @@ impl Node {
                 offset,
                 len,
             } => {
-                let wait = TOUCH + len as u64 / DISK_PER_MICRO * 1000;
                 let fetch = Pending::Fetch {
                     token,
                     file,
                     offset,
                     len,
                 };
-                self.later(wait, fetch, out);
+                self.later(work::reading(len), fetch, out);
             }
             Output::Compute { token, job } => {
-                let wait = job_bytes(&job) / WORK_PER_MICRO * 1000;
+                let wait = work::computing(&job);
                 self.later(wait, Pending::Compute(token, Box::new(job)), out);
             }
-            Output::Deliver(delivery) => self.later(SYNC, Pending::Deliver(delivery), out),
+            Output::Deliver(delivery) => self.later(work::SYNC, Pending::Deliver(delivery), out),
             Output::Event(event) => self.event(out.world_now(), event),
             Output::Release { .. } | Output::Purge { .. } | Output::Timeout(..) => {}
         }
@@ -352,10 +346,19 @@ impl Node {
             .front()
             .map(|p| p.at.saturating_sub(out.world_now()));
         let plan = until_plan.map(|wait| now.saturating_add(wait));
-        match [self.due, plan].into_iter().flatten().min() {
+        let all = [self.due, plan, self.quic.due()];
+        match all.into_iter().flatten().min() {
             Some(at) => out.wake_at(at),
             None => out.sleep(),
         }
+    }
+
+    /// Drives the QUIC links until they have nothing to tell.
+    fn drive(&mut self, now: Nanos, out: &mut Out<'_>) {
+        while let Some(input) = self.quic.poll(now, out) {
+            self.input(now, input, out);
+        }
+        self.set_alarm(now, out);
     }
 
     fn set_port(&mut self, now: Nanos, port: Port, up: bool, out: &mut Out<'_>) {
@@ -363,6 +366,10 @@ impl Node {
             return;
         };
         let link = LinkId(port.0);
+        if self.quic.has(link) {
+            // A connection finds out by itself.
+            return;
+        }
         if !up {
             return self.input(now, Input::LinkDown { link }, out);
         }
@@ -398,26 +405,37 @@ impl Host for Node {
         for card in self.person.cards.clone().iter() {
             self.input(now, Input::Card(Box::new(card.clone())), out);
         }
+        if let Err(error) = self.quic.start(now, out) {
+            return self.log.violation(error.to_string());
+        }
         for port in 0..self.ports.len() {
             if self.ports.get(port).is_some_and(|setup| !setup.notices) {
                 self.set_port(now, Port(port as u32), true, out);
             }
         }
+        // Before the plan, so that what is sent at once finds links that are up.
+        self.drive(now, out);
         self.send_due(now, out);
-        self.set_alarm(now, out);
+        self.drive(now, out);
     }
 
     fn packet(&mut self, now: Nanos, port: Port, packet: Bytes, out: &mut Out<'_>) {
+        if self.quic.has(LinkId(port.0)) {
+            self.quic.receive(now, LinkId(port.0), &packet);
+            return self.drive(now, out);
+        }
         let received = Input::Received {
             link: LinkId(port.0),
             frame: packet,
             custody: None,
         };
         self.input(now, received, out);
+        self.drive(now, out);
     }
 
     fn link(&mut self, now: Nanos, port: Port, up: bool, out: &mut Out<'_>) {
         self.set_port(now, port, up, out);
+        self.drive(now, out);
     }
 
     fn ready(&mut self, now: Nanos, port: Port, out: &mut Out<'_>) {
@@ -426,6 +444,7 @@ impl Host for Node {
             frames: 1,
         };
         self.input(now, ready, out);
+        self.drive(now, out);
     }
 
     fn timer(&mut self, now: Nanos, out: &mut Out<'_>) {
@@ -433,7 +452,7 @@ impl Host for Node {
         if self.due.is_some_and(|due| due <= now) {
             self.input(now, Input::Timeout, out);
         }
-        self.set_alarm(now, out);
+        self.drive(now, out);
     }
 
     fn done(&mut self, now: Nanos, token: u64, out: &mut Out<'_>) {
@@ -466,12 +485,14 @@ impl Host for Node {
             }
         };
         self.input(now, answer, out);
+        self.drive(now, out);
     }
 
     fn stop(&mut self, _now: Nanos, how: Stop) {
         self.engine = None;
         self.pending.clear();
         self.paced.clear();
+        self.quic.stop();
         (self.due, self.store_free) = (None, 0);
         if how == Stop::PowerCut {
             self.disk.power_cut();
@@ -485,27 +506,5 @@ fn incoming(message: MessageId, part: u8) -> FileId {
         kind: FileKind::Incoming,
         message,
         part,
-    }
-}
-
-fn batch_bytes(batch: &Batch) -> u64 {
-    use crate::engine::io::Record;
-    let bytes = batch.records.iter().map(|record| match record {
-        Record::Put { key, value, .. } => key.len() + value.len(),
-        Record::Write { bytes, .. } => bytes.len(),
-        Record::Journal(note) => note.len(),
-        Record::Delete { .. } | Record::Create { .. } | Record::Remove { .. } => 0,
-    });
-    bytes.sum::<usize>() as u64
-}
-
-fn job_bytes(job: &Job) -> u64 {
-    use crate::engine::coding;
-    match job {
-        Job::Code(coding::Job::Encode { source, .. }) => source.len() as u64,
-        Job::Code(coding::Job::Decode { source, repair, .. }) => {
-            (source.len() + repair.len()) as u64
-        }
-        Job::Digest { bytes, .. } => bytes.len() as u64,
     }
 }

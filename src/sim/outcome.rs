@@ -10,12 +10,13 @@ pub struct Outcome {
     pub scenario: String,
     /// What it shows, in a few words.
     pub title: String,
-    /// `model`: the engine with its own rate control on link models.
+    /// `model`: the engine with its own rate control on link models. `quic`: the QUIC library on them.
     pub mode: &'static str,
     /// The seed.
     pub seed: u64,
-    /// The hash over everything that happened: equal for equal programs, scenarios and seeds.
-    pub trace: String,
+    /// The hash over everything that happened: equal for equal programs, scenarios and seeds. Not in mode `quic`, where
+    /// packets hold keys that no seed gives.
+    pub trace: Option<String>,
     /// Events taken.
     pub events: u64,
     /// Packets that crossed or tried to cross a link.

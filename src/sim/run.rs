@@ -1,4 +1,4 @@
-//! Runs a scenario under a seed, in `model` mode, and tells what came of it.
+//! Runs a scenario under a seed, in the mode that it names, and tells what came of it.
 
 use super::build;
 use super::check::{Witness, violations};
@@ -10,7 +10,7 @@ use crate::engine::id::MessageId;
 use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::{LinkStats, Nanos};
 use ostrakon_netsim::profile::Medium;
-use ostrakon_netsim::scenario::{Link, Scenario, ScenarioError};
+use ostrakon_netsim::scenario::{Link, Mode, Scenario, ScenarioError};
 use ostrakon_netsim::world::{HostId, LinkId, World};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -107,9 +107,9 @@ fn outcome(
     Ok(Outcome {
         scenario: scenario.name.clone(),
         title: scenario.title.clone(),
-        mode: "model",
+        mode: scenario.mode.name(),
         seed: scenario.seed,
-        trace: HEXLOWER.encode(&world.trace_hash()),
+        trace: (scenario.mode == Mode::Model).then(|| HEXLOWER.encode(&world.trace_hash())),
         events: counts.events,
         packets: counts.packets,
         frames: witnesses.iter().map(|w| w.log.sent_frames).sum(),

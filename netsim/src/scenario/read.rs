@@ -28,13 +28,23 @@ pub enum Start {
     Warm,
 }
 
-/// How a scenario may be run. A hint for whoever runs it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What of a host's transports takes part. A hint for hosts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// In a world, in virtual time.
-    Virtual,
-    /// With real programs behind the links, in real time.
-    Real,
+    /// Links alone: hosts pace themselves, and headers are counted.
+    #[default]
+    Model,
+    /// Links of kind `quic` run the QUIC library that the host uses in the field.
+    Quic,
+}
+
+impl Mode {
+    /// As it stands in files and outputs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let known = MODES.iter().find(|(_, mode)| *mode == self);
+        known.map_or("", |(name, _)| name)
+    }
 }
 
 /// A scenario: plain values, checked against each other. Places are indexes into `nodes` and `links`.
@@ -54,8 +64,8 @@ pub struct Scenario {
     pub seed: u64,
     /// What the nodes know of their links.
     pub start: Start,
-    /// How it may be run.
-    pub modes: Vec<Mode>,
+    /// What of the transports takes part.
+    pub mode: Mode,
     /// Who takes part.
     pub nodes: Vec<Node>,
     /// What joins them.
@@ -128,7 +138,7 @@ impl Scenario {
             duration: head.duration,
             seed: head.seed,
             start: head.start,
-            modes: head.modes,
+            mode: head.mode,
             routes: traffic::read_routes(&mut root, &node_names)?,
             messages: traffic::read_messages(&mut root, &nodes, &node_names, &link_names)?,
             faults: faults::read(&mut root, &node_names, &links, &link_names)?,
@@ -228,7 +238,7 @@ struct Head {
     duration: Nanos,
     seed: u64,
     start: Start,
-    modes: Vec<Mode>,
+    mode: Mode,
 }
 
 /// A duration that a scenario may last.
@@ -238,6 +248,8 @@ pub(super) fn duration(text: &str) -> Option<Nanos> {
 
 /// What a duration of a scenario has to look like.
 pub(super) const DURATION: &str = "a duration above 0 and of at most 3650d, such as \"6h\"";
+/// The words for [`Mode`].
+pub(super) const MODES: [(&str, Mode); 2] = [("model", Mode::Model), ("quic", Mode::Quic)];
 /// The words for [`Start`].
 pub(super) const STARTS: [(&str, Start); 2] = [("cold", Start::Cold), ("warm", Start::Warm)];
 
@@ -254,22 +266,7 @@ impl Head {
         };
         let seed = table.number("seed", 0..=i64::MAX as u64)?.unwrap_or(1);
         let start = table.word("start", &STARTS)?.unwrap_or_default();
-        let modes = match table.texts("modes")? {
-            None => vec![Mode::Virtual],
-            Some(texts) => {
-                let mode = |text: &super::table::Found<String>| match text.value.as_str() {
-                    "virtual" => Ok(Mode::Virtual),
-                    "real" => Ok(Mode::Real),
-                    other => Err(table.refuse(
-                        "modes",
-                        text.line,
-                        other,
-                        "\"virtual\", \"real\" or both",
-                    )),
-                };
-                texts.iter().map(mode).collect::<Result<_, _>>()?
-            }
-        };
+        let mode = table.word("mode", &MODES)?.unwrap_or_default();
         table.finish()?;
         Ok(Self {
             name,
@@ -278,7 +275,7 @@ impl Head {
             duration: duration.value,
             seed,
             start,
-            modes,
+            mode,
         })
     }
 }

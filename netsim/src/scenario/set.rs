@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::error::{Problem, ScenarioError, list, nearest};
-use super::read::{self, STARTS, Scenario};
+use super::read::{self, MODES, STARTS, Scenario};
 
 /// What can be set of the scenario itself.
-const OWN: [&str; 3] = ["duration", "seed", "start"];
+const OWN: [&str; 4] = ["duration", "mode", "seed", "start"];
 
 impl Scenario {
-    /// Sets something anew: `duration`, `seed` or `start` of the scenario; a key of profiles, such as `rate`, on all
+    /// Sets something anew: `duration`, `mode`, `seed` or `start` of the scenario; a key of profiles, such as `rate`, on all
     /// links that have it; or `LINK.KEY` on the links of that name or group.
     ///
     /// # Errors
@@ -47,6 +47,10 @@ impl Scenario {
                     .filter(|seed: &u64| i64::try_from(*seed).is_ok());
                 self.seed =
                     seed.ok_or_else(|| refuse("a whole number from 0 to 9223372036854775807"))?;
+            }
+            "mode" => {
+                let word = MODES.iter().find(|(word, _)| *word == value);
+                self.mode = word.ok_or_else(|| refuse("model or quic"))?.1;
             }
             "start" => {
                 let word = STARTS.iter().find(|(word, _)| *word == value);

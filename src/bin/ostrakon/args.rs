@@ -355,6 +355,10 @@ pub struct SimArgs {
     /// Add a random mix of faults, drawn from the seed.
     #[arg(long)]
     pub faults: bool,
+    /// What runs on links of kind quic: model (the engine's own rate control) or quic (the QUIC library) [default: that
+    /// of the scenario].
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<String>,
     /// Change fields of the scenario, such as rate=13mbit,loss=17% or satellite.rtt=450ms.
     #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',')]
     pub set: Vec<String>,

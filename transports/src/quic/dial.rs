@@ -1,6 +1,7 @@
 //! One attempt to connect to an address that must hold a given key.
 
 use super::close::explain;
+use super::config;
 use super::endpoint::QuicEndpoint;
 use super::settings::QuicSettings;
 use crate::keys::LinkKey;
@@ -49,9 +50,7 @@ pub(crate) async fn dial(
     alpn: &[u8],
     attempt: usize,
 ) -> Result<Connection, DialError> {
-    let crypto = endpoint.tls().client(spec.key, alpn)?;
-    let mut config = quinn::ClientConfig::new(std::sync::Arc::new(crypto));
-    config.transport_config(spec.settings.transport());
+    let config = config::client(endpoint.tls(), spec.key, alpn, &spec.settings)?;
     let remote = resolve(endpoint, &spec.address, attempt).await?;
     // No name is sent (the key says it all), but the library asks for one.
     let connecting = endpoint

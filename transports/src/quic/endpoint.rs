@@ -3,10 +3,9 @@
 use super::accept::Routes;
 use super::settings::QuicSettings;
 use super::tls::TlsIdentity;
-use super::{CloseCode, accept};
+use super::{CloseCode, accept, config};
 use crate::keys::{LinkKey, LinkSecret};
-use quinn::{EndpointConfig, VarInt};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn::VarInt;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -100,7 +99,7 @@ impl QuicEndpoint {
         let quinn = open_socket(address)
             .and_then(|socket| {
                 let runtime = Arc::new(quinn::TokioRuntime);
-                quinn::Endpoint::new(endpoint_config(secret), None, socket, runtime)
+                quinn::Endpoint::new(config::endpoint(secret), None, socket, runtime)
             })
             .map_err(|source| EndpointError::Socket { address, source })?;
         let inner = Inner {
@@ -182,11 +181,7 @@ impl QuicEndpoint {
 
     /// Listens for the given protocols from now on.
     pub(super) fn listen(&self, alpn: Vec<Vec<u8>>) -> Result<(), EndpointError> {
-        let crypto = self.inner.tls.server(alpn)?;
-        let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        config
-            .transport_config(self.inner.options.settings.transport())
-            .migration(true);
+        let config = config::server(&self.inner.tls, alpn, &self.inner.options.settings)?;
         self.inner.quinn.set_server_config(Some(config));
         Ok(())
     }
@@ -206,18 +201,6 @@ impl WeakEndpoint {
     pub(super) fn upgrade(&self) -> Option<QuicEndpoint> {
         self.0.upgrade().map(|inner| QuicEndpoint { inner })
     }
-}
-
-/// Connection identifiers and reset tokens follow from the secret, so that an endpoint that restarted can
-/// reset the connections of its former life (RFC 9000, section 10.3) instead of leaving them to time out.
-fn endpoint_config(secret: &LinkSecret) -> EndpointConfig {
-    let material = secret.reset_key();
-    let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, material.as_slice());
-    let digest = blake3::hash(material.as_slice());
-    let cid_key = u64::from_le_bytes(*digest.as_bytes().first_chunk().unwrap_or(&[0; 8]));
-    let mut config = EndpointConfig::new(Arc::new(reset_key));
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
-    config
 }
 
 fn open_socket(address: SocketAddr) -> std::io::Result<UdpSocket> {

@@ -11,7 +11,7 @@ use super::close::{CloseCode, explain};
 use super::dial::{DialError, PeerSpec, dial};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
-use super::profile::ProfileWatch;
+use super::profile::{ProfileWatch, Reading};
 use super::settings::QuicSettings;
 use super::tls::ALPN_PEER;
 use super::valve::{MAX_CREDIT, Valve};
@@ -24,11 +24,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 
 /// The hello: magic and version. Said by the dialling side and answered alike.
-const HELLO: [u8; 9] = *b"ostrakon\x01";
+pub const HELLO: [u8; 9] = *b"ostrakon\x01";
 /// How often the profile is looked at beside the traffic.
-const PROFILE_LOOK: Duration = Duration::from_millis(500);
+pub const PROFILE_LOOK: Duration = Duration::from_millis(500);
 /// A link that was up this long begins its next search with the shortest wait.
-const STEADY: Duration = Duration::from_secs(5);
+pub const STEADY: Duration = Duration::from_secs(5);
 
 impl QuicEndpoint {
     /// Starts a link that dials `peer` for ever, as often as it is lost.
@@ -46,7 +46,7 @@ impl QuicEndpoint {
 }
 
 async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec) -> Gone {
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::default();
     for attempt in 0.. {
         let limit = spec.settings.connect_timeout;
         let dialled = timeout(limit, dial_peer(endpoint, spec, attempt));
@@ -142,7 +142,9 @@ async fn carry(
     peer: LinkKey,
     rate_bps: Option<u64>,
 ) -> Result<String, Gone> {
-    let mut profile = match ProfileWatch::new(connection, peer.0, rate_bps) {
+    let now = Instant::now().into_std();
+    let first = ProfileWatch::new(Reading::of(connection), peer.0, rate_bps, now);
+    let mut profile = match first {
         Ok(profile) => profile,
         Err(reason) => {
             CloseCode::Done.close(connection);
@@ -192,13 +194,14 @@ async fn send_frames(
     connection: &Connection,
     profile: &mut ProfileWatch,
 ) -> Result<String, Gone> {
-    let mut valve = Valve::new(connection, profile.told().mtu);
+    let space = || connection.datagram_send_buffer_space();
+    let mut valve = Valve::new(space(), profile.told().mtu);
     let mut look = tokio::time::interval(PROFILE_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::with_capacity(MAX_CREDIT);
     let mut changed = None;
     loop {
-        let due = valve.due(connection);
+        let due = valve.due(space());
         let pause = if due == 0 { valve.look_again() } else { None };
         let again = Instant::now() + pause.unwrap_or_default();
         tokio::select! {
@@ -225,14 +228,14 @@ async fn send_frames(
                 }
             }
             _ = look.tick() => {
-                match profile.look(connection) {
+                match profile.look(Reading::of(connection), Instant::now().into_std()) {
                     Err(reason) => return Ok(reason),
                     Ok(news) => changed = news.or(changed),
                 }
             }
             () = sleep_until(again), if pause.is_some() => {}
         }
-        valve.measure(connection, profile.told().mtu);
+        valve.measure(&connection.stats().path, profile.told().mtu);
     }
 }
 

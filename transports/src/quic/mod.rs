@@ -8,12 +8,14 @@
 mod accept;
 mod backoff;
 mod close;
+mod config;
 mod controller;
 mod dial;
 mod endpoint;
 mod io;
 mod link;
 mod model;
+pub mod parts;
 mod profile;
 mod settings;
 mod tls;

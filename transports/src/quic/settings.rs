@@ -103,6 +103,20 @@ impl Default for QuicSettings {
 }
 
 impl QuicSettings {
+    /// Settings of a path of which the user knows the rate in bits per second or the round-trip time.
+    pub fn of_path(rate_bps: Option<u64>, rtt: Option<Duration>) -> Self {
+        let mut settings = Self {
+            rate_bps,
+            ..Self::default()
+        };
+        if let Some(rtt) = rtt {
+            settings.initial_rtt = rtt;
+            // A handshake takes several round trips, and one may be lost.
+            settings.connect_timeout = settings.connect_timeout.max(rtt.saturating_mul(8));
+        }
+        settings
+    }
+
     /// What may be in flight before anything was measured, in bytes.
     fn initial_window(&self) -> u64 {
         let product = |bps: u64| u128::from(bps) * self.initial_rtt.as_micros() / 8_000_000;

@@ -4,11 +4,11 @@
 //! if too little does. The valve lets in what the path carries in [`AHEAD`], never fewer than
 //! [`MIN_WAITING`] frames and never more than [`MAX_CREDIT`].
 
-use quinn::Connection;
+use quinn_proto::PathStats;
 use std::time::Duration;
 
 /// The most frames that wait, and the most credit given.
-pub(crate) const MAX_CREDIT: usize = 128;
+pub const MAX_CREDIT: usize = 128;
 /// The fewest frames that may wait.
 const MIN_WAITING: usize = 4;
 /// The time that the waiting frames shall last. Longer than the longest pause between two looks.
@@ -16,9 +16,9 @@ const AHEAD: Duration = Duration::from_millis(20);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
-/// The state of one connection's valve.
+/// The state of one connection's valve. All sizes in bytes.
 #[derive(Debug)]
-pub(super) struct Valve {
+pub struct Valve {
     /// The free space of the empty send buffer, in bytes.
     empty: usize,
     /// The bytes that may wait.
@@ -33,10 +33,10 @@ pub(super) struct Valve {
 }
 
 impl Valve {
-    /// The valve of a connection whose send buffer is empty.
-    pub(super) fn new(connection: &Connection, frame: usize) -> Self {
+    /// The valve of a connection whose send buffer is empty and has this much `space`.
+    pub fn new(space: usize, frame: usize) -> Self {
         Self {
-            empty: connection.datagram_send_buffer_space(),
+            empty: space,
             allowance: MIN_WAITING * frame,
             frame,
             outstanding: 0,
@@ -46,8 +46,7 @@ impl Valve {
     }
 
     /// Looks at the path: what it carries now, and what a frame's size is.
-    pub(super) fn measure(&mut self, connection: &Connection, frame: usize) {
-        let path = connection.stats().path;
+    pub fn measure(&mut self, path: &PathStats, frame: usize) {
         let micros = path.rtt.as_micros().max(1);
         let ahead = u128::from(path.cwnd) * AHEAD.as_micros() / micros;
         self.frame = frame;
@@ -56,11 +55,9 @@ impl Valve {
             .clamp(MIN_WAITING * frame, MAX_CREDIT * frame);
     }
 
-    /// Looks at the buffer and says how many further frames the owner may send now.
-    pub(super) fn due(&mut self, connection: &Connection) -> usize {
-        let waiting = self
-            .empty
-            .saturating_sub(connection.datagram_send_buffer_space());
+    /// Looks at the `space` left in the send buffer and says how many further frames the owner may send now.
+    pub fn due(&mut self, space: usize) -> usize {
+        let waiting = self.empty.saturating_sub(space);
         self.pause = if waiting < self.waiting {
             SHORTEST_PAUSE
         } else {
@@ -79,18 +76,18 @@ impl Valve {
     }
 
     /// Credit was given.
-    pub(super) fn gave(&mut self, frames: usize) {
+    pub fn gave(&mut self, frames: usize) {
         self.outstanding += frames;
     }
 
     /// The owner used credit.
-    pub(super) fn used(&mut self, frames: usize) {
+    pub fn used(&mut self, frames: usize) {
         self.outstanding = self.outstanding.saturating_sub(frames);
     }
 
     /// When to look again, if only the passing of time can bring new credit. The pauses grow while nothing
     /// leaves, so that a slow path is not watched a thousand times a second.
-    pub(super) fn look_again(&mut self) -> Option<Duration> {
+    pub fn look_again(&mut self) -> Option<Duration> {
         if self.outstanding > 0 {
             return None;
         }

@@ -74,7 +74,7 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &RelaySpe
         key: spec.key,
         settings: spec.settings.clone(),
     };
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::default();
     for attempt in 0.. {
         let limit = spec.settings.connect_timeout;
         let opened = timeout(limit, async {

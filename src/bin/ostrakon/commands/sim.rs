@@ -71,6 +71,9 @@ fn prepare(args: &SimArgs) -> Result<Scenario, ScenarioError> {
         let (key, value) = change.split_once('=').unwrap_or((change, ""));
         scenario.set(key.trim(), value.trim())?;
     }
+    if let Some(mode) = &args.mode {
+        scenario.set("mode", mode)?;
+    }
     if args.faults {
         scenario.faults.random.push(None);
     }
@@ -129,8 +132,13 @@ fn describe(ran: &Ran) -> String {
     let _ = writeln!(text, "{}: {}", ran.scenario, ran.title);
     let _ = writeln!(
         text,
-        "seed {}, mode {}, trace {}",
-        ran.seed, ran.mode, &ran.trace
+        "seed {}, mode {}, {}",
+        ran.seed,
+        ran.mode,
+        ran.trace.as_ref().map_or(
+            "no trace hash: the keys of QUIC follow from no seed".into(),
+            |trace| format!("trace {trace}")
+        )
     );
     let _ = writeln!(
         text,
@@ -258,7 +266,7 @@ fn bulk(out: Out, scenario: &Scenario, seeds: SeedRange) -> Outcome {
     violated.sort_by_key(|v: &Violated| v.seed);
     let summary = Summary {
         scenario: scenario.name.clone(),
-        mode: "model",
+        mode: scenario.mode.name(),
         ran: total,
         violated: violated.len() as u64,
         first: violated.iter().take(NAMED).cloned().collect(),

@@ -1,0 +1,239 @@
+//! One end of a QUIC link: the dialling side tries for ever, the listening side takes whoever comes last.
+
+use super::endpoint::Driven;
+use super::session::{Session, greet, say_hello};
+use bytes::Bytes;
+use ostrakon_transports::LinkEvent;
+use ostrakon_transports::keys::{LinkKey, LinkSecret};
+use ostrakon_transports::quic::parts::{Backoff, STEADY, dialling, listening};
+use ostrakon_transports::quic::{EndpointError, QuicSettings};
+use quinn_proto::{ClientConfig, ConnectionHandle, Dir, Event, StreamEvent, VarInt};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// The owner ended the connection.
+const DONE: VarInt = VarInt::from_u32(0);
+
+/// Which end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Begins the connection, and again when it is lost.
+    Dials,
+    /// Waits for the other.
+    Listens,
+}
+
+/// What an operator configures of an end.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Which end.
+    pub side: Side,
+    /// Its own key.
+    pub secret: LinkSecret,
+    /// The key of the other end.
+    pub peer: LinkKey,
+    /// As for links of the field.
+    pub settings: QuicSettings,
+}
+
+/// One end of a link.
+pub struct Link {
+    setup: Setup,
+    driven: Driven,
+    /// What it dials with, if it dials.
+    client: Option<ClientConfig>,
+    backoff: Backoff,
+    /// When it dials next.
+    dials: Option<Instant>,
+    session: Option<Session>,
+    random: ChaCha8Rng,
+    events: VecDeque<LinkEvent>,
+    /// Frames that the transport has dropped.
+    pub dropped: u64,
+}
+
+impl Link {
+    /// An end that knows nothing of the other. The dialling one begins at `now`.
+    ///
+    /// # Errors
+    /// [`EndpointError::Tls`] if the key is not usable.
+    pub fn new(setup: Setup, seed: [u8; 32], now: Instant) -> Result<Self, EndpointError> {
+        let mut random = ChaCha8Rng::from_seed(seed);
+        let mut seed = [0; 32];
+        random.fill_bytes(&mut seed);
+        let (config, server, client) = match setup.side {
+            Side::Dials => {
+                let (config, client) = dialling(&setup.secret, setup.peer, &setup.settings)?;
+                (config, None, Some(client))
+            }
+            Side::Listens => {
+                let (config, server) = listening(&setup.secret, &setup.settings)?;
+                (config, Some(server), None)
+            }
+        };
+        Ok(Self {
+            driven: Driven::new(config, server, seed),
+            dials: client.is_some().then_some(now),
+            client,
+            setup,
+            backoff: Backoff::default(),
+            session: None,
+            random,
+            events: VecDeque::new(),
+            dropped: 0,
+        })
+    }
+
+    /// Whether frames pass.
+    pub fn is_up(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_up)
+    }
+
+    /// A packet came. [`Link::advance`] has to follow.
+    pub fn receive(&mut self, now: Instant, packet: &[u8]) {
+        self.driven.receive(now, packet);
+    }
+
+    /// Takes a frame. [`Link::advance`] has to follow.
+    pub fn send(&mut self, frame: Bytes) {
+        let sent = self.session.as_mut().is_some_and(|session| {
+            let connection = self.driven.connection(session.handle);
+            connection.is_some_and(|connection| session.send(connection, frame))
+        });
+        self.dropped += u64::from(!sent);
+    }
+
+    /// Does what is due: the packets that leave, in order.
+    pub fn advance(&mut self, now: Instant) -> Vec<Bytes> {
+        if self.dials.is_some_and(|at| at <= now) {
+            self.dial(now);
+        }
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.is_late(now))
+        {
+            self.end(
+                "no answer in time (check that the far side runs and that UDP passes)",
+                now,
+            );
+        }
+        loop {
+            let happened = self.driven.advance(now);
+            if happened.is_empty() {
+                break;
+            }
+            for (handle, event) in happened {
+                self.event(handle, event, now);
+            }
+        }
+        self.look(now);
+        self.driven.advance(now);
+        self.driven.take_leaving()
+    }
+
+    /// The next thing that happened.
+    pub fn poll(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`Link::advance`] has to be called if nothing comes before.
+    pub fn due(&mut self) -> Option<Instant> {
+        let session = self.session.as_ref().and_then(Session::due);
+        let all = [self.dials, session, self.driven.due()];
+        all.into_iter().flatten().min()
+    }
+
+    fn dial(&mut self, now: Instant) {
+        self.dials = None;
+        let Some(config) = self.client.clone() else {
+            return;
+        };
+        match self.driven.connect(now, config) {
+            Ok(handle) => {
+                let until = now + self.setup.settings.connect_timeout;
+                self.session = Some(Session::new(handle, until));
+            }
+            Err(error) => self.end(&error.to_string(), now),
+        }
+    }
+
+    fn event(&mut self, handle: ConnectionHandle, event: Event, now: Instant) {
+        if matches!(event, Event::Connected) && self.setup.side == Side::Listens {
+            // Who comes anew has lost the former connection, whatever that still seems to be.
+            self.end("the peer connected anew", now);
+            let until = now + self.setup.settings.connect_timeout;
+            self.session = Some(Session::new(handle, until));
+        }
+        let (Some(session), Some(connection)) = (&mut self.session, self.driven.connection(handle))
+        else {
+            return;
+        };
+        if session.handle != handle {
+            return;
+        }
+        let dials = self.setup.side == Side::Dials;
+        let done = match event {
+            Event::Connected if dials && !greet(connection) => {
+                Err("no stream for the hello".into())
+            }
+            Event::ConnectionLost { reason } => Err(reason.to_string()),
+            Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
+                match connection.streams().accept(Dir::Bi) {
+                    Some(stream) => session.hear(connection, stream).map(|()| Some(stream)),
+                    None => Ok(None),
+                }
+            }
+            Event::Stream(StreamEvent::Readable { id }) => {
+                session.hear(connection, id).map(|()| Some(id))
+            }
+            _ => Ok(None),
+        };
+        let stream = match done {
+            Ok(stream) => stream,
+            Err(why) => return self.end(&why, now),
+        };
+        if let Some(stream) = stream.filter(|_| session.is_greeted() && !session.is_up()) {
+            if !dials {
+                say_hello(connection, stream);
+            }
+            let rate = self.setup.settings.rate_bps;
+            match session.carry(connection, self.setup.peer, rate, now) {
+                Ok(up) => self.events.push_back(up),
+                Err(why) => self.end(&why, now),
+            }
+        }
+    }
+
+    fn look(&mut self, now: Instant) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let Some(connection) = self.driven.connection(session.handle) else {
+            return;
+        };
+        if let Err(why) = session.look(connection, now, &mut self.events) {
+            self.end(&why, now);
+        }
+    }
+
+    /// Ends the session, if there is one; a dialling side dials again after a while.
+    fn end(&mut self, why: &str, now: Instant) {
+        if let Some(session) = self.session.take() {
+            if let Some(connection) = self.driven.connection(session.handle) {
+                connection.close(now, DONE, Bytes::new());
+            }
+            if session.is_up() {
+                self.events.push_back(LinkEvent::Down(why.into()));
+            }
+            if session.carried(now) >= STEADY {
+                self.backoff.reset();
+            }
+        }
+        if self.client.is_some() {
+            self.dials = Some(now + self.backoff.wait_by(self.random.next_u32()));
+        }
+    }
+}

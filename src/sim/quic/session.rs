@@ -1,0 +1,221 @@
+//! A connection of a link from the greeting to its end: what the field's link task does between two waits.
+
+use bytes::Bytes;
+use ostrakon_transports::LinkEvent;
+use ostrakon_transports::keys::LinkKey;
+use ostrakon_transports::quic::parts::{HELLO, PROFILE_LOOK, ProfileWatch, Reading, Valve};
+use quinn_proto::{Connection, ConnectionHandle, Dir, SendDatagramError, StreamId};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A connection that is, or is to become, the link.
+pub(super) struct Session {
+    /// Which connection.
+    pub(super) handle: ConnectionHandle,
+    /// The greeting has to be over by then.
+    until: Instant,
+    /// What the other end has said of its greeting.
+    heard: Vec<u8>,
+    carrier: Option<Carrier>,
+}
+
+/// What a connection has that carries frames.
+struct Carrier {
+    since: Instant,
+    valve: Valve,
+    profile: ProfileWatch,
+    /// When the profile is to be looked at.
+    look: Option<Instant>,
+    looked: Instant,
+    /// When the valve is to be looked at; at once if it is not known.
+    credit: Option<Instant>,
+    /// Frames were given since the valve was looked at.
+    given: bool,
+}
+
+impl Session {
+    /// A connection that has until then to become a link.
+    pub(super) fn new(handle: ConnectionHandle, until: Instant) -> Self {
+        Self {
+            handle,
+            until,
+            heard: Vec::new(),
+            carrier: None,
+        }
+    }
+
+    /// Whether it carries frames.
+    pub(super) fn is_up(&self) -> bool {
+        self.carrier.is_some()
+    }
+
+    /// For how long it has carried frames.
+    pub(super) fn carried(&self, now: Instant) -> Duration {
+        let since = self.carrier.as_ref().map(|carrier| carrier.since);
+        since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
+    }
+
+    /// The greeting has taken too long.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        !self.is_up() && self.until <= now
+    }
+
+    /// Reads of the other end's greeting what is there. An error if it is none.
+    pub(super) fn hear(
+        &mut self,
+        connection: &mut Connection,
+        stream: StreamId,
+    ) -> Result<(), String> {
+        let mut stream = connection.recv_stream(stream);
+        let Ok(mut chunks) = stream.read(true) else {
+            return Ok(());
+        };
+        while let Ok(Some(chunk)) = chunks.next(HELLO.len() - self.heard.len()) {
+            self.heard.extend_from_slice(&chunk.bytes);
+            if self.heard.len() == HELLO.len() {
+                break;
+            }
+        }
+        let _ = chunks.finalize();
+        match HELLO.starts_with(&self.heard) {
+            true => Ok(()),
+            false => Err("the peer said no proper hello (compare the versions)".into()),
+        }
+    }
+
+    /// Whether the other end has greeted.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.heard == HELLO
+    }
+
+    /// From now on it carries frames.
+    pub(super) fn carry(
+        &mut self,
+        connection: &mut Connection,
+        peer: LinkKey,
+        rate_bps: Option<u64>,
+        now: Instant,
+    ) -> Result<LinkEvent, String> {
+        let profile = ProfileWatch::new(reading(connection), peer.0, rate_bps, now)?;
+        let space = connection.datagrams().send_buffer_space();
+        let told = profile.told().clone();
+        self.carrier = Some(Carrier {
+            since: now,
+            valve: Valve::new(space, told.mtu),
+            profile,
+            look: None,
+            looked: now,
+            credit: Some(now),
+            given: false,
+        });
+        Ok(LinkEvent::Up(told))
+    }
+
+    /// Takes a frame. False if it was dropped.
+    pub(super) fn send(&mut self, connection: &mut Connection, frame: Bytes) -> bool {
+        let Some(carrier) = &mut self.carrier else {
+            return false;
+        };
+        carrier.valve.used(1);
+        carrier.given = true;
+        let sent = connection.datagrams().send(frame, false);
+        // The buffer holds more than all credit that the valve ever gives.
+        debug_assert!(!matches!(sent, Err(SendDatagramError::Blocked(_))));
+        sent.is_ok()
+    }
+
+    /// Looks after credit and profile, and hands over what came. An error says why the connection cannot go on.
+    pub(super) fn look(
+        &mut self,
+        connection: &mut Connection,
+        now: Instant,
+        events: &mut VecDeque<LinkEvent>,
+    ) -> Result<(), String> {
+        let Some(carrier) = &mut self.carrier else {
+            return Ok(());
+        };
+        while let Some(frame) = connection.datagrams().recv() {
+            events.push_back(LinkEvent::Received {
+                frame: Bytes::copy_from_slice(&frame),
+                custody: None,
+            });
+        }
+        carrier.watch(connection, now, events)?;
+        carrier.credit(connection, now, events);
+        Ok(())
+    }
+
+    /// When it is to be looked at again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        match &self.carrier {
+            None => Some(self.until),
+            Some(carrier) => [carrier.look, carrier.credit].into_iter().flatten().min(),
+        }
+    }
+}
+
+impl Carrier {
+    /// Tells a change of the profile. The task of the field looks every [`PROFILE_LOOK`]; here it is looked only where
+    /// something has happened since, which sees the same.
+    fn watch(
+        &mut self,
+        connection: &mut Connection,
+        now: Instant,
+        events: &mut VecDeque<LinkEvent>,
+    ) -> Result<(), String> {
+        let at = *self.look.get_or_insert(now.max(self.looked + PROFILE_LOOK));
+        if at > now {
+            return Ok(());
+        }
+        (self.look, self.looked) = (None, now);
+        if let Some(changed) = self.profile.look(reading(connection), now)? {
+            events.push_back(LinkEvent::Changed(changed));
+        }
+        self.given = true;
+        Ok(())
+    }
+
+    /// Gives credit where the task of the field would: when frames were given, the time has come, or the profile was
+    /// looked at.
+    fn credit(
+        &mut self,
+        connection: &mut Connection,
+        now: Instant,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
+        if !self.given && self.credit.is_none_or(|at| at > now) {
+            return;
+        }
+        self.given = false;
+        let mtu = self.profile.told().mtu;
+        self.valve.measure(&connection.stats().path, mtu);
+        let due = self.valve.due(connection.datagrams().send_buffer_space());
+        if due > 0 {
+            self.valve.gave(due);
+            events.push_back(LinkEvent::Ready(due));
+        }
+        self.credit = match due {
+            0 => self.valve.look_again().map(|pause| now + pause),
+            _ => None,
+        };
+    }
+}
+
+/// Says the greeting on a stream of one's own.
+pub(super) fn greet(connection: &mut Connection) -> bool {
+    let stream = connection.streams().open(Dir::Bi);
+    stream.is_some_and(|stream| say_hello(connection, stream))
+}
+
+/// Says the greeting.
+pub(super) fn say_hello(connection: &mut Connection, stream: StreamId) -> bool {
+    let mut stream = connection.send_stream(stream);
+    stream.write(&HELLO) == Ok(HELLO.len()) && stream.finish().is_ok()
+}
+
+fn reading(connection: &mut Connection) -> Reading {
+    Reading {
+        mtu: connection.datagrams().max_size(),
+        rtt: connection.rtt(),
+    }
+}

@@ -1,0 +1,91 @@
+//! Mode `quic`: the engine of the field over the QUIC library of the field, over the links of scenarios.
+#![cfg(feature = "sim")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use ostrakon::sim::{Outcome, run, shipped};
+use ostrakon_netsim::scenario::Scenario;
+
+fn ran(mut scenario: Scenario, changes: &[(&str, &str)], seed: u64) -> Outcome {
+    scenario.set("mode", "quic").unwrap();
+    for (key, value) in changes {
+        scenario.set(key, value).unwrap();
+    }
+    run(&scenario, seed, &mut |_| {}).unwrap()
+}
+
+fn shipped(name: &str, changes: &[(&str, &str)], seed: u64) -> Outcome {
+    ran(shipped::find(name).unwrap(), changes, seed)
+}
+
+fn one_file(bytes: &str) -> Scenario {
+    let text = format!(
+        r#"
+[scenario]
+duration = "1h"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[link]]
+name = "sky"
+between = ["a", "b"]
+profile = "geo"
+[[message]]
+from = "a"
+to = "b"
+at = "0s"
+parts = [{{ text = 160, priority = "urgent" }}, {{ file = "{bytes}", priority = "bulk" }}]
+[expect]
+delivered = "all"
+confirmed = "all"
+"#
+    );
+    Scenario::parse("one-file.toml", &text).unwrap()
+}
+
+/// Guards the mode itself: a satellite, one that loses a fifth, and three links at once deliver over QUIC, within the
+/// bound and not far from it, and the outcome says which mode it was and shows no hash.
+#[test]
+fn satellites_and_three_links_deliver() {
+    for (name, outcome, least) in [
+        ("geo", ran(one_file("3MB"), &[], 1), 0.3),
+        (
+            "geo, 20 %",
+            ran(one_file("3MB"), &[("loss", "20%")], 1),
+            0.15,
+        ),
+        ("three-links", shipped("three-links", &[], 1), 0.3),
+    ] {
+        println!("{name}: ratio {:?}", outcome.ratio);
+        assert_eq!(outcome.violations, [""; 0], "{name}, seed 1");
+        assert_eq!((outcome.mode, &outcome.trace), ("quic", &None), "{name}");
+        let ratio = outcome.ratio.unwrap();
+        assert!(ratio <= 1.005 && ratio > least, "{name}: {ratio}");
+    }
+}
+
+/// Guards what distinguishes cold from warm: with the handshake and the hello within the time measured, a text over a
+/// satellite takes two round trips more.
+#[test]
+fn a_cold_start_pays_for_the_handshake() {
+    let first = |start| {
+        let outcome = ran(one_file("1kB"), &[("start", start)], 1);
+        assert_eq!(outcome.violations, [""; 0], "{start}, seed 1");
+        outcome.messages[0].parts[0].delivered_s.unwrap()
+    };
+    let (warm, cold) = (first("warm"), first("cold"));
+    assert!(warm < 0.5 && cold > 1.4, "{warm} s and {cold} s");
+}
+
+/// Guards crashes, power cuts and lying links: connections that lost an end are given up and dialled anew, and nothing
+/// is lost or doubled.
+#[test]
+fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
+    for seed in 1..8 {
+        let outcome = shipped("chaos", &[], seed);
+        assert_eq!(
+            outcome.violations, [""; 0],
+            "seed {seed}; repeat with: ostrakon sim run chaos --mode quic --seed {seed}"
+        );
+    }
+}
