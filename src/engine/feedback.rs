@@ -6,13 +6,19 @@ use super::outgoing::Outgoing;
 use super::pool::carrier;
 use super::{Engine, MessageId, PersonId};
 use crate::wire::report::{Header, Held, Part, Report};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// By how many fragments a relay may mix up their order.
+const REORDERED: u64 = 3;
 
 /// What a report has shown of one link.
 #[derive(Default)]
 struct Tally {
     delivered: u64,
     lost: u64,
+    /// Bytes that are there, by whatever link.
+    untold: u64,
     newest: Option<Time>,
     /// Something arrived that had left by this link alone.
     proven: bool,
@@ -23,6 +29,30 @@ struct Tally {
     settled: Vec<Sent>,
     /// Those of them that were lost.
     gone: Vec<Sent>,
+}
+
+/// What tells which fragments are late that no report tells of.
+enum Order {
+    /// The link keeps the order in which they left, but for a little: what left before that moment.
+    OfTimes(Time),
+    /// A relay keeps the order of what is equally urgent: of each part, what left well before the youngest that has
+    /// arrived; and what left before that moment.
+    OfParts {
+        late: Time,
+        newest: BTreeMap<u8, u64>,
+    },
+}
+
+impl Order {
+    fn is_late(&self, sent: &Sent) -> bool {
+        match self {
+            Self::OfTimes(time) => sent.at <= *time,
+            Self::OfParts { late, newest } => {
+                let passed = |newest: &u64| sent.number + REORDERED < *newest;
+                sent.at <= *late || newest.get(&sent.part).is_some_and(passed)
+            }
+        }
+    }
 }
 
 /// What became of a fragment under way.
@@ -101,65 +131,11 @@ impl Engine {
         let Some(message) = self.outbox.get_mut(&seq) else {
             return;
         };
-        let delay = Duration::from_millis(u64::from(report.header.delay_ms));
-        let (now, to) = (self.now, message.to);
+        let to = message.to;
         let answers = |link: &&Link| link.toward(to).is_some_and(|p| !p.courier && p.can_receive);
         let alone = self.links.values().filter(answers).count() == 1;
         for (&id, link) in &mut self.links {
-            let by = carrier(id);
-            let patience = link.lateness(alone) + delay * 2;
-            // What a relay holds waits for its recipient to be there.
-            let waited_from = match message.answering {
-                Some(since) if link.is_relayed() => since,
-                _ => Time::default(),
-            };
-            let alive = !link.is_unanswered(now);
-            let counts = |sent: &Sent| alive || message.is_telling(sent, by);
-            let there = |sent: &&Sent| {
-                sent.message == message.id && message.is_there(sent) && message.is_telling(sent, by)
-            };
-            link.newest_there = link
-                .newest_there
-                .max(link.sent.iter().filter(there).map(|sent| sent.at).max());
-            // A link keeps the order of what it carries, but for a little; so what left clearly earlier than
-            // something that arrived is lost.
-            let overtaken = link.newest_there.map_or(0, |at| {
-                at.0.saturating_sub(link.rate.reordering().as_nanos() as u64)
-            });
-            let mut tally = Tally::default();
-            link.sent.retain(|sent| {
-                if sent.message != message.id {
-                    return true;
-                }
-                let late = sent.at.0 < overtaken || now.since(sent.at.max(waited_from)) >= patience;
-                match message.fate(sent, report, late) {
-                    Fate::Open => return true,
-                    Fate::There if !counts(sent) => link.rate.forget(sent.bytes as usize),
-                    Fate::There => {
-                        tally.proven |= message.is_telling(sent, by);
-                        tally.delivered += u64::from(sent.bytes);
-                        tally.newest = tally.newest.max(Some(sent.at));
-                        tally.arrived += 1;
-                        tally.age += now.since(sent.at);
-                    }
-                    Fate::Lost => {
-                        tally.lost += u64::from(sent.bytes);
-                        tally.gone.push(*sent);
-                    }
-                }
-                tally.settled.push(*sent);
-                false
-            });
-            tally.settled.iter().for_each(|sent| message.settle(sent));
-            tally.gone.iter().for_each(|sent| message.lost(sent, by));
-            let newest = tally.newest.map(|at| now.since(at).saturating_sub(delay));
-            let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
-            link.rate
-                .on_feedback(now, tally.delivered, tally.lost, ages);
-            // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
-            if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
-                link.prove(now);
-            }
+            message.tally(id, link, report, alone, self.now);
         }
     }
 
@@ -216,6 +192,96 @@ impl Engine {
 }
 
 impl Outgoing {
+    /// Settles what is under way on a link. `alone`: no other link may bring reports.
+    fn tally(&mut self, id: LinkId, link: &mut Link, report: &Report, alone: bool, now: Time) {
+        let by = carrier(id);
+        let delay = Duration::from_millis(u64::from(report.header.delay_ms));
+        let alive = !link.is_unanswered(now);
+        self.note_newest(id, link);
+        let order = self.order(id, link, alone, delay, now);
+        let mut tally = Tally::default();
+        link.sent.retain(|sent| {
+            if sent.message != self.id {
+                return true;
+            }
+            match self.fate(sent, report, order.is_late(sent)) {
+                Fate::Open => return true,
+                // What other links may have brought says nothing of one that is in doubt.
+                Fate::There if !alive && !self.is_telling(sent, by) => {
+                    tally.untold += u64::from(sent.bytes)
+                }
+                Fate::There => {
+                    tally.proven |= self.is_telling(sent, by);
+                    tally.delivered += u64::from(sent.bytes);
+                    tally.newest = tally.newest.max(Some(sent.at));
+                    tally.arrived += 1;
+                    tally.age += now.since(sent.at);
+                }
+                Fate::Lost => {
+                    tally.lost += u64::from(sent.bytes);
+                    tally.gone.push(*sent);
+                }
+            }
+            tally.settled.push(*sent);
+            false
+        });
+        tally.settled.iter().for_each(|sent| self.settle(sent));
+        tally.gone.iter().for_each(|sent| self.lost(sent, by));
+        link.rate.forget(tally.untold as usize);
+        let newest = tally.newest.map(|at| now.since(at).saturating_sub(delay));
+        let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
+        link.rate
+            .on_feedback(now, tally.delivered, tally.lost, ages);
+        // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
+        if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
+            link.prove(now);
+        }
+    }
+
+    /// Notes the youngest fragments of a link that have arrived.
+    fn note_newest(&mut self, id: LinkId, link: &mut Link) {
+        let by = carrier(id);
+        let there = |sent: &&Sent| {
+            sent.message == self.id && self.is_there(sent) && self.is_telling(sent, by)
+        };
+        let there: Vec<Sent> = link.sent.iter().filter(there).copied().collect();
+        let newest = there.iter().map(|sent| sent.at).max();
+        link.newest_there = link.newest_there.max(newest);
+        if !link.is_relayed() {
+            return;
+        }
+        for sent in there {
+            if let Some(part) = self.parts.get_mut(&sent.part) {
+                let newest = part.newest_there.entry(id).or_default();
+                *newest = sent.number.max(*newest);
+            }
+        }
+    }
+
+    /// In which order fragments arrive by a link, and when.
+    fn order(&self, id: LinkId, link: &Link, alone: bool, delay: Duration, now: Time) -> Order {
+        let lateness = link.lateness(alone) + delay * 2;
+        let before = |time: Time, wait: Duration| {
+            let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+            Time(time.0.saturating_sub(wait))
+        };
+        let late = before(now, lateness);
+        if !link.is_relayed() {
+            let newest = link.newest_there.unwrap_or_default();
+            let overtaken = before(newest, link.rate.reordering());
+            return Order::OfTimes(late.max(overtaken));
+        }
+        // What a relay holds waits for its recipient to be there.
+        let waits = self.answering.is_some_and(|since| since > late);
+        let parts = self.parts.iter();
+        let newest =
+            parts.filter_map(|(number, part)| Some((*number, *part.newest_there.get(&id)?)));
+        Order::OfParts {
+            late: if waits { Time::default() } else { late },
+            newest: newest.collect(),
+        }
+    }
+
     /// Takes over what a report says. Gives the parts that are complete now and were not before.
     fn merge(&mut self, report: &Report) -> Vec<u8> {
         let mut completed = Vec::new();

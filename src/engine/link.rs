@@ -31,6 +31,8 @@ pub struct Sent {
     pub weight: u32,
     /// When it left.
     pub at: Time,
+    /// Counts up from fragment to fragment of the link.
+    pub number: u64,
     /// Bytes of its frame.
     pub bytes: u32,
 }
@@ -55,6 +57,8 @@ pub struct Link {
     pub credit: usize,
     /// Fragments under way, oldest first.
     pub sent: VecDeque<Sent>,
+    /// The number of the next fragment.
+    next_number: u64,
     /// Its rate control.
     pub rate: RateControl,
     /// When it came up.
@@ -104,6 +108,7 @@ impl Link {
             profile: None,
             credit: 0,
             sent: VecDeque::new(),
+            next_number: 0,
             rate: RateControl::new(None, None),
             up_since: Time::default(),
             down_since: None,
@@ -255,7 +260,11 @@ impl Link {
     /// After how long without any word a fragment counts as lost. What a relay was given, it keeps: it may be long on its
     /// way and is not lost for that.
     pub fn loss_limit(&self) -> Duration {
-        let least = if self.is_relayed() { RELAYED } else { Duration::ZERO };
+        let least = if self.is_relayed() {
+            RELAYED
+        } else {
+            Duration::ZERO
+        };
         self.doubt_limit().max(least)
     }
 
@@ -297,6 +306,9 @@ impl Link {
 
     /// A fragment has left.
     pub fn push(&mut self, sent: Sent) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let sent = Sent { number, ..sent };
         self.unproven_since.get_or_insert(sent.at);
         self.rate.on_sent(sent.at, sent.bytes as usize);
         self.sent.push_back(sent);

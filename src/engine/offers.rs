@@ -135,8 +135,8 @@ impl Outgoing {
     /// When to look again, if the recipient has the manifest and was heard of lately.
     fn waits_for_word(&self, link: &Link, now: Time) -> Option<Time> {
         let heard = self.heard.filter(|_| self.manifest_there)?;
-        let limit = link.silence_limit();
-        (now.since(heard) <= limit).then(|| now.after(limit))
+        let until = heard.after(link.silence_limit());
+        (until > now).then_some(until)
     }
 
     fn seal_short(&self, seals: &mut Seals) -> Bytes {

@@ -76,6 +76,8 @@ pub struct OutPart {
     pub complete: bool,
     /// How far each detached link is.
     pub detached: BTreeMap<LinkId, Cursor>,
+    /// The number of the youngest fragment that is known to have arrived, by relay.
+    pub newest_there: BTreeMap<LinkId, u64>,
 }
 
 /// How the manifest is offered on one link.
@@ -162,6 +164,7 @@ impl Outgoing {
                     pool,
                     complete: false,
                     detached: BTreeMap::new(),
+                    newest_there: BTreeMap::new(),
                 },
             ))
         });

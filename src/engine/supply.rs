@@ -45,8 +45,7 @@ impl Engine {
 
     /// Whether symbols of a message have to wait on this link, and until when.
     fn bulk_waits(&mut self, id: LinkId, seq: u64) -> Option<Found> {
-        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id))
-        else {
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Some(Found::Later(None));
         };
         // A courier brings no report while it is waited for.
@@ -154,6 +153,7 @@ impl Engine {
                 run,
                 weight,
                 at: self.now,
+                number: 0,
                 bytes: frame.len() as u32,
             });
         }

@@ -1,0 +1,291 @@
+"""What is compared: how each is installed, started and watched. Host a sends, host b receives."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import tools
+from links import A, B
+
+HERE = Path(__file__).resolve().parent
+PORT = 7900
+
+
+class Peer:
+    """A way to bring one file from a to b."""
+
+    name = ""
+
+    @classmethod
+    def install(cls):
+        """Has what it needs installed."""
+
+    def __init__(self, net, scratch, path, link):
+        self.net, self.scratch, self.path, self.link = net, scratch, path, link
+        self.size, self.digest = path.stat().st_size, tools.digest(path)
+        self.processes = []
+        self.sender = None
+        self.inbox = scratch / "inbox"
+        self.inbox.mkdir()
+
+    def spawn(self, host, *command, log="log", **more):
+        process = tools.Process(self.net.host(host, *command), self.scratch / log, **more)
+        self.processes.append(process)
+        return process
+
+    def prepare(self):
+        """Everything that happens before the clock runs."""
+
+    def start(self):
+        """Begins to send, or goes on after a kill."""
+        raise NotImplementedError
+
+    def arrived(self):
+        """The file at the receiver's side, if it is there."""
+        found = [path for path in self.inbox.rglob("*") if path.is_file() and path.stat().st_size == self.size]
+        return next((path for path in found if tools.digest(path) == self.digest), None)
+
+    def wait(self, until):
+        """Whether the file was whole at the receiver's side before that moment."""
+        while time.monotonic() < until:
+            if self.arrived():
+                return True
+            if self.given_up():
+                return self.arrived() is not None
+            time.sleep(0.02)
+        return False
+
+    def given_up(self):
+        """Whether the sender has ended, so that nothing more will come."""
+        if self.sender is None or self.sender.running():
+            return False
+        time.sleep(1)
+        return True
+
+    def why(self):
+        return self.sender.last() if self.sender and not self.sender.running() else "too slow"
+
+    def kill_sender(self):
+        self.sender.kill()
+
+    def stop(self):
+        for process in self.processes:
+            process.kill()
+
+
+class Ostrakon(Peer):
+    name = "ostrakon"
+
+    def ostrakon(self, host, *command):
+        home = self.scratch / f"home-{host}"
+        return [str(tools.PROGRAMS / "ostrakon"), *command, "--home", str(home)]
+
+    def prepare(self):
+        for host, name in (("a", "Amina"), ("b", "Bo")):
+            self.net.run(host, *self.ostrakon(host, "init", "--name", name))
+            self.net.run(host, *self.ostrakon(host, "card", "--out", str(self.scratch / f"{host}.card")))
+        self.net.run("a", *self.ostrakon("a", "person", "add", str(self.scratch / "b.card")))
+        self.net.run("b", *self.ostrakon("b", "person", "add", str(self.scratch / "a.card")))
+        self.net.run("a", *self.ostrakon("a", "link", "add", "direct", f"quic://{B}:{PORT}", "--person", "Bo"))
+        self.spawn("b", *self.ostrakon("b", "node", "--listen", f"{B}:{PORT}"), log="b.log")
+        self.begin_sender()
+        self.sent = False
+        # Warm: the connection is there before the clock runs, as it is between nodes that run for long.
+        until = time.monotonic() + 30
+        while time.monotonic() < until and not self.is_up():
+            time.sleep(0.2)
+
+    def begin_sender(self):
+        self.sender = self.spawn("a", *self.ostrakon("a", "node", "--listen", "none"), log="a.log")
+
+    def is_up(self):
+        done = subprocess.run(self.net.host("a", *self.ostrakon("a", "status", "--json")), capture_output=True, text=True)
+        if done.returncode != 0:
+            return False
+        return any(link.get("up") or link.get("state") == "up" for link in json.loads(done.stdout).get("links", []))
+
+    def start(self):
+        if not self.sent:
+            self.net.run("a", *self.ostrakon("a", "send", "Bo", "--file", str(self.path)))
+            self.sent = True
+        else:
+            self.begin_sender()
+
+    def arrived(self):
+        done = subprocess.run(self.net.host("b", *self.ostrakon("b", "inbox", "--json")), capture_output=True, text=True)
+        if done.returncode != 0:
+            return None
+        for message in messages(json.loads(done.stdout)):
+            target = self.scratch / "saved"
+            saved = subprocess.run(self.net.host("b", *self.ostrakon("b", "save", message["id"], str(target))), capture_output=True)
+            found = [p for p in target.rglob("*") if p.is_file()] if saved.returncode == 0 else []
+            if any(tools.digest(p) == self.digest for p in found):
+                return found[0]
+            shutil.rmtree(target, ignore_errors=True)
+        return None
+
+    def wait(self, until):
+        while time.monotonic() < until:
+            if self.arrived():
+                return True
+            time.sleep(0.1)
+        return False
+
+
+def messages(value):
+    """The messages in the inbox that are whole."""
+    listed = value.get("messages", value.get("inbox", [])) if isinstance(value, dict) else value
+    return [message for message in listed if message.get("complete", True)]
+
+
+class Tcp(Peer):
+    """One stream of bytes, with a congestion control of one's choice."""
+
+    control = ""
+
+    def prepare(self):
+        self.spawn("b", sys.executable, HERE / "tcp.py", "receive", B, PORT, self.inbox / "file", log="b.log")
+        time.sleep(0.5)
+
+    def start(self):
+        self.sender = self.spawn("a", sys.executable, HERE / "tcp.py", "send", B, PORT, self.path, self.control, log="a.log")
+
+
+class TcpCubic(Tcp):
+    name, control = "TCP CUBIC", "cubic"
+
+
+class TcpBbr(Tcp):
+    name, control = "TCP BBR", "bbr"
+
+
+class Quinn(Peer):
+    """One stream of the QUIC library that ostrakon uses, with a congestion control of the library."""
+
+    control = ""
+
+    def prepare(self):
+        program = tools.PROGRAMS / "examples" / "quic_stream"
+        self.spawn("b", program, "receive", f"{B}:{PORT}", self.inbox / "file", self.control, log="b.log")
+        time.sleep(0.5)
+
+    def start(self):
+        program = tools.PROGRAMS / "examples" / "quic_stream"
+        self.sender = self.spawn("a", program, "send", f"{B}:{PORT}", self.path, self.control, log="a.log")
+
+
+class QuinnCubic(Quinn):
+    name, control = "quinn CUBIC", "cubic"
+
+
+class QuinnBbr(Quinn):
+    name, control = "quinn BBR", "bbr"
+
+
+class Rsync(Peer):
+    name = "rsync"
+
+    @classmethod
+    def install(cls):
+        tools.package("rsync")
+
+    def prepare(self):
+        config = self.scratch / "rsyncd.conf"
+        config.write_text(f"use chroot = no\nuid = 0\ngid = 0\n[inbox]\npath = {self.inbox}\nread only = no\n")
+        self.spawn("b", "rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={PORT}", f"--address={B}", log="b.log")
+        time.sleep(0.5)
+
+    def start(self):
+        self.sender = self.spawn("a", "rsync", "--partial", "--inplace", self.path, f"rsync://{B}:{PORT}/inbox/", log="a.log")
+
+
+class Uftp(Peer):
+    """Multicast file transfer, here to one host, at a rate that it has to be told."""
+
+    name = "uftp"
+
+    @classmethod
+    def install(cls):
+        tools.package("uftp")
+
+    def prepare(self):
+        self.spawn("b", "uftpd", "-d", "-D", self.inbox, "-I", B, "-p", PORT, log="b.log")
+        time.sleep(0.5)
+
+    def start(self):
+        rate = int(self.link.rate_bps / 1000 * 0.94)
+        self.sender = self.spawn("a", "uftp", "-M", B, "-I", A, "-p", PORT, "-R", rate, "-s", 20, self.path, log="a.log")
+
+
+class Nncp(Peer):
+    """Store and forward: packed into a spool, called, tossed out of it."""
+
+    name = "NNCP"
+
+    @classmethod
+    def install(cls):
+        tools.package("nncp-call", "nncp")
+
+    def prepare(self):
+        own = {host: self.configure(host) for host in "ab"}
+        for host, other in (("a", "b"), ("b", "a")):
+            text = own[host]
+            there = self_block(own[other])
+            address = f'addrs: {{ lan: "{B}:{PORT}" }}' if other == "b" else ""
+            block = f'{other}: {{ id: "{there["id"]}" exchpub: "{there["exchpub"]}" signpub: "{there["signpub"]}" noisepub: "{there["noisepub"]}" incoming: "{self.inbox}" {address} }}'
+            text = text.replace("neigh: {", "neigh: {\n" + block, 1)
+            (self.scratch / f"{host}.hjson").write_text(text)
+        self.spawn("b", "nncp-daemon", "-cfg", self.scratch / "b.hjson", "-bind", f"{B}:{PORT}", "-autotoss", log="b.log")
+        self.packed = False
+        time.sleep(0.5)
+
+    def configure(self, host):
+        spool = self.scratch / f"spool-{host}"
+        spool.mkdir()
+        text = subprocess.run(["nncp-cfgnew", "-nocomments"], capture_output=True, text=True, check=True).stdout
+        text = re.sub(r"spool: .*", f"spool: {spool}", text)
+        return re.sub(r"log: .*", f"log: {self.scratch}/{host}.nncp.log", text)
+
+    def start(self):
+        config = self.scratch / "a.hjson"
+        if not self.packed:
+            self.net.run("a", "nncp-file", "-cfg", config, "-quiet", self.path, "b:")
+            self.packed = True
+        self.sender = self.spawn("a", "nncp-call", "-cfg", config, "-onlinedeadline", 60, "b", log="a.log")
+
+
+def self_block(config):
+    """The public half of a configuration."""
+    inner = config[config.index("self: {") :]
+    return {key: re.search(rf"\b{key}: (\S+)", inner).group(1).strip('"') for key in ("id", "exchpub", "signpub", "noisepub")}
+
+
+class Lxmf(Peer):
+    """Messages over Reticulum, here by a TCP interface."""
+
+    name = "LXMF"
+    python = None
+
+    @classmethod
+    def install(cls):
+        Lxmf.python = tools.python_packages("rns", "lxmf")
+
+    def prepare(self):
+        self.spawn("b", self.python, HERE / "lxmf_peer.py", "receive", self.scratch / "b", B, PORT, self.inbox, log="b.log")
+        address = self.scratch / "b" / "address"
+        until = time.monotonic() + 20
+        while not address.exists():
+            if time.monotonic() > until:
+                raise tools.Failed("the receiver does not come up")
+            time.sleep(0.1)
+        self.address = address
+
+    def start(self):
+        self.sender = self.spawn("a", self.python, HERE / "lxmf_peer.py", "send", self.scratch / "a", B, PORT, self.path, self.address, log="a.log")
+
+
+ALL = (Ostrakon, QuinnBbr, QuinnCubic, TcpBbr, TcpCubic, Rsync, Nncp, Uftp, Lxmf)

@@ -1,0 +1,26 @@
+"""One file over one TCP connection: tcp.py send HOST PORT FILE CONTROL, tcp.py receive HOST PORT FILE."""
+
+import socket
+import sys
+
+
+def send(host, port, path, control):
+    with socket.socket() as line, open(path, "rb") as file:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, control.encode())
+        line.connect((host, int(port)))
+        line.sendfile(file)
+        line.shutdown(socket.SHUT_WR)
+        line.recv(1)
+
+
+def receive(host, port, path):
+    with socket.create_server((host, int(port))) as server:
+        while True:
+            line, _ = server.accept()
+            with line, open(path, "wb") as file:
+                while data := line.recv(1 << 16):
+                    file.write(data)
+
+
+if __name__ == "__main__":
+    {"send": send, "receive": receive}[sys.argv[1]](*sys.argv[2:])
