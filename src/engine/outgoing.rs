@@ -15,6 +15,8 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// The probability, in parts per million, with which all that is put on a link without an answer is to suffice.
+const ENOUGH: u32 = 999_500;
 /// How long a recipient is told that a message was given up.
 const NOTE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
@@ -106,6 +108,8 @@ pub struct Cursor {
     pub success_ppm: u32,
     /// Blocks for which that was reckoned.
     pub reckoned: u32,
+    /// How many symbols of a block are to leave, for which block and loss that was reckoned.
+    plan: Option<(u32, u32, u32)>,
     /// All was sent.
     pub done: bool,
 }
@@ -383,6 +387,23 @@ impl Outgoing {
     }
 }
 
+impl Cursor {
+    /// How many symbols of its block are to leave. Reckoned once a block and loss: it takes longer than a symbol.
+    fn planned(&mut self, geometry: &Geometry, loss_ppm: u32) -> u32 {
+        if let Some((block, loss, n)) = self.plan
+            && (block, loss) == (self.block, loss_ppm)
+        {
+            return n;
+        }
+        let block = self.block as u16;
+        let k = u32::from(geometry.source_symbols(block));
+        let most = u32::from(geometry.symbols(block));
+        let n = redundancy::plan(k, most, geometry.blocks(), loss_ppm, ENOUGH);
+        self.plan = Some((self.block, loss_ppm, n));
+        n
+    }
+}
+
 impl OutPart {
     /// The next run for a link that nobody answers on: every block in turn, source symbols and as many repair
     /// symbols as the assumed loss asks for. What the link is known to have carried as this carrier is left out.
@@ -401,13 +422,7 @@ impl OutPart {
         while cursor.block < geometry.blocks() {
             let block = cursor.block as u16;
             let k = u32::from(geometry.source_symbols(block));
-            let n = redundancy::plan(
-                k,
-                u32::from(geometry.symbols(block)),
-                geometry.blocks(),
-                loss_ppm,
-                999_500,
-            );
+            let n = cursor.planned(&geometry, loss_ppm);
             if cursor.reckoned <= cursor.block {
                 cursor.reckoned = cursor.block + 1;
                 cursor.success_ppm = cursor

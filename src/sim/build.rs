@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::node::{Node, Person, PortSetup};
 use super::paced;
 use super::quic::{self, Meeting, Side};
-use super::relay::{Relay, RelayPort};
+use super::relay::{QUEUE_BYTES, Relay, RelayPort};
 use crate::engine::io::{LinkId, LinkProfile, Reach};
 use crate::engine::limits::Limits;
 use crate::engine::message::{LinkPolicy, Priority};
@@ -18,9 +18,9 @@ use crate::security::identity::Identity;
 use crate::security::mailbox;
 use crate::wire::MIN_MTU;
 use crate::wire::manifest::Lifetime;
-use ostrakon_netsim::profile::Medium;
+use ostrakon_netsim::profile::{Medium, value};
 use ostrakon_netsim::scenario::{
-    self, Carrier, Mode, NodeKind, Scenario, ScenarioError, Shape, Start,
+    self, Carrier, Mode, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
 };
 use ostrakon_netsim::world::{Notice, Port, World};
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
@@ -79,10 +79,12 @@ pub fn world(
 ) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
     let mut plans = plans(scenario, &people, seed);
+    let storage = scenario.nodes.iter().map(|node| storage(scenario, node));
     let plan = &Plan {
         scenario,
         media,
         people,
+        storage: storage.collect::<Result<_, _>>()?,
         clock: quic::Clock::new(),
     };
     let mut known = acquaintances(plan, seed);
@@ -97,6 +99,8 @@ struct Plan<'a> {
     scenario: &'a Scenario,
     media: &'a [Medium],
     people: People,
+    /// Bytes that each node keeps for others before each of its links.
+    storage: Vec<usize>,
     clock: quic::Clock,
 }
 
@@ -159,6 +163,23 @@ fn header_bytes(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> 
         Carrier::Quic | Carrier::Relay => QUIC_BYTES,
         _ => 0,
     }
+}
+
+/// What a relay has room for, by its option `storage`.
+fn storage(scenario: &Scenario, node: &scenario::Node) -> Result<usize, ScenarioError> {
+    let Some(text) = node.options.get("storage") else {
+        return Ok(QUEUE_BYTES);
+    };
+    let bytes = value::bytes(text).map_err(|why| ScenarioError {
+        file: scenario.file.clone(),
+        line: None,
+        problem: Box::new(Problem::Value {
+            key: format!("storage of {}", node.name),
+            value: text.chars().take(60).collect(),
+            expected: why.expected.into(),
+        }),
+    })?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known) -> Node {
@@ -295,7 +316,7 @@ fn acquaintances(plan: &Plan<'_>, seed: u64) -> Known {
 }
 
 fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {
-    let mut relay = Relay::default();
+    let mut relay = Relay::new(plan.storage[place]);
     for at in plan.attached(place) {
         let line = Line::out_of(at.medium, at.station);
         relay.add_port(RelayPort {

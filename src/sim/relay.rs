@@ -8,12 +8,13 @@ use crate::engine::io::LinkProfile;
 use crate::engine::reassembly::Reassembly;
 use crate::wire::envelope::{Envelope, MailboxTag};
 use crate::wire::piece::{self, Piece};
+use crate::wire::{FrameKind, frame_kind};
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Host, Out, Port, Stop};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Frames that a port may have waiting, in bytes.
+/// Frames that a port may have waiting, in bytes, if nothing else is said.
 pub const QUEUE_BYTES: usize = 256 << 20;
 /// What a port without a transmitter to wait for is given of its rate, in parts of 100: nothing else slows it down.
 const PACE_PERCENT: u64 = 98;
@@ -59,6 +60,8 @@ struct Lane {
 /// A relay.
 #[derive(Debug, Default)]
 pub struct Relay {
+    /// Frames that each port may have waiting, in bytes.
+    room: usize,
     lanes: Vec<Lane>,
     /// Which port leads nearer to the owner of a mailbox.
     routes: BTreeMap<MailboxTag, Port>,
@@ -73,6 +76,19 @@ pub struct Relay {
 }
 
 impl Relay {
+    /// Bytes that may wait before each port.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
+    /// A relay without ports, whose ports have room for so many bytes each.
+    pub fn new(room: usize) -> Self {
+        Self {
+            room,
+            ..Self::default()
+        }
+    }
+
     /// Configures the next port.
     pub fn add_port(&mut self, setup: RelayPort) {
         self.lanes.push(Lane {
@@ -109,8 +125,9 @@ impl Relay {
         if port == from {
             return self.count("came from where it would go");
         }
-        let name = name(inner);
-        if self.held.contains(&name) {
+        // A preamble is repeated on purpose: what comes behind it needs one that arrives.
+        let name = matches!(frame_kind(inner), FrameKind::Fragment(_)).then(|| name(inner));
+        if name.is_some_and(|name| self.held.contains(&name)) {
             return self.count("held already");
         }
         let frame = Bytes::from(Envelope { hops, ..envelope }.wrap(inner));
@@ -119,7 +136,7 @@ impl Relay {
     }
 
     /// Puts a frame before a port, in pieces if it is larger than the port carries.
-    fn enqueue(&mut self, port: Port, priority: u8, name: [u8; 16], frame: &Bytes) {
+    fn enqueue(&mut self, port: Port, priority: u8, name: Option<[u8; 16]>, frame: &Bytes) {
         let Some(lane) = self.lanes.get_mut(port.0 as usize) else {
             return self.count("no such port");
         };
@@ -129,14 +146,14 @@ impl Relay {
             return self.count("too large for the next hop");
         }
         let bytes: usize = pieces.iter().map(Bytes::len).sum();
-        if lane.waiting_bytes + bytes > QUEUE_BYTES {
+        if lane.waiting_bytes + bytes > self.room {
             return self.count("full");
         }
-        self.held.insert(name);
+        self.held.extend(name);
         let last = pieces.len() - 1;
         for (i, bytes) in pieces.into_iter().enumerate() {
             lane.waiting_bytes += bytes.len();
-            let ends = (i == last).then_some(name);
+            let ends = name.filter(|_| i == last);
             let piece = Waiting { bytes, ends };
             lane.waiting.insert((priority, lane.next_waiting), piece);
             lane.next_waiting += 1;

@@ -8,7 +8,6 @@ use super::log::Log;
 use super::machine::Machine;
 use super::outcome::Outcome;
 use super::promise;
-use super::relay::QUEUE_BYTES;
 use super::series::{Recorder, Series};
 use super::tally::{self, seconds};
 use crate::engine::id::MessageId;
@@ -304,11 +303,12 @@ impl Run {
         found.extend(self.broken_promises.iter().cloned());
         for (id, machine) in world.hosts() {
             if let Machine::Relay(relay) = machine
-                && relay.peak_bytes > QUEUE_BYTES
+                && relay.peak_bytes > relay.room()
             {
                 let (name, peak) = (world.name(id), relay.peak_bytes);
                 found.push(format!(
-                    "{name}: {peak} bytes waited before a port, where {QUEUE_BYTES} are the bound"
+                    "{name}: {peak} bytes waited before a port, where {} are the bound",
+                    relay.room()
                 ));
             }
         }

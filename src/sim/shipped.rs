@@ -5,12 +5,18 @@ use ostrakon_netsim::scenario::{Scenario, ScenarioError};
 use std::path::Path;
 
 /// Scenarios with a file of their own.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 10] = [
     ("bursts", include_str!("scenarios/bursts.toml")),
     ("chaos", include_str!("scenarios/chaos.toml")),
     ("courier-only", include_str!("scenarios/courier-only.toml")),
+    ("disaster", include_str!("scenarios/disaster.toml")),
     ("one-way", include_str!("scenarios/one-way.toml")),
     ("outage", include_str!("scenarios/outage.toml")),
+    ("relay-chain", include_str!("scenarios/relay-chain.toml")),
+    (
+        "relay-courier",
+        include_str!("scenarios/relay-courier.toml"),
+    ),
     (
         "relay-thin-hop",
         include_str!("scenarios/relay-thin-hop.toml"),

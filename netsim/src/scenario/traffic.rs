@@ -1,11 +1,11 @@
 //! What is sent: messages, their parts, and the static routes they may take.
 
-use super::MAX_MESSAGES;
 use super::error::ScenarioError;
 use super::names::Names;
 use super::nodes::{Node, NodeKind, check_count};
 use super::table::Table;
 use super::units;
+use super::{MAX_MESSAGES, MAX_ROUTES};
 use crate::model::Nanos;
 
 /// The most bytes of one part: 1 TiB.
@@ -77,18 +77,30 @@ pub(super) fn read_routes(
 ) -> Result<Vec<Route>, ScenarioError> {
     let mut routes = Vec::new();
     for mut table in root.tables("route", "[[route]]")? {
-        let mut place = |key: &'static str| match table.text(key)? {
-            Some(name) => nodes.find(&name),
-            None => Err(table.missing(key, "the name of a node")),
+        let places = |table: &mut Table<'_>, key: &'static str| match table.texts(key)? {
+            Some(texts) => nodes.select(&texts),
+            None => Err(table.missing(key, "the name of a node, or a list of names")),
         };
-        let (node, to, via) = (place("node")?, place("to")?, place("via")?);
-        if node == via || node == to {
+        let (from, to) = (places(&mut table, "node")?, places(&mut table, "to")?);
+        let via = match table.text("via")? {
+            Some(name) => nodes.find(&name)?,
+            None => return Err(table.missing("via", "the name of a node")),
+        };
+        let circles = from.iter().any(|node| *node == via || to.contains(node));
+        if circles {
             return Err(table.together(
                 "a route leads from a node to another: let `to` and `via` differ from `node`",
             ));
         }
+        let (source, line) = (table.source, table.line);
         table.finish()?;
-        routes.push(Route { node, to, via });
+        let count = (from.len() as u64).saturating_mul(to.len() as u64);
+        let count = count.saturating_add(routes.len() as u64);
+        check_count(source, line, "routes", count, MAX_ROUTES)?;
+        let pairs = from
+            .iter()
+            .flat_map(|node| to.iter().map(move |to| (*node, *to)));
+        routes.extend(pairs.map(|(node, to)| Route { node, to, via }));
     }
     Ok(routes)
 }
