@@ -282,7 +282,7 @@ fn acquaintances(plan: &Plan<'_>, seed: u64) -> Known {
         return known;
     }
     let mut rng = ChaCha20Rng::seed_from_u64(!seed);
-    for (number, (link, medium)) in plan.scenario.links.iter().zip(&plan.media).enumerate() {
+    for (number, (link, medium)) in plan.scenario.links.iter().zip(plan.media).enumerate() {
         let lines = Line::out_of(medium, 0).zip(Line::into(medium, 0));
         let Some((out, back)) = lines.filter(|_| runs_quic(plan.scenario, link, medium)) else {
             continue;

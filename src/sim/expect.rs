@@ -118,7 +118,7 @@ mod tests {
             title: String::new(),
             mode: "model",
             seed: 1,
-            trace: String::new(),
+            trace: None,
             events: 0,
             packets: 0,
             frames: 0,
