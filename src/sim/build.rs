@@ -16,8 +16,8 @@ use crate::engine::limits::Limits;
 use crate::engine::message::{LinkPolicy, Priority};
 use crate::security::identity::Identity;
 use crate::security::mailbox;
-use crate::wire::MIN_MTU;
 use crate::wire::manifest::Lifetime;
+use crate::wire::{MIN_MTU, envelope};
 use ostrakon_netsim::profile::{Medium, value};
 use ostrakon_netsim::scenario::{
     self, Carrier, Mode, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
@@ -87,6 +87,7 @@ pub fn world(
         storage: storage.collect::<Result<_, _>>()?,
         clock: quic::Clock::new(),
     };
+    plan.check_sizes()?;
     let mut known = acquaintances(plan, seed);
     scenario.build(seed, |place, node| match node.kind {
         NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans, &mut known))),
@@ -115,6 +116,27 @@ struct Attached<'a> {
 }
 
 impl Plan<'_> {
+    /// Whether the frames of the engine fit all links of nodes. What is below segments in the field, and not here.
+    fn check_sizes(&self) -> Result<(), ScenarioError> {
+        for (place, node) in self.scenario.nodes.iter().enumerate() {
+            for at in self.attached(place).filter(|_| node.kind == NodeKind::Node) {
+                let line = Line::out_of(at.medium, at.station);
+                let (mtu, profile) = (line.map(|line| line.mtu), profile(self, place, &at));
+                let envelope = if profile.enveloped { envelope::LEN } else { 0 };
+                let least = MIN_MTU + envelope;
+                if let Some(mtu) = mtu.filter(|mtu| *mtu < least) {
+                    return Err(bad_value(
+                        self.scenario,
+                        format!("mtu of {}", at.link.name),
+                        &format!("{mtu} bytes of a frame"),
+                        format!("room for frames of {least} bytes beside the link's own headers"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The links of a node in the order of its ports.
     fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
         let links = self.scenario.links.iter().zip(self.media).enumerate();
@@ -165,19 +187,26 @@ fn header_bytes(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> 
     }
 }
 
+fn bad_value(scenario: &Scenario, key: String, value: &str, expected: String) -> ScenarioError {
+    ScenarioError {
+        file: scenario.file.clone(),
+        line: None,
+        problem: Box::new(Problem::Value {
+            key,
+            value: value.chars().take(60).collect(),
+            expected,
+        }),
+    }
+}
+
 /// What a relay has room for, by its option `storage`.
 fn storage(scenario: &Scenario, node: &scenario::Node) -> Result<usize, ScenarioError> {
     let Some(text) = node.options.get("storage") else {
         return Ok(QUEUE_BYTES);
     };
-    let bytes = value::bytes(text).map_err(|why| ScenarioError {
-        file: scenario.file.clone(),
-        line: None,
-        problem: Box::new(Problem::Value {
-            key: format!("storage of {}", node.name),
-            value: text.chars().take(60).collect(),
-            expected: why.expected.into(),
-        }),
+    let bytes = value::bytes(text).map_err(|why| {
+        let key = format!("storage of {}", node.name);
+        bad_value(scenario, key, text, why.expected.into())
     })?;
     Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
