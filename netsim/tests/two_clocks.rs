@@ -97,7 +97,10 @@ async fn real() -> Fate {
     let mut pace = tokio::time::interval(EVERY);
     for _ in 0..PACKETS {
         pace.tick().await;
-        client.send_to(&[7; PACKET], path.local_addr()).await.unwrap();
+        client
+            .send_to(&[7; PACKET], path.local_addr())
+            .await
+            .unwrap();
     }
     // The queue empties in half a second, and the last packet is 30 ms on its way.
     for _ in 0..600 {
@@ -125,7 +128,10 @@ async fn a_simulated_link_is_as_hard_as_a_real_one() {
     let (simulated, real) = (simulated(), real().await);
     let chance = 4.0 * (2.0 * PACKETS as f64 * LOSS * (1.0 - LOSS)).sqrt();
     let tolerance = chance + PACKETS as f64 / 100.0;
-    assert!(simulated.sent < PACKETS, "the queue never filled: {simulated:?}");
+    assert!(
+        simulated.sent < PACKETS,
+        "the queue never filled: {simulated:?}"
+    );
     assert!(
         (simulated.received as f64 - real.received as f64).abs() <= tolerance,
         "{simulated:?} and {real:?}"

@@ -15,8 +15,10 @@ mod machine;
 mod node;
 mod outcome;
 mod quic;
+mod quic_links;
 mod relay;
 mod run;
+mod setup;
 pub mod shipped;
 mod work;
 
