@@ -287,10 +287,10 @@ impl Link {
 
     /// Whether nothing has proven for long that what leaves by it arrives. It becomes so no later than the first
     /// fragments count as lost for want of a word: it may be the word alone that is late, so what is sent for them
-    /// then are a few probes.
+    /// then are a few probes. A relay keeps what it was given, however long its recipient stays away.
     pub fn is_unanswered(&self, now: Time) -> bool {
-        self.unproven_since
-            .is_some_and(|since| now.since(since) > self.doubt_limit())
+        let since = self.unproven_since.filter(|_| !self.is_relayed());
+        since.is_some_and(|since| now.since(since) > self.doubt_limit())
     }
 
     /// Whether it seems to swallow everything, so that a few fragments at a time are enough to find out when it

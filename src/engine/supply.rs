@@ -66,7 +66,9 @@ impl Engine {
             self.sessions.doubt(message.to);
             return Some(Found::Later(None));
         }
-        let unproven = link.is_relayed() && link.rate.rate_measured().is_none();
+        // Who has answered tells what is missing, and no more than that leaves.
+        let unproven =
+            link.is_relayed() && message.heard.is_none() && link.rate.rate_measured().is_none();
         let full = mode == Mode::Attached
             && (link.sent.len() >= self.limits.outstanding
                 || (unproven && link.rate.in_flight() > PROBATION)
