@@ -13,7 +13,7 @@ mod memory;
 use measure::{Candidate, Stopwatch, clock, machine, median, rates};
 use memory::Memory;
 use ostrakon::engine::io::{
-    Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Pacing, Reach, Restored, Time,
+    Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Reach, Restored, Time,
 };
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
@@ -316,7 +316,6 @@ fn profile() -> LinkProfile {
         courier: false,
         reach: Reach::Anyone,
         cost: 0,
-        pacing: Pacing::Transport,
         loss_ppm: 0,
     }
 }

@@ -110,8 +110,12 @@ struct Running {
 
 impl Running {
     fn start(who: &Person) -> Self {
+        Self::start_as(who, "node")
+    }
+
+    fn start_as(who: &Person, what: &str) -> Self {
         let mut child = who
-            .command(&["node", "--listen", "127.0.0.1:0", "--json"])
+            .command(&[what, "--listen", "127.0.0.1:0", "--json"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -664,6 +668,52 @@ fn a_node_runs_answers_and_ends_in_order() {
 }
 
 /// Usage errors end with 2 and, with `--json`, are an object; help lists every exit code; a reader that goes away is no error.
+/// Links and routes of a relay count at once while it runs, and are there when it runs again, also after a kill.
+#[test]
+fn a_relay_is_configured_while_it_runs_and_while_it_does_not() {
+    let (bo, post) = (Person::new("Bo"), Person::nobody());
+    let mailbox = bo.text(&["card", "--mailbox"]).trim().to_owned();
+    assert!(mailbox.starts_with("ostrakon:mailbox:"), "{mailbox}");
+    let key = mailbox.rsplit(':').next().unwrap();
+    let uri = format!("relay://127.0.0.1:9?key={key}");
+    post.json(0, &["relay", "link", "add", "town", &uri]);
+    let running = Running::start_as(&post, "relay");
+    post.json(0, &["relay", "route", "add", &mailbox, "via", "town"]);
+    post.json(0, &["relay", "route", "add", "*", "via", "here"]);
+    let status = post.json(0, &["relay", "status"]);
+    let status = &status["status"];
+    assert_eq!(status["running"], true);
+    assert_eq!(status["links"][0]["name"], "town");
+    assert_eq!(status["links"][0]["up"], false);
+    assert_eq!(status["routes"][0]["via"], "town");
+    assert_eq!(status["routes"][1]["mailbox"], "*");
+
+    running.signal(rustix::process::Signal::KILL);
+    drop(running);
+    let card = bo.file("bo.card");
+    bo.text(&["card", "--out", path(&card)]);
+    let route = post.json(0, &["relay", "route", "add", path(&card), "via", "here"]);
+    assert_eq!(route["route"]["mailbox"], *mailbox);
+    let routes = post.text(&["relay", "route", "list"]);
+    assert!(routes.contains("Bo") && routes.contains("here"), "{routes}");
+    let status = post.json(0, &["relay", "status"]);
+    assert_eq!(status["status"]["running"], false);
+    assert_eq!(status["status"]["links"][0]["name"], "town");
+
+    post.fails(2, "usage", &["relay", "route", "add", "*", "to", "town"]);
+    post.fails(3, "not_found", &["relay", "route", "add", "*", "via", "x"]);
+    post.fails(
+        3,
+        "not_found",
+        &["relay", "route", "add", "no", "via", "town"],
+    );
+    post.fails(3, "not_found", &["relay", "link", "rm", "x"]);
+    let said = post.fails(2, "usage", &["relay", "link", "add", "x", "quic://h:1"]);
+    assert!(said.contains("spool:/FOLDER"), "{said}");
+    post.json(0, &["relay", "route", "rm", "Bo"]);
+    post.json(0, &["relay", "link", "rm", "town"]);
+}
+
 #[test]
 fn usage_help_and_a_broken_pipe() {
     let nobody = Person::nobody();

@@ -77,6 +77,16 @@ fn a_cold_start_pays_for_the_handshake() {
     assert!(warm < 0.5 && cold > 1.4, "{warm} s and {cold} s");
 }
 
+/// Guards the search for the rate: with nothing known of the path it ends, also where the round trip is longer than the
+/// library assumes of any, and the file comes in a time that is not many times what the path needs.
+#[test]
+fn a_cold_start_finds_the_rate() {
+    let outcome = ran(one_file("3MB"), &[("start", "cold")], 1);
+    assert_eq!(outcome.violations, [""; 0], "seed 1");
+    println!("geo, cold: ratio {:?}", outcome.ratio);
+    assert!(outcome.ratio.unwrap() > 0.15, "{:?}", outcome.ratio);
+}
+
 /// Guards crashes, power cuts and lying links: connections that lost an end are given up and dialled anew, and nothing
 /// is lost or doubled.
 #[test]

@@ -4,7 +4,8 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use ostrakon::sim::{Outcome, run, shipped};
+use ostrakon::sim::report::Report;
+use ostrakon::sim::{Outcome, record, run, shipped};
 
 fn ran(name: &str, seed: u64) -> Outcome {
     run(&shipped::find(name).unwrap(), seed, &mut |_| {}).unwrap()
@@ -28,6 +29,50 @@ fn a_seed_is_a_run() {
     let (once, again, other) = (ran("chaos", 7), ran("chaos", 7), ran("chaos", 8));
     assert_eq!((&once.trace, once.events), (&again.trace, again.events));
     assert_ne!(once.trace, other.trace);
+}
+
+/// Guards that looking changes nothing: a run that is taken down for a report is the same run, and its page stands alone,
+/// with every part and every link on it and nothing of a name taken for markup.
+#[test]
+fn a_report_is_of_the_same_run_and_stands_alone() {
+    let mut scenario = shipped::find("outage").unwrap();
+    scenario.title = "<b>bold</b> & \"quoted\"".into();
+    let plain = run(&scenario, 3, &mut |_| {}).unwrap();
+    let (outcome, series) = record(&scenario, 3, &mut |_| {}).unwrap();
+    assert_eq!(plain.trace, outcome.trace);
+    let page = Report {
+        scenario: &scenario,
+        outcome: &outcome,
+        series: &series,
+        command: "ostrakon sim run outage --seed 3",
+    }
+    .page();
+    for shown in [
+        "text-1",
+        "map",
+        "phone",
+        plain.trace.as_deref().unwrap(),
+        "ostrakon sim run outage --seed 3",
+    ] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    assert!(page.contains("&lt;b&gt;bold&lt;/b&gt; &amp; &quot;quoted&quot;"));
+    for foreign in ["<b>bold", "<script", "href=", "src=", "url(", "@import"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    // The link is down for 15 s of every 20. What has arrived stays; only the padding of a block no longer counts when it is
+    // solved.
+    assert_eq!(series.down[0][0], (5_000_000_000, 20_000_000_000));
+    let held: Vec<u64> = series
+        .samples
+        .iter()
+        .map(|sample| sample.held[0][1])
+        .collect();
+    assert!(
+        held.windows(2).all(|two| two[1] + 2_000 > two[0]),
+        "{held:?}"
+    );
+    assert_eq!(held.last(), Some(&(10 << 20)));
 }
 
 /// Guards the bound that ratios are taken against: without anything drawn it is the formula.

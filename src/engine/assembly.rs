@@ -100,6 +100,18 @@ impl Assemblies {
         Some(assembly)
     }
 
+    /// How many there are.
+    #[cfg(feature = "sim")]
+    pub fn len(&self) -> usize {
+        self.by_label.len()
+    }
+
+    /// Bytes of the fragments that wait for a manifest.
+    #[cfg(feature = "sim")]
+    pub fn early_bytes(&self) -> usize {
+        self.early_bytes
+    }
+
     /// When the last chunk of a manifest came.
     pub fn heard(&self, label: Label) -> Option<Time> {
         self.by_label.get(&label).map(|assembly| assembly.heard)

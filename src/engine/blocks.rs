@@ -81,6 +81,8 @@ impl Engine {
         data.fetching = false;
         data.source = Some(bytes);
         self.work += 1;
+        self.touch_block(key);
+        self.make_room();
         self.code(key);
     }
 
@@ -121,6 +123,8 @@ impl Engine {
             data.repair = Some(repair);
         }
         self.work += 1;
+        self.touch_block(key);
+        self.make_room();
     }
 
     /// Blocks whose reading failed are read again when they are asked for.
@@ -140,18 +144,20 @@ impl Engine {
         }
     }
 
+    /// Bytes that a block takes in memory.
+    pub(super) fn block_bytes(&self, key: &BlockKey) -> usize {
+        let message = self.outbox.get(&key.seq);
+        let state = message.and_then(|m| m.parts.get(&key.part));
+        state.map_or(0, |state| state.pool.block_bytes(key.block))
+    }
+
     fn make_room(&mut self) {
-        let bytes = |engine: &Self, key: &BlockKey| {
-            let message = engine.outbox.get(&key.seq);
-            let state = message.and_then(|m| m.parts.get(&key.part));
-            state.map_or(0, |state| state.pool.block_bytes(key.block))
-        };
-        let mut total: usize = self.loaded.iter().map(|key| bytes(self, key)).sum();
+        let mut total: usize = self.loaded.iter().map(|key| self.block_bytes(key)).sum();
         while total > self.limits.block_cache_bytes && self.loaded.len() > 2 {
             let Some(key) = self.loaded.pop_front() else {
                 break;
             };
-            total -= bytes(self, &key);
+            total -= self.block_bytes(&key);
             if let Some(state) = self.out_part(key.seq, key.part) {
                 state.pool.unload(key.block);
             }

@@ -22,9 +22,6 @@ struct Tally {
     newest: Option<Time>,
     /// Something arrived that had left by this link alone.
     proven: bool,
-    /// Fragments that arrived, and their ages together.
-    arrived: u32,
-    age: Duration,
     /// Fragments that are no longer under way.
     settled: Vec<Sent>,
     /// Those of them that were lost.
@@ -214,8 +211,6 @@ impl Outgoing {
                     tally.proven |= self.is_telling(sent, by);
                     tally.delivered += u64::from(sent.bytes);
                     tally.newest = tally.newest.max(Some(sent.at));
-                    tally.arrived += 1;
-                    tally.age += now.since(sent.at);
                 }
                 Fate::Lost => {
                     tally.lost += u64::from(sent.bytes);
@@ -228,10 +223,8 @@ impl Outgoing {
         tally.settled.iter().for_each(|sent| self.settle(sent));
         tally.gone.iter().for_each(|sent| self.lost(sent, by));
         link.rate.forget(tally.untold as usize);
-        let newest = tally.newest.map(|at| now.since(at).saturating_sub(delay));
-        let ages = newest.map(|rtt| (rtt, tally.age / tally.arrived.max(1)));
-        link.rate
-            .on_feedback(now, tally.delivered, tally.lost, ages);
+        let rtt = tally.newest.map(|at| now.since(at).saturating_sub(delay));
+        link.rate.on_feedback(now, tally.delivered, tally.lost, rtt);
         // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
         if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
             link.prove(now);

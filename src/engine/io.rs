@@ -46,15 +46,6 @@ pub enum Reach {
     Anyone,
 }
 
-/// Who decides when the next frame may leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pacing {
-    /// The transport: [`Input::LinkReady`] is the whole truth.
-    Transport,
-    /// The engine's own rate control, within what [`Input::LinkReady`] allows.
-    Engine,
-}
-
 /// What the engine knows of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkProfile {
@@ -76,8 +67,6 @@ pub struct LinkProfile {
     pub reach: Reach,
     /// What a megabyte costs, in the user's own unit; 0 is free.
     pub cost: u32,
-    /// Who paces.
-    pub pacing: Pacing,
     /// Loss to assume in parts per million where nothing was measured; plans one-way links.
     pub loss_ppm: u32,
 }
@@ -371,8 +360,6 @@ pub enum Why {
     Journal,
     /// When a report is due.
     Report,
-    /// When a link may be given its next frame.
-    Pace,
     /// When fragments that nobody reported on count as lost.
     Loss,
     /// When a message that is unanswered is offered again.

@@ -34,6 +34,12 @@ impl Ledger {
         self.entries.get(id)
     }
 
+    /// How many messages it has.
+    #[cfg(feature = "sim")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Adds a message; the oldest beyond `most` are forgotten. Gives the rows to write and the labels forgotten.
     pub fn add(
         &mut self,

@@ -1,9 +1,9 @@
 //! What the engine keeps of each link: its profile, its credit, what is under way on it and how it has done.
 
 use super::id::{MessageId, PersonId};
-use super::io::{LinkProfile, Pacing, Reach, Time};
+use super::io::{LinkProfile, Reach, Time};
 use super::pool::Run;
-use super::rate::RateControl;
+use super::rate::RateMeter;
 use super::status;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -59,8 +59,8 @@ pub struct Link {
     pub sent: VecDeque<Sent>,
     /// The number of the next fragment.
     next_number: u64,
-    /// Its rate control.
-    pub rate: RateControl,
+    /// How it has done.
+    pub rate: RateMeter,
     /// When it came up.
     pub up_since: Time,
     /// When it last went down.
@@ -74,8 +74,6 @@ pub struct Link {
     pub since_preamble: BTreeMap<PersonId, (u8, u8)>,
     /// A frame that has been chosen and waits for credit, since a preamble went before it.
     pub pending: Option<Ready>,
-    /// When pacing allows the next frame.
-    pub pace_at: Option<Time>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
     pub idle: Option<(u64, Option<Time>)>,
     /// Plain numbers for people.
@@ -109,14 +107,13 @@ impl Link {
             credit: 0,
             sent: VecDeque::new(),
             next_number: 0,
-            rate: RateControl::new(None, None),
+            rate: RateMeter::new(None, None),
             up_since: Time::default(),
             down_since: None,
             unproven_since: None,
             since_preamble: BTreeMap::new(),
             newest_there: None,
             pending: None,
-            pace_at: None,
             idle: None,
             stats: status::Link::new(id),
             custody: (0, 0),
@@ -129,7 +126,7 @@ impl Link {
         if self.profile.is_none() {
             self.credit = 0;
             self.up_since = now;
-            self.rate = RateControl::new(profile.rate_bps, profile.rtt);
+            self.rate = RateMeter::new(profile.rate_bps, profile.rtt);
             self.since_preamble.clear();
             self.idle = None;
             self.newest_there = None;
@@ -145,7 +142,6 @@ impl Link {
         self.credit = 0;
         self.stats.up = false;
         self.pending = None;
-        self.pace_at = None;
         self.custody = (0, 0);
         self.custody_broken = false;
     }
@@ -199,18 +195,6 @@ impl Link {
             return self.rate.loss_ppm().min(900_000);
         }
         self.profile.as_ref().map_or(0, |p| p.loss_ppm.min(900_000))
-    }
-
-    /// When a frame of this size may leave; `None` waits for credit or a report.
-    pub fn may_send(&self, bytes: usize) -> Option<Time> {
-        let profile = self.profile.as_ref()?;
-        if self.credit == 0 {
-            return None;
-        }
-        match profile.pacing {
-            Pacing::Transport => Some(Time::default()),
-            Pacing::Engine => self.rate.next_frame(bytes),
-        }
     }
 
     /// How often a report about one message may leave by this link.

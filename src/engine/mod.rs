@@ -32,6 +32,7 @@
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
+//! | `occupancy` | how full it is, for a simulation |
 
 mod arrival;
 mod assembly;
@@ -48,6 +49,8 @@ mod lifetimes;
 pub mod limits;
 mod link;
 pub mod message;
+#[cfg(feature = "sim")]
+pub mod occupancy;
 mod offers;
 mod outbox;
 mod outgoing;
@@ -372,7 +375,7 @@ impl Engine {
     }
 
     fn deadline(&self) -> (Option<Time>, Why) {
-        let mut all = vec![
+        let all = [
             (
                 self.writer.window_end().filter(|_| !self.writer.refuses()),
                 Why::Journal,
@@ -389,7 +392,6 @@ impl Engine {
             (self.reread_at, Why::StoreRetry),
             (self.lifetimes.next(), Why::Lifetime),
         ];
-        all.extend(self.links.values().map(|link| (link.pace_at, Why::Pace)));
         let first = all
             .into_iter()
             .filter_map(|(at, why)| at.map(|at| (at, why)))

@@ -30,19 +30,18 @@ impl Engine {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             while self.serve_one(id) {}
-            let able = |l: &&Link| l.may_send(l.room()).is_some_and(|at| at <= self.now);
+            let able = |l: &&Link| l.credit > 0;
             let idle = self.links.get(&id).filter(able).and_then(|l| l.idle);
             self.probe_at = earliest(self.probe_at, idle.and_then(|(_, until)| until));
         }
     }
 
-    /// Gives a link one frame, and the preamble before it if one is due. What was chosen already and what tells
-    /// others of what is here needs room only; the rest keeps to the pace of the link.
+    /// Gives a link one frame, and the preamble before it if one is due: what was chosen already, then what tells others
+    /// of what is here, then the rest.
     fn serve_one(&mut self, id: LinkId) -> bool {
         let Some(link) = self.links.get_mut(&id).filter(|l| l.credit > 0) else {
             return false;
         };
-        link.pace_at = None;
         if let Some(ready) = link.pending.take() {
             self.transmit(id, &ready);
             return true;
@@ -62,14 +61,9 @@ impl Engine {
         true
     }
 
-    /// The next frame of a message, if the link's pace allows one now.
+    /// The next frame of a message.
     fn choose(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get_mut(&id)?;
-        let pace = link.may_send(link.room())?;
-        if pace > self.now {
-            link.pace_at = Some(pace);
-            return None;
-        }
         if let Some((work, until)) = link.idle
             && work == self.work
             && until.is_none_or(|at| at > self.now)

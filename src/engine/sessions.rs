@@ -213,6 +213,12 @@ impl Sessions {
         })
     }
 
+    /// How many others have opened.
+    #[cfg(feature = "sim")]
+    pub fn receiving(&self) -> usize {
+        self.receiving.len()
+    }
+
     /// Finds whose fragment this is and the keys of its message, by the hint; nothing has verified yet.
     pub fn candidates(&mut self, view: &View<'_>) -> Vec<(SessionId, Epoch, MessageKeys)> {
         let mut found = Vec::new();

@@ -64,6 +64,13 @@ impl Engine {
         sent.map(|message| message.tag).collect()
     }
 
+    /// The tag of the frames of a message that is still to be sent.
+    #[cfg(feature = "sim")]
+    pub fn tag(&self, message: MessageId) -> Option<u64> {
+        let seq = self.outbox_ids.get(&message)?;
+        self.outbox.get(seq).map(|message| message.tag)
+    }
+
     /// A part of a message that is in the inbox of the engine: at the time of its delivery.
     pub fn part_info(&self, message: MessageId, part: u8) -> Option<PartInfo> {
         let incoming = self.inbox.get(&message)?;

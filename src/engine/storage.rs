@@ -38,8 +38,11 @@ impl Engine {
         let _ = self.notes.drain();
         match self.writer.flush(true) {
             Some((token, output)) => {
-                self.effects.insert(token, effects);
                 self.out.push_back(output);
+                self.effects.insert(token, effects);
+                if cfg!(feature = "break-ack-before-persist") {
+                    self.take_effects(token);
+                }
             }
             None => effects
                 .into_iter()
@@ -49,9 +52,7 @@ impl Engine {
 
     pub(super) fn on_persisted(&mut self, token: Token) {
         for token in self.writer.persisted(token) {
-            for effect in self.effects.remove(&token).unwrap_or_default() {
-                self.take_effect(effect);
-            }
+            self.take_effects(token);
         }
         if self.writer.recovered() {
             self.event(Event::StoreRecovered);
@@ -61,6 +62,12 @@ impl Engine {
     pub(super) fn on_persist_failed(&mut self, _token: Token, error: StoreError) {
         if self.writer.failed(self.now, &error) {
             self.event(Event::StoreFailed(error));
+        }
+    }
+
+    fn take_effects(&mut self, token: Token) {
+        for effect in self.effects.remove(&token).unwrap_or_default() {
+            self.take_effect(effect);
         }
     }
 

@@ -182,6 +182,8 @@ pub enum Response {
         person: String,
         /// The name in it.
         name: String,
+        /// The address of the mailbox in it.
+        mailbox: String,
     },
     /// Links.
     Links {

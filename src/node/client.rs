@@ -7,14 +7,17 @@ use super::home::Home;
 use super::lines;
 use super::runtime::{Node, Options, PATIENCE, RETRY};
 use crate::store::OpenError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::BufReader;
+use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a node may take to take a question and to answer it.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(super) const ANSWER: Duration = Duration::from_secs(15);
 
 /// Somebody to ask.
 pub struct Client(Inner);
@@ -38,12 +41,7 @@ impl Client {
             let home = Home::open(dir)?;
             let path = home.dir().to_owned();
             if let Some(stream) = control::connect(&home.socket()).await {
-                let (from, to) = stream.into_split();
-                return Ok(Self(Inner::Remote(Remote {
-                    home: path,
-                    from: BufReader::new(from),
-                    to: Some(to),
-                })));
+                return Ok(Self(Inner::Remote(Remote::new(path, stream))));
             }
             match Node::start(home, Options::offline()).await {
                 Ok(node) => return Ok(Self(Inner::Local(Box::new(node)))),
@@ -73,7 +71,7 @@ impl Client {
             Inner::Remote(node) => {
                 let limit = limit(&request);
                 if limit.is_none() {
-                    node.ask(&Request::LinkList, Some(ANSWER)).await?;
+                    let _: Response = node.ask(&Request::LinkList, Some(ANSWER)).await?;
                 }
                 node.ask(&request, limit).await
             }
@@ -88,8 +86,8 @@ impl Client {
     }
 }
 
-/// A node behind its control socket.
-struct Remote {
+/// A node or a relay behind its control socket.
+pub(super) struct Remote {
     home: PathBuf,
     from: BufReader<OwnedReadHalf>,
     /// Missing after a failure: an answer that is late must not pass for that to another question.
@@ -97,11 +95,22 @@ struct Remote {
 }
 
 impl Remote {
-    async fn ask(
+    /// Whoever runs on `home` behind this socket.
+    pub(super) fn new(home: PathBuf, stream: UnixStream) -> Self {
+        let (from, to) = stream.into_split();
+        Self {
+            home,
+            from: BufReader::new(from),
+            to: Some(to),
+        }
+    }
+
+    /// Asks, and waits for the answer for as long as `limit`.
+    pub(super) async fn ask<Q: Serialize, A: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &Q,
         limit: Option<Duration>,
-    ) -> Result<Response, NodeError> {
+    ) -> Result<A, NodeError> {
         let answer = self.talk(request, limit).await;
         answer.map_err(|reason| {
             self.to = None;
@@ -112,11 +121,11 @@ impl Remote {
         })
     }
 
-    async fn talk(
+    async fn talk<Q: Serialize, A: DeserializeOwned>(
         &mut self,
-        request: &Request,
+        request: &Q,
         limit: Option<Duration>,
-    ) -> Result<Response, String> {
+    ) -> Result<A, String> {
         let to = self.to.as_mut().ok_or("it failed before")?;
         let late = |_| format!("it hangs for {} s", ANSWER.as_secs());
         let written = timeout(ANSWER, lines::write(to, request)).await;

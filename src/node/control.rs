@@ -1,10 +1,11 @@
 //! The control socket: a Unix socket in the home, for processes of the same user.
 
-use super::api::{ErrorKind, Request, Response};
 use super::error::{NodeError, stopped};
 use super::lines;
-use super::service::Service;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs;
+use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,20 @@ use tokio::task::JoinSet;
 
 /// The most clients at once; further ones wait.
 const CLIENTS: usize = 64;
+
+/// Who answers what comes over a control socket. Clones are the same.
+pub(super) trait Answers: Clone + Send + Sync + 'static {
+    /// What is asked.
+    type Request: DeserializeOwned + Send;
+    /// What is answered.
+    type Response: Serialize + Send + Sync;
+
+    /// Answers. An error is an answer, too.
+    fn answer(&self, request: Self::Request) -> impl Future<Output = Self::Response> + Send;
+
+    /// What to say of a request that does not read, in these words.
+    fn unreadable(text: String) -> Self::Response;
+}
 
 /// The socket file. Removed when dropped; whoever drops it still holds the lock of the store, so it is not
 /// another process's.
@@ -55,7 +70,7 @@ impl Socket {
     }
 
     /// Answers clients until told to stop; then those that wait for an answer are cut off.
-    pub(super) async fn serve(self, service: Service, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn serve(self, service: impl Answers, mut stop: watch::Receiver<bool>) {
         let mut clients = JoinSet::new();
         loop {
             tokio::select! {
@@ -88,19 +103,18 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == me)
 }
 
-async fn talk(stream: UnixStream, service: &Service) -> io::Result<()> {
+async fn talk<A: Answers>(stream: UnixStream, service: &A) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
     loop {
-        let response = match lines::read::<Request>(&mut from, lines::MAX_REQUEST).await {
+        let response = match lines::read::<A::Request>(&mut from, lines::MAX_REQUEST).await {
             Ok(None) => return Ok(()),
             Ok(Some(request)) => service.answer(request).await,
             Err(error) => {
                 let text = format!(
                     "the request does not read ({error}); use the program of the node's version"
                 );
-                let kind = ErrorKind::BadInput;
-                lines::write(&mut to, &Response::Error { kind, text }).await?;
+                lines::write(&mut to, &A::unreadable(text)).await?;
                 return Err(error);
             }
         };

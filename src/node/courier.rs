@@ -4,7 +4,7 @@
 
 use super::api::Response;
 use super::error::NodeError;
-use crate::engine::io::{Input, LinkId, LinkProfile, Pacing, Reach, StoreError};
+use crate::engine::io::{Input, LinkId, LinkProfile, Reach, StoreError};
 use bytes::Bytes;
 use ostrakon_transports::spool::{
     self, ExportSummary, ImportSummary, OwnBatch, SPOOL_MTU, SpoolError,
@@ -53,7 +53,6 @@ pub(super) fn profile(sends: bool) -> LinkProfile {
         courier: true,
         reach: Reach::Anyone,
         cost: 0,
-        pacing: Pacing::Transport,
         loss_ppm: 10_000,
     }
 }

@@ -431,7 +431,7 @@ impl Driver {
     /// The engine means to send something before long, such as what it holds back after a restart.
     fn sends_soon(&self) -> bool {
         let soon = self.now().after(SOON);
-        matches!(self.wake, (Some(at), Why::Pace | Why::Probe) if at <= soon)
+        matches!(self.wake, (Some(at), Why::Probe) if at <= soon)
     }
 
     fn look_after_couriers(&mut self) {

@@ -95,7 +95,7 @@ impl Linkbook {
     pub(super) fn add(&self, config: LinkConfig, who: &Contacts) -> Result<Record, NodeError> {
         check(&config)?;
         let address = Address::parse(&config.uri)?;
-        check_frame(&config, &address)?;
+        check_frame(config.mtu, &address)?;
         if let Address::Spool { dir } = &address {
             check_folder(dir, config.oneway)?;
         }
@@ -175,18 +175,24 @@ fn relays_of<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<String> {
     relays
 }
 
-fn check(config: &LinkConfig) -> Result<(), NodeError> {
+/// Whether a link may have this name and address.
+pub(super) fn check_name(name: &str, uri: &str) -> Result<(), NodeError> {
     let letters = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if config.name.is_empty() || config.name.len() > 32 || !config.name.chars().all(letters) {
+    if name.is_empty() || name.len() > 32 || !name.chars().all(letters) {
         return Err(NodeError::Usage(
             "the name of a link has 1 to 32 letters, digits, `-` and `_`; choose another".into(),
         ));
     }
-    if config.uri.len() > 255 {
+    if uri.len() > 255 {
         return Err(NodeError::Usage(
             "a link address has at most 255 bytes; shorten it".into(),
         ));
     }
+    Ok(())
+}
+
+fn check(config: &LinkConfig) -> Result<(), NodeError> {
+    check_name(&config.name, &config.uri)?;
     if config.loss_percent.is_some_and(|p| p > 95) {
         return Err(NodeError::Usage(
             "a loss of more than 95 percent cannot be planned for; give at most 95".into(),
@@ -205,9 +211,10 @@ fn check(config: &LinkConfig) -> Result<(), NodeError> {
     Ok(())
 }
 
-fn check_frame(config: &LinkConfig, address: &Address) -> Result<(), NodeError> {
+/// Whether a link there can be told to keep to such frames.
+pub(super) fn check_frame(mtu: Option<usize>, address: &Address) -> Result<(), NodeError> {
     let frames = address.frames();
-    if config.mtu.is_none_or(|mtu| frames.contains(&mtu)) {
+    if mtu.is_none_or(|mtu| frames.contains(&mtu)) {
         return Ok(());
     }
     Err(NodeError::Usage(format!(
@@ -219,7 +226,7 @@ fn check_frame(config: &LinkConfig, address: &Address) -> Result<(), NodeError> 
 }
 
 /// A folder that is not there may be on a stick that is not in; one that is there has to be of use.
-fn check_folder(dir: &Path, oneway: Option<OneWay>) -> Result<(), NodeError> {
+pub(super) fn check_folder(dir: &Path, oneway: Option<OneWay>) -> Result<(), NodeError> {
     let refuse = |what: &str, error: io::Error| {
         let dir = dir.display();
         NodeError::Usage(format!(

@@ -10,7 +10,7 @@ use super::cards::Contacts;
 use super::courier::FIRST_COURIER;
 use super::linkbook::{FIRST_UNCONFIGURED, Record};
 use crate::engine::id::PersonId;
-use crate::engine::io::{self, Input, LinkId, Pacing, Reach};
+use crate::engine::io::{self, Input, LinkId, Reach};
 use crate::security::identity::Identity;
 use crate::wire::MIN_MTU;
 use bytes::Bytes;
@@ -88,7 +88,6 @@ impl Link {
                 _ => Reach::Anyone,
             },
             cost: config.map_or(0, |c| c.cost),
-            pacing: Pacing::Transport,
             loss_ppm: loss.map_or(usual, |percent| u32::from(percent) * 10_000),
         }
     }
@@ -371,6 +370,7 @@ impl Links {
                     key: LinkKey(key),
                     settings: quic_settings(config),
                     mailbox: (config.oneway != Some(OneWay::Send)).then(|| self.mailbox()),
+                    settlements: None,
                 };
                 RelayClient::spawn(slot, spec, dialer, events)
             }

@@ -2,7 +2,7 @@
 
 use super::api::{Request, Response};
 use super::cards::{self, Contacts};
-use super::control::{self, Socket};
+use super::control::{self, Answers, Socket};
 use super::courier::FIRST_COURIER;
 use super::driver::{Driver, Sources};
 use super::error::{NodeError, blocking, stopped};

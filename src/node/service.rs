@@ -1,7 +1,8 @@
 //! Answers requests: the same whether they come over the control socket or from within the process.
 
-use super::api::{LinkConfig, Request, Response, SendRequest};
+use super::api::{ErrorKind, LinkConfig, Request, Response, SendRequest};
 use super::cards::{self, Contacts, id_head};
+use super::control::Answers;
 use super::driver::Command;
 use super::error::{NodeError, blocking};
 use super::inbox;
@@ -11,6 +12,7 @@ use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
 use crate::security::identity::Identity;
+use crate::security::mailbox;
 use crate::store::Handle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,14 +39,23 @@ pub(super) struct Inner {
     pub(super) settings: Mutex<()>,
 }
 
-impl Service {
-    /// Answers. An error is an answer, too.
-    pub(super) async fn answer(&self, request: Request) -> Response {
+impl Answers for Service {
+    type Request = Request;
+    type Response = Response;
+
+    async fn answer(&self, request: Request) -> Response {
         self.try_answer(request)
             .await
             .unwrap_or_else(|error| error.response())
     }
 
+    fn unreadable(text: String) -> Response {
+        let kind = ErrorKind::BadInput;
+        Response::Error { kind, text }
+    }
+}
+
+impl Service {
     async fn try_answer(&self, request: Request) -> Result<Response, NodeError> {
         match request {
             Request::Send(request) => self.send(request).await,
@@ -208,6 +219,7 @@ impl Service {
                 text: card.to_text(),
                 person: card.person().to_string(),
                 name: s.name.clone(),
+                mailbox: mailbox::address(&card.body().mailbox),
             })
         })
         .await

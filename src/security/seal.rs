@@ -222,7 +222,9 @@ fn nonce(kind: Kind, place: &Place, len: usize) -> [u8; 12] {
     nonce[0] = kind.code();
     nonce[1] = place.part;
     nonce[2..4].copy_from_slice(&place.block.to_be_bytes());
-    nonce[4..6].copy_from_slice(&place.packed().to_be_bytes());
+    if cfg!(not(feature = "break-reuse-nonce")) {
+        nonce[4..6].copy_from_slice(&place.packed().to_be_bytes());
+    }
     nonce[6..10].copy_from_slice(&(len as u32).to_be_bytes());
     nonce
 }

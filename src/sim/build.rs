@@ -8,9 +8,10 @@ use super::line::Line;
 use super::log::{Planned, PlannedPart};
 use super::machine::Machine;
 use super::node::{Node, Person, PortSetup};
+use super::paced;
 use super::quic::{self, Meeting, Side};
 use super::relay::{QUEUE_BYTES, Relay, RelayPort};
-use crate::engine::io::{LinkId, LinkProfile, Pacing, Reach};
+use crate::engine::io::{LinkId, LinkProfile, Reach};
 use crate::engine::limits::Limits;
 use crate::engine::message::{LinkPolicy, Priority};
 use crate::security::identity::Identity;
@@ -71,13 +72,17 @@ impl People {
 ///
 /// # Errors
 /// As [`Scenario::build`].
-pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioError> {
+pub fn world(
+    scenario: &Scenario,
+    media: &[Medium],
+    seed: u64,
+) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
     let mut plans = plans(scenario, &people, seed);
     let storage = scenario.nodes.iter().map(|node| storage(scenario, node));
     let plan = &Plan {
         scenario,
-        media: scenario.media()?,
+        media,
         people,
         storage: storage.collect::<Result<_, _>>()?,
         clock: quic::Clock::new(),
@@ -92,7 +97,7 @@ pub fn world(scenario: &Scenario, seed: u64) -> Result<World<Machine>, ScenarioE
 /// What machines are made from.
 struct Plan<'a> {
     scenario: &'a Scenario,
-    media: Vec<Medium>,
+    media: &'a [Medium],
     people: People,
     /// Bytes that each node keeps for others before each of its links.
     storage: Vec<usize>,
@@ -112,7 +117,7 @@ struct Attached<'a> {
 impl Plan<'_> {
     /// The links of a node in the order of its ports.
     fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
-        let links = self.scenario.links.iter().zip(&self.media).enumerate();
+        let links = self.scenario.links.iter().zip(self.media).enumerate();
         links.filter_map(move |(number, (link, medium))| {
             let station = link.ends.iter().position(|end| *end == place)?;
             Some(Attached {
@@ -125,28 +130,39 @@ impl Plan<'_> {
     }
 }
 
-/// Links that stand for QUIC lose the bytes of its headers. Those that run it have them in their packets.
+/// Links that stand for QUIC lose the bytes of its headers; those that run it have them in their packets. With what links
+/// are made of then.
 ///
 /// # Errors
 /// A packet size that leaves no room for them.
-pub fn with_headers(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
+pub fn with_headers(scenario: &Scenario) -> Result<(Scenario, Vec<Medium>), ScenarioError> {
     let mut scenario = scenario.clone();
     let media = scenario.media()?;
     let links = scenario.links.iter().zip(&media);
-    let runs: Vec<bool> = links
-        .map(|(link, medium)| runs_quic(&scenario, link, medium))
+    let headers: Vec<usize> = links
+        .map(|(link, medium)| header_bytes(&scenario, link, medium))
         .collect();
-    for ((link, medium), runs) in scenario.links.iter_mut().zip(&media).zip(runs) {
-        let quic = matches!(link.carrier, Carrier::Quic | Carrier::Relay) && !runs;
+    for ((link, medium), bytes) in scenario.links.iter_mut().zip(&media).zip(headers) {
         if let Medium::Pair { forward, .. } = medium
-            && quic
+            && bytes > 0
         {
-            let bytes = (forward.overhead + QUIC_BYTES).to_string();
+            let bytes = (forward.overhead + bytes).to_string();
             // A key that every pair has; values that do not go together are told of when the world is built.
             let _ = link.profile.set("overhead", &bytes);
         }
     }
-    Ok(scenario)
+    let media = scenario.media()?;
+    Ok((scenario, media))
+}
+
+/// Bytes of QUIC that packets of a link take and that nobody puts into them.
+fn header_bytes(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> usize {
+    match link.carrier {
+        _ if runs_quic(scenario, link, medium) => 0,
+        _ if paces_itself(scenario, link, medium) => QUIC_BYTES - paced::HEADER,
+        Carrier::Quic | Carrier::Relay => QUIC_BYTES,
+        _ => 0,
+    }
 }
 
 /// What a relay has room for, by its option `storage`.
@@ -183,9 +199,11 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
         let profile = profile(plan, place, &at);
         let tells = at.link.profile.tells();
         let line = Line::out_of(at.medium, at.station);
-        let paces = profile.pacing == Pacing::Transport && !tells && !profile.courier;
         let quic = runs_quic(plan.scenario, at.link, at.medium)
             .then(|| quic_setup(plan, place, &at, &profile));
+        let paced =
+            paces_itself(plan.scenario, at.link, at.medium).then(|| paced_setup(&profile, line));
+        let paces = !tells && !profile.courier && paced.is_none();
         node.add_port(PortSetup {
             profile,
             tells,
@@ -197,19 +215,30 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
         if let Some(setup) = quic {
             node.run_quic(setup, known.remove(&(at.number, at.station)));
         }
+        if let Some(setup) = paced {
+            node.run_paced(setup);
+        }
     }
     node
 }
 
-/// Whether a link runs the QUIC library: a pair of both ways between two nodes, of that kind. Relays of the simulation
-/// do not speak it.
+/// Whether a link runs the QUIC library.
 fn runs_quic(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
+    scenario.mode == Mode::Quic && is_quic(scenario, link, medium)
+}
+
+/// Whether a link paces itself as QUIC does.
+fn paces_itself(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
+    scenario.mode == Mode::Model && is_quic(scenario, link, medium)
+}
+
+/// Whether a link is a pair of both ways between two nodes that speak QUIC. Relays of the simulation do not speak it.
+fn is_quic(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
     let is_node = |place: &usize| {
         let node = scenario.nodes.get(*place);
         node.is_some_and(|node| node.kind == NodeKind::Node)
     };
-    scenario.mode == Mode::Quic
-        && link.carrier == Carrier::Quic
+    link.carrier == Carrier::Quic
         && matches!(medium, Medium::Pair { back: Some(_), .. })
         && link.ends.len() == 2
         && link.ends.iter().all(is_node)
@@ -232,6 +261,17 @@ fn quic_setup(
     }
 }
 
+/// An end that paces itself begins with what a connection of the field would: what is configured or remembered.
+fn paced_setup(profile: &LinkProfile, line: Option<Line>) -> paced::Setup {
+    let settings = QuicSettings::of_path(profile.rate_bps, profile.rtt);
+    paced::Setup {
+        rtt: settings.initial_rtt,
+        window: settings.initial_window(),
+        overhead: line.map_or(0, |line| line.overhead as u64),
+        mtu: profile.mtu,
+    }
+}
+
 /// Ends of links that know each other before the scenario begins, by link and station.
 type Known = BTreeMap<(usize, usize), quic::Link>;
 
@@ -242,7 +282,7 @@ fn acquaintances(plan: &Plan<'_>, seed: u64) -> Known {
         return known;
     }
     let mut rng = ChaCha20Rng::seed_from_u64(!seed);
-    for (number, (link, medium)) in plan.scenario.links.iter().zip(&plan.media).enumerate() {
+    for (number, (link, medium)) in plan.scenario.links.iter().zip(plan.media).enumerate() {
         let lines = Line::out_of(medium, 0).zip(Line::into(medium, 0));
         let Some((out, back)) = lines.filter(|_| runs_quic(plan.scenario, link, medium)) else {
             continue;
@@ -311,8 +351,12 @@ fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
     let courier = matches!(at.link.shape, Shape::Courier { .. });
     let warm = plan.scenario.start == Start::Warm;
     let tells = at.link.profile.tells();
-    let relay = at.link.carrier == Carrier::Relay;
-    let mtu = out.or(back).map_or(0, |line| line.mtu);
+    let packet = out.or(back).map_or(0, |line| line.mtu);
+    let mtu = if paces_itself(plan.scenario, at.link, at.medium) {
+        paced::frame_mtu(packet)
+    } else {
+        packet
+    };
     let trip = out.zip(back).map(|(out, back)| out.delay + back.delay);
     LinkProfile {
         mtu: mtu
@@ -328,13 +372,6 @@ fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
         courier,
         reach: reach(plan, place, at.link),
         cost: at.link.cost,
-        // Where nothing comes back there is nothing to learn a pace from: it is the configured one. The connection to a
-        // relay finds its own; here it has found it.
-        pacing: if tells || courier || back.is_none() || relay {
-            Pacing::Transport
-        } else {
-            Pacing::Engine
-        },
         loss_ppm: at.link.assume_loss_ppm.unwrap_or(0),
     }
 }

@@ -91,6 +91,13 @@ pub struct Log {
     pub planned_ppm: Vec<u32>,
     /// Frames given to links.
     pub sent_frames: u64,
+    /// Parts that came out once more.
+    pub came_again: u64,
+    /// Of each message that was accepted the tag of its frames, and how many frames each tag had.
+    tags: BTreeMap<MessageId, u64>,
+    frames: BTreeMap<u64, u64>,
+    /// Messages of ours that were confirmed as a whole or given up.
+    ended: BTreeSet<MessageId>,
     /// What must never happen and did.
     pub violations: Vec<String>,
     /// What was sealed: for each nonce the content.
@@ -110,12 +117,49 @@ impl Log {
         self.sent.insert(id, planned);
     }
 
-    pub(super) fn accepted(&mut self, id: MessageId) {
+    /// A message was accepted, and its frames have this tag.
+    pub(super) fn accepted(&mut self, id: MessageId, tag: Option<u64>) {
         self.accepted.insert(id);
+        if let Some(tag) = tag {
+            self.tags.insert(id, tag);
+            self.frames.entry(tag).or_default();
+        }
+    }
+
+    /// A frame was given to a link.
+    pub(super) fn sent_frame(&mut self, tag: u64) {
+        self.sent_frames += 1;
+        if let Some(frames) = self.frames.get_mut(&tag) {
+            *frames += 1;
+        }
+    }
+
+    /// Frames of a message of ours that were given to links.
+    pub fn frames_of(&self, id: MessageId) -> u64 {
+        let tag = self.tags.get(&id);
+        tag.and_then(|tag| self.frames.get(tag))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Messages of ours that are over: confirmed, given up or refused.
+    pub fn over_messages(&self) -> usize {
+        self.ended.len() + self.refused.len()
     }
 
     pub(super) fn confirmed(&mut self, at: Nanos, id: MessageId, part: u8) {
         self.confirmed.entry((id, part)).or_insert(at);
+        if part == 0 {
+            self.ended.insert(id);
+        }
+    }
+
+    /// The lifetime of a message ended, here or arriving.
+    pub(super) fn expired(&mut self, at: Nanos, id: MessageId) {
+        self.expired.push((at, id));
+        if self.sent.contains_key(&id) {
+            self.ended.insert(id);
+        }
     }
 
     /// A hand-over. One process hands each thing over once, and after the message was durably noted as over nobody
@@ -124,6 +168,7 @@ impl Log {
         if !self.handed.insert((id, part)) || self.over.contains(&id) {
             self.violation(format!("part {part} of {id} was delivered twice"));
         }
+        self.came_again += u64::from(part != 0 && self.arrived.contains_key(&(id, part)));
         self.arrived
             .entry((id, part))
             .or_insert(Arrived { at, digest });

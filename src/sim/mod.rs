@@ -3,22 +3,32 @@
 //!
 //! Nothing of the sealing, coding or recovery is left out or sped up. What is modelled is the time that a disk and a
 //! worker take. Checkers compare the logs of all nodes after the run: nothing that was confirmed is lost, everything
-//! comes out once and as it was sent, urgent parts first, no nonce meets two contents.
+//! comes out once and as it was sent, urgent parts first, no nonce meets two contents. Others look while it runs: at clocks,
+//! at bounds, and after a restart at what others were told.
 
+mod bound;
 mod build;
 mod check;
 mod content;
 mod disk;
+mod expect;
+mod gauge;
 mod line;
 mod log;
 mod machine;
 mod node;
 mod outcome;
+mod paced;
+mod promise;
 mod quic;
 mod relay;
+pub mod report;
 mod run;
+mod series;
 pub mod shipped;
+mod tally;
 mod work;
 
 pub use outcome::{LinkOutcome, MessageOutcome, Outcome, PartOutcome};
-pub use run::run;
+pub use run::{record, run};
+pub use series::{Carried, Sample, Series, Trouble};

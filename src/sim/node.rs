@@ -5,7 +5,9 @@
 
 use super::content::Content;
 use super::disk::Disk;
+use super::gauge::Gauge;
 use super::log::{Log, Planned};
+use super::paced::{self, PacedPorts};
 use super::quic::{self, QuicPorts};
 use super::work::{self, Pending};
 use crate::engine::id::{MessageId, PersonId};
@@ -14,6 +16,7 @@ use crate::engine::io::{
 };
 use crate::engine::limits::Limits;
 use crate::engine::message::{self, Draft, DraftPart};
+use crate::engine::status::Status;
 use crate::engine::{Config, Engine};
 use crate::security::card::Card;
 use crate::security::identity::Identity;
@@ -58,17 +61,20 @@ pub struct Node {
     ports: Vec<PortSetup>,
     /// Those of the ports that run QUIC.
     quic: QuicPorts,
+    /// Those that pace themselves as QUIC does.
+    paced: PacedPorts,
     plan: VecDeque<Planned>,
     contents: BTreeMap<u64, Rc<Content>>,
     engine: Option<Engine>,
     disk: Disk,
     store_free: Nanos,
     /// When each transport that paces has sent all that it was given.
-    paced: BTreeMap<LinkId, Nanos>,
+    busy_until: BTreeMap<LinkId, Nanos>,
     pending: BTreeMap<u64, Pending>,
     next_pending: u64,
     /// When the engine wants to be called, and what the world was asked for.
     due: Option<Nanos>,
+    gauge: Gauge,
     /// What happened.
     pub log: Log,
 }
@@ -81,15 +87,17 @@ impl Node {
             limits,
             ports: Vec::new(),
             quic: QuicPorts::new(clock),
+            paced: PacedPorts::default(),
             plan: plan.into(),
             contents: BTreeMap::new(),
             engine: None,
             disk: Disk::default(),
             store_free: 0,
-            paced: BTreeMap::new(),
+            busy_until: BTreeMap::new(),
             pending: BTreeMap::new(),
             next_pending: 0,
             due: None,
+            gauge: Gauge::default(),
             log: Log::default(),
         }
     }
@@ -107,15 +115,29 @@ impl Node {
         }
     }
 
+    /// Has the port that was configured last pace itself.
+    pub fn run_paced(&mut self, setup: paced::Setup) {
+        if let Some((i, port)) = (0..).zip(&self.ports).last() {
+            self.paced.add(LinkId(i), setup, port.profile.clone());
+        }
+    }
+
     /// Gives the node a content that its plan refers to.
     pub fn add_content(&mut self, number: u64, content: Rc<Content>) {
         self.contents.insert(number, content);
     }
 
+    /// What the running engine says of itself.
+    pub fn status(&self) -> Option<Status> {
+        self.engine.as_ref().map(|engine| engine.status(Time(0)))
+    }
+
     /// What the running engine has dropped, by reason.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
-        let status = self.engine.as_ref().map(|e| e.status(Time(0)));
-        let mut dropped = status.map(|status| status.dropped).unwrap_or_default();
+        let mut dropped = self
+            .status()
+            .map(|status| status.dropped)
+            .unwrap_or_default();
         if self.quic.dropped() > 0 {
             dropped.insert("link: dropped by the transport", self.quic.dropped());
         }
@@ -130,7 +152,13 @@ impl Node {
 
     fn input(&mut self, now: Nanos, input: Input, out: &mut Out<'_>) {
         if let Some(engine) = &mut self.engine {
+            let time = self.gauge.time(now);
             engine.handle_input(Time(now), input);
+            let full = self.gauge.look(engine, &self.limits);
+            [time, full]
+                .into_iter()
+                .flatten()
+                .for_each(|what| self.log.violation(what));
         }
         loop {
             let Some(engine) = &mut self.engine else {
@@ -149,8 +177,8 @@ impl Node {
 
     fn output(&mut self, now: Nanos, output: Output, out: &mut Out<'_>) {
         match output {
-            Output::Transmit { link, frame, .. } => {
-                self.log.sent_frames += 1;
+            Output::Transmit { link, frame, tag } => {
+                self.log.sent_frame(tag);
                 if frame.len() > self.mtu(link) {
                     self.log.violation(format!(
                         "a frame of {} bytes on link {}",
@@ -160,6 +188,9 @@ impl Node {
                 }
                 if self.quic.has(link) {
                     return self.quic.send(link, frame);
+                }
+                if self.paced.has(link) {
+                    return self.paced.send(link, frame);
                 }
                 self.pace(now, link, frame.len(), out);
                 out.send(Port(link.0), frame);
@@ -200,7 +231,7 @@ impl Node {
             return;
         };
         let took = (len as u64 + overhead) * 8_000_000_000 / rate.max(1);
-        let free = self.paced.entry(link).or_default();
+        let free = self.busy_until.entry(link).or_default();
         *free = (*free).max(now) + took;
         let wait = *free - now;
         self.later(wait, Pending::Ready(link), out);
@@ -219,12 +250,16 @@ impl Node {
 
     fn event(&mut self, at: Nanos, event: Event) {
         match event {
-            Event::Accepted { message, .. } => self.log.accepted(message),
+            Event::Accepted { message, .. } => {
+                let engine = self.engine.as_ref();
+                let tag = engine.and_then(|engine| engine.tag(message));
+                self.log.accepted(message, tag);
+            }
             Event::Refused { request, why } => {
                 self.log.refused.push((request, why.to_string()));
             }
             Event::Confirmed { message, part } => self.log.confirmed(at, message, part),
-            Event::Expired { message } => self.log.expired.push((at, message)),
+            Event::Expired { message } => self.log.expired(at, message),
             Event::DigestMismatch { message, part } => self
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
@@ -346,16 +381,20 @@ impl Node {
             .front()
             .map(|p| p.at.saturating_sub(out.world_now()));
         let plan = until_plan.map(|wait| now.saturating_add(wait));
-        let all = [self.due, plan, self.quic.due()];
+        let all = [self.due, plan, self.quic.due(), self.paced.due()];
         match all.into_iter().flatten().min() {
             Some(at) => out.wake_at(at),
             None => out.sleep(),
         }
     }
 
-    /// Drives the QUIC links until they have nothing to tell.
+    /// Drives the links that run QUIC or pace themselves until they have nothing to tell.
     fn drive(&mut self, now: Nanos, out: &mut Out<'_>) {
-        while let Some(input) = self.quic.poll(now, out) {
+        loop {
+            let input = self.quic.poll(now, out);
+            let Some(input) = input.or_else(|| self.paced.poll(now, out)) else {
+                break;
+            };
             self.input(now, input, out);
         }
         self.set_alarm(now, out);
@@ -369,6 +408,13 @@ impl Node {
         if self.quic.has(link) {
             // A connection finds out by itself.
             return;
+        }
+        if self.paced.has(link) {
+            return if up {
+                self.paced.up(now, link, out);
+            } else {
+                self.paced.down(link);
+            };
         }
         if !up {
             return self.input(now, Input::LinkDown { link }, out);
@@ -424,6 +470,10 @@ impl Host for Node {
             self.quic.receive(now, LinkId(port.0), &packet);
             return self.drive(now, out);
         }
+        if self.paced.has(LinkId(port.0)) {
+            self.paced.receive(now, LinkId(port.0), &packet);
+            return self.drive(now, out);
+        }
         let received = Input::Received {
             link: LinkId(port.0),
             frame: packet,
@@ -439,6 +489,9 @@ impl Host for Node {
     }
 
     fn ready(&mut self, now: Nanos, port: Port, out: &mut Out<'_>) {
+        if self.paced.has(LinkId(port.0)) {
+            return;
+        }
         let ready = Input::LinkReady {
             link: LinkId(port.0),
             frames: 1,
@@ -491,9 +544,11 @@ impl Host for Node {
     fn stop(&mut self, _now: Nanos, how: Stop) {
         self.engine = None;
         self.pending.clear();
-        self.paced.clear();
+        self.busy_until.clear();
         self.quic.stop();
+        self.paced.stop();
         (self.due, self.store_free) = (None, 0);
+        self.gauge = Gauge::default();
         if how == Stop::PowerCut {
             self.disk.power_cut();
         }

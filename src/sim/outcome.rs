@@ -27,9 +27,13 @@ pub struct Outcome {
     pub virtual_s: f64,
     /// Seconds that it took.
     pub wall_s: f64,
+    /// Events taken in a second of `wall_s`.
+    pub events_per_s: f64,
+    /// Frames in a second of `wall_s`.
+    pub frames_per_s: f64,
     /// Messages by number.
     pub messages: Vec<MessageOutcome>,
-    /// Directions of links.
+    /// Directions of links, stations of radio channels, couriers.
     pub links: Vec<LinkOutcome>,
     /// What the engines that ran at the end had dropped, by node and reason.
     pub dropped: BTreeMap<String, BTreeMap<&'static str, u64>>,
@@ -39,6 +43,10 @@ pub struct Outcome {
     pub delivered: u64,
     /// Messages whose receipt came back.
     pub confirmed: u64,
+    /// Parts that came out more than once, as may happen when a process ends between taking and noting it.
+    pub duplicates: u64,
+    /// Bytes offered to all links over bytes of all parts; each hop counts.
+    pub overhead: Option<f64>,
     /// The message with the most bytes took so long, in seconds.
     pub achieved_s: Option<f64>,
     /// The bound for it, from what this seed has lost; see `docs/scenarios.md`.
@@ -64,6 +72,8 @@ pub struct MessageOutcome {
     pub at_s: f64,
     /// Its bytes.
     pub bytes: u64,
+    /// Frames with fragments of it that its sender gave to links.
+    pub frames: u64,
     /// When all of it had been handed over.
     pub delivered_s: Option<f64>,
     /// When its sender had the receipt.
@@ -77,39 +87,58 @@ pub struct MessageOutcome {
 pub struct PartOutcome {
     /// Its name.
     pub name: String,
+    /// It is a text rather than a file.
+    pub text: bool,
+    /// `urgent`, `high`, `normal` or `bulk`.
+    pub priority: &'static str,
     /// Its bytes.
     pub bytes: u64,
     /// When it had been handed over.
     pub delivered_s: Option<f64>,
 }
 
-/// One direction of a link. Bytes are IP bytes: what counts against its rate.
+/// One direction of a pair of links, one station of a radio channel, or a courier. Bytes are IP bytes, or those of radio
+/// frames: what counts against the rate.
 #[derive(Clone, Debug, Serialize)]
 pub struct LinkOutcome {
-    /// Its name.
+    /// The link's name.
     pub link: String,
-    /// The end that sends.
+    /// `pair`, `radio` or `courier`.
+    pub kind: &'static str,
+    /// The end that sends; `*` for a courier.
     pub from: String,
-    /// The end that receives.
+    /// The end that receives; `*` for all.
     pub to: String,
     /// Bits a second, if it has a fixed rate.
     pub rate_bps: Option<u64>,
     /// Propagation delay in seconds.
     pub delay_s: f64,
-    /// The bound of its queue in bytes.
+    /// The bound of its queue, or of what a courier carries, in bytes.
     pub queue_bytes: u64,
-    /// The most that was in the queue of either direction.
+    /// The most that waited at any of its transmitters, or was aboard.
     pub peak_queue_bytes: u64,
     /// The share of packets that it loses on average.
     pub nominal_loss: f64,
+    /// The share of time that it was in the bad state of its bursts, if it has such and they are clocked by time.
+    pub bad_share: Option<f64>,
+    /// Packets offered to it.
+    pub offered_packets: u64,
     /// Bytes offered to it.
     pub offered_bytes: u64,
+    /// Packets that left its transmitter.
+    pub sent_packets: u64,
     /// Bytes that left its transmitter.
     pub sent_bytes: u64,
-    /// Bytes lost by chance.
-    pub lost_bytes: u64,
+    /// Packets lost by chance. On radio, frames that this station did not hear, by chance, collision or its own sending.
+    pub lost_packets: u64,
+    /// Their bytes; of pairs only.
+    pub lost_bytes: Option<u64>,
     /// Packets dropped by its queue.
     pub queue_dropped: u64,
-    /// Bytes that arrived.
+    /// Their bytes; of pairs only.
+    pub queue_dropped_bytes: Option<u64>,
+    /// Packets dropped because it was cut or had no contact.
+    pub cut_packets: u64,
+    /// Bytes that arrived. On radio, that this station heard.
     pub delivered_bytes: u64,
 }

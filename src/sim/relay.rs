@@ -71,9 +71,16 @@ pub struct Relay {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Frames passed on.
     pub passed_on: u64,
+    /// The most bytes that waited before one of its ports.
+    pub peak_bytes: usize,
 }
 
 impl Relay {
+    /// Bytes that may wait before each port.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
     /// A relay without ports, whose ports have room for so many bytes each.
     pub fn new(room: usize) -> Self {
         Self {
@@ -133,13 +140,14 @@ impl Relay {
         let Some(lane) = self.lanes.get_mut(port.0 as usize) else {
             return self.count("no such port");
         };
-        if lane.waiting_bytes + frame.len() > self.room {
-            return self.count("full");
-        }
         lane.next_number = lane.next_number.wrapping_add(1);
         let pieces = piece::cut(frame, lane.setup.profile.mtu, lane.next_number);
         if pieces.is_empty() {
             return self.count("too large for the next hop");
+        }
+        let bytes: usize = pieces.iter().map(Bytes::len).sum();
+        if lane.waiting_bytes + bytes > self.room {
+            return self.count("full");
         }
         self.held.extend(name);
         let last = pieces.len() - 1;
@@ -150,6 +158,7 @@ impl Relay {
             lane.waiting.insert((priority, lane.next_waiting), piece);
             lane.next_waiting += 1;
         }
+        self.peak_bytes = self.peak_bytes.max(lane.waiting_bytes);
     }
 
     /// Sends what waits before a port, as far as its transmitter is free.

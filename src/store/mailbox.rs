@@ -1,39 +1,37 @@
-//! A relay's mailboxes: opaque frames by tag, numbered, until fetched and deleted or too old.
+//! A relay's mailboxes: opaque frames by tag, numbered, until fetched and deleted, passed on, or too old.
 //!
 //! A relay cannot know whom a tag belongs to nor what a frame holds. What strangers can make it keep is bounded:
 //! in all, per tag in frames and bytes, and in time. A frame counts as its length plus [`FRAME_COST`], which is
 //! about what its rows in the indexes take, so that many small frames cannot take more room than few large ones.
+//!
+//! Frames are handed over by their class, which is the priority in the envelope, and within a class in the order in
+//! which they came. Those that were passed on to another relay are remembered for a while, see [`seen`], so that a
+//! loop ends.
 
-use super::db::{Db, next};
+use super::db::{Db, counter, next};
 use super::error::OpenError;
 use super::lock::{Lock, make_dir};
 use crate::engine::io::StoreError;
-use crate::wire::envelope::Envelope;
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use ostrakon_transports::relay::{CLASSES, Cursor, MailboxTag as Tag, Place};
+use redb::{ReadableTable, WriteTransaction};
+use rows::{AGES, FRAMES, HASHES, SETTINGS, TAGS};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+mod rows;
+mod seen;
 #[cfg(test)]
 mod tests;
 
 /// The format of a mailbox store that this program reads and writes.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 /// What a frame counts for beyond its length, in bytes.
 pub const FRAME_COST: u64 = 128;
 
-/// The mailbox tag of a carrier envelope.
-pub type Tag = [u8; 8];
-
-/// By tag and number: the second in which it came, and the frame.
-const FRAMES: TableDefinition<(&Tag, u64), (u64, &[u8])> = TableDefinition::new("frames");
-/// By tag and the first half of the BLAKE3 hash of what the envelope holds: its number.
-const HASHES: TableDefinition<(&Tag, &[u8; 16]), u64> = TableDefinition::new("hashes");
-/// By second and number: the tag.
-const AGES: TableDefinition<(u64, u64), &Tag> = TableDefinition::new("ages");
-/// By tag: frames and what they count for in bytes. No row for a tag without frames.
-const TAGS: TableDefinition<&Tag, (u64, u64)> = TableDefinition::new("tags");
+/// Numbers that one run of a relay may hand frames over under, as a power of two.
+const RUN_BITS: u32 = 40;
 
 /// Bounds of a mailbox store. Bytes are counted as the head of [`crate::store::mailbox`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +44,8 @@ pub struct MailboxLimits {
     pub max_bytes_per_tag: u64,
     /// How long a frame is kept.
     pub max_age: Duration,
+    /// Frames that were passed on and are remembered.
+    pub max_seen: u64,
 }
 
 /// What became of a frame.
@@ -59,15 +59,15 @@ pub enum Verdict {
     TagFull,
     /// The very same bytes, the envelope aside, are stored with this tag already.
     Duplicate,
+    /// The very same bytes, the envelope aside, were passed on already: a loop, or another way.
+    Seen,
 }
 
 /// A stored frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFrame {
-    /// Its number.
-    pub number: u64,
-    /// Its tag.
-    pub tag: Tag,
+    /// Where it is kept.
+    pub place: Place,
     /// The second in which it came.
     pub since_s: u64,
     /// Its bytes.
@@ -91,7 +91,8 @@ impl Totals {
         }
     }
 
-    fn plus(self, other: Self) -> Self {
+    /// Both together.
+    pub fn plus(self, other: Self) -> Self {
         Self {
             frames: self.frames + other.frames,
             bytes: self.bytes + other.bytes,
@@ -125,11 +126,8 @@ impl MailboxStore {
         let lock = Lock::take(dir)?;
         let db = Db::open(&dir.join("mailbox.redb"), FORMAT)?;
         db.write(|txn| {
-            txn.open_table(FRAMES)?;
-            txn.open_table(HASHES)?;
-            txn.open_table(AGES)?;
-            txn.open_table(TAGS)?;
-            Ok(())
+            rows::prepare(txn)?;
+            next(txn, "run")
         })
         .map_err(super::in_open(db.path()))?;
         let store = Self {
@@ -140,6 +138,16 @@ impl MailboxStore {
         };
         store.totals().map_err(super::in_open(store.db.path()))?;
         Ok(store)
+    }
+
+    /// The first number under which frames may be handed over now: larger than all that were possible before the
+    /// store was opened.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn first_number(&self) -> Result<u64, StoreError> {
+        let run = self.db.read(|txn| counter(txn, "run"))?;
+        Ok(run << RUN_BITS)
     }
 
     /// Stores frames that came in the second `now_s`, all in one durable commit, and says of each, in order, what
@@ -157,65 +165,115 @@ impl MailboxStore {
         })
     }
 
-    /// Frames with any of these tags and a number greater than `after`, in the order of their numbers, as many as
-    /// fit in `max_bytes` (without [`FRAME_COST`]), but one at least if there is one.
+    /// Frames with any of these tags beyond `after`, the lowest class first and in each class in the order of their
+    /// numbers, as many as fit in `max_bytes` (without [`FRAME_COST`]), but one at least if there is one.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn fetch(
         &self,
         tags: &[Tag],
-        after: u64,
+        after: &Cursor,
         max_bytes: usize,
     ) -> Result<Vec<StoredFrame>, StoreError> {
-        let mut tags = tags.to_vec();
-        tags.sort_unstable();
-        tags.dedup();
         self.db.read(|txn| {
-            let mut found = Vec::new();
-            for tag in &tags {
-                find(txn, tag, after, max_bytes, &mut found)?;
-            }
-            found.sort_unstable();
+            let tags = rows::held(txn, tags)?;
             let table = txn.open_table(FRAMES)?;
-            let mut sum = 0_usize;
-            let mut out = Vec::new();
-            for (number, tag, len) in found {
-                // Nothing after the first that does not fit: `find` has left out what comes later.
-                sum = sum.saturating_add(len);
-                if sum > max_bytes && !out.is_empty() {
-                    break;
+            let (mut out, mut sum) = (Vec::new(), 0_usize);
+            for (class, after) in (0..).zip(after.0) {
+                let mut found = Vec::new();
+                for tag in &tags {
+                    let room = max_bytes.saturating_sub(sum);
+                    rows::find(&table, tag, class, after, room, &mut found)?;
                 }
-                if let Some(row) = table.get((tag, number))? {
-                    let (since_s, frame) = row.value();
-                    out.push(StoredFrame {
-                        number,
-                        tag: *tag,
-                        since_s,
-                        frame: Bytes::copy_from_slice(frame),
-                    });
+                found.sort_unstable();
+                for (number, tag, len) in found {
+                    // Nothing after the first that does not fit: `find` has left out what comes later.
+                    sum = sum.saturating_add(len);
+                    if sum > max_bytes && !out.is_empty() {
+                        return Ok(out);
+                    }
+                    if let Some(row) = table.get((tag, class, number))? {
+                        let (since_s, frame) = row.value();
+                        let place = Place {
+                            tag: *tag,
+                            class,
+                            number,
+                        };
+                        let frame = Bytes::copy_from_slice(frame);
+                        out.push(StoredFrame {
+                            place,
+                            since_s,
+                            frame,
+                        });
+                    }
                 }
             }
             Ok(out)
         })
     }
 
-    /// Deletes the frames with any of these tags and a number up to `upto`, durably. Returns how many there were.
+    /// The tags of which something is held, with how much.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn tags(&self) -> Result<Vec<(Tag, Totals)>, StoreError> {
+        self.db.read(|txn| {
+            let table = txn.open_table(TAGS)?;
+            let rows = table.iter()?.map(|row| {
+                let (tag, value) = row?;
+                let (frames, bytes) = value.value();
+                Ok((*tag.value(), Totals { frames, bytes }))
+            });
+            rows.collect()
+        })
+    }
+
+    /// Where the frames with any of these tags up to `upto` are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn places(&self, tags: &[Tag], upto: &Cursor) -> Result<Vec<Place>, StoreError> {
+        self.db.read(|txn| {
+            let table = txn.open_table(FRAMES)?;
+            let mut places = Vec::new();
+            for tag in rows::held(txn, tags)? {
+                for (class, upto) in (0..).zip(upto.0) {
+                    for row in table.range((&tag, class, 0)..=(&tag, class, upto))? {
+                        let number = row?.0.value().2;
+                        places.push(Place { tag, class, number });
+                    }
+                }
+            }
+            Ok(places)
+        })
+    }
+
+    /// Deletes the frames at these places, as far as they are there, durably. Returns how many there were.
     ///
     /// # Errors
     /// [`StoreError`] if the disk is full or fails; none is deleted then.
-    pub fn delete(&self, tags: &[Tag], upto: u64) -> Result<u64, StoreError> {
+    pub fn delete(&self, places: &[Place]) -> Result<u64, StoreError> {
         self.change(|txn, totals| {
             let before = totals.frames;
-            for tag in tags {
-                let rows = txn.open_table(FRAMES)?;
-                let numbers = rows
-                    .range((tag, 0)..=(tag, upto))?
-                    .map(|row| Ok(row?.0.value().1))
-                    .collect::<Result<Vec<u64>, redb::Error>>()?;
-                drop(rows);
-                for number in numbers {
-                    drop_one(txn, totals, tag, number)?;
+            for place in places {
+                rows::drop_one(txn, totals, place)?;
+            }
+            Ok(before - totals.frames)
+        })
+    }
+
+    /// Deletes the frames at these places, which another holds from now on, and remembers that they were here: both
+    /// or neither, durably. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails; none is deleted then.
+    pub fn pass_on(&self, now_s: u64, places: &[Place]) -> Result<u64, StoreError> {
+        self.change(|txn, totals| {
+            let before = totals.frames;
+            for place in places {
+                if let Some(frame) = rows::drop_one(txn, totals, place)? {
+                    seen::remember(txn, now_s, &frame, self.limits.max_seen)?;
                 }
             }
             Ok(before - totals.frames)
@@ -231,10 +289,14 @@ impl MailboxStore {
         let oldest = now_s.saturating_sub(self.limits.max_age.as_secs());
         let (old, future) = self.db.read(|txn| {
             let ages = txn.open_table(AGES)?;
-            let collect = |range: redb::Range<'_, (u64, u64), &Tag>| {
-                range
-                    .map(|row| row.map(|(key, tag)| (key.value(), *tag.value())))
-                    .collect::<Result<Vec<_>, _>>()
+            let collect = |range: redb::Range<'_, (u64, u64), (&Tag, u8)>| {
+                let rows = range.map(|row| {
+                    let (key, value) = row?;
+                    let ((second, number), (tag, class)) = (key.value(), value.value());
+                    let tag = *tag;
+                    Ok((second, Place { tag, class, number }))
+                });
+                rows.collect::<Result<Vec<_>, redb::Error>>()
             };
             let future = match now_s.checked_add(1) {
                 Some(next) => collect(ages.range((next, 0)..)?)?,
@@ -247,11 +309,11 @@ impl MailboxStore {
         }
         self.change(|txn, totals| {
             let before = totals.frames;
-            for ((_, number), tag) in &old {
-                drop_one(txn, totals, tag, *number)?;
+            for (_, place) in &old {
+                rows::drop_one(txn, totals, place)?;
             }
-            for ((second, number), tag) in &future {
-                restamp(txn, tag, *number, *second, now_s)?;
+            for (second, place) in &future {
+                rows::restamp(txn, place, *second, now_s)?;
             }
             Ok(before - totals.frames)
         })
@@ -263,6 +325,36 @@ impl MailboxStore {
     /// [`StoreError`] if the disk fails.
     pub fn totals(&self) -> Result<Totals, StoreError> {
         self.counted(&mut self.lock())
+    }
+
+    /// The settings of the relay, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.db.read(|txn| {
+            let table = txn.open_table(SETTINGS)?;
+            let rows = table.iter()?.map(|row| {
+                let (name, value) = row?;
+                Ok((name.value().to_owned(), value.value().to_vec()))
+            });
+            rows.collect()
+        })
+    }
+
+    /// Sets a setting, or forgets it, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails; nothing has changed then.
+    pub fn set(&self, name: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.db.write(|txn| {
+            let mut table = txn.open_table(SETTINGS)?;
+            match value {
+                Some(value) => table.insert(name, value)?,
+                None => table.remove(name)?,
+            };
+            Ok(())
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Totals>> {
@@ -306,119 +398,35 @@ impl MailboxStore {
         tag: &Tag,
         frame: &Bytes,
     ) -> Result<Verdict, redb::Error> {
-        let hash = half_hash(frame);
+        let carried = rows::Carried::of(frame);
         let mut hashes = txn.open_table(HASHES)?;
-        if hashes.get((tag, &hash))?.is_some() {
+        if hashes.get((tag, &carried.hash))?.is_some() {
             return Ok(Verdict::Duplicate);
+        }
+        if seen::is_seen(txn, now_s, &carried)? {
+            return Ok(Verdict::Seen);
         }
         let cost = Totals::of(frame.len());
         let after = totals.plus(cost);
         if after.bytes > self.limits.max_bytes {
             return Ok(Verdict::Full);
         }
-        let tag_after = tag_totals(txn, tag)?.plus(cost);
+        let tag_after = rows::tag_totals(txn, tag)?.plus(cost);
         if tag_after.frames > self.limits.max_frames_per_tag
             || tag_after.bytes > self.limits.max_bytes_per_tag
         {
             return Ok(Verdict::TagFull);
         }
         let number = next(txn, "number")?;
+        let class = carried.class;
         txn.open_table(FRAMES)?
-            .insert((tag, number), (now_s, frame.as_ref()))?;
-        hashes.insert((tag, &hash), number)?;
-        txn.open_table(AGES)?.insert((now_s, number), tag)?;
+            .insert((tag, class, number), (now_s, frame.as_ref()))?;
+        hashes.insert((tag, &carried.hash), number)?;
+        txn.open_table(AGES)?
+            .insert((now_s, number), (tag, class))?;
         txn.open_table(TAGS)?
             .insert(tag, (tag_after.frames, tag_after.bytes))?;
         *totals = after;
         Ok(Verdict::Stored(number))
     }
-}
-
-/// Adds number, tag and length of the frames with this tag after `after`, until they exceed `max_bytes`.
-fn find<'a>(
-    txn: &ReadTransaction,
-    tag: &'a Tag,
-    after: u64,
-    max_bytes: usize,
-    found: &mut Vec<(u64, &'a Tag, usize)>,
-) -> Result<(), redb::Error> {
-    let Some(from) = after.checked_add(1) else {
-        return Ok(());
-    };
-    let mut sum = 0_usize;
-    for row in txn
-        .open_table(FRAMES)?
-        .range((tag, from)..=(tag, u64::MAX))?
-    {
-        let (key, value) = row?;
-        let len = value.value().1.len();
-        found.push((key.value().1, tag, len));
-        sum = sum.saturating_add(len);
-        if sum > max_bytes {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Deletes a frame from all tables, if it is there.
-fn drop_one(
-    txn: &WriteTransaction,
-    totals: &mut Totals,
-    tag: &Tag,
-    number: u64,
-) -> Result<(), redb::Error> {
-    let mut frames = txn.open_table(FRAMES)?;
-    let Some(row) = frames.remove((tag, number))? else {
-        return Ok(());
-    };
-    let (second, frame) = row.value();
-    let cost = Totals::of(frame.len());
-    txn.open_table(HASHES)?.remove((tag, &half_hash(frame)))?;
-    txn.open_table(AGES)?.remove((second, number))?;
-    let left = tag_totals(txn, tag)?.minus(cost);
-    let mut tags = txn.open_table(TAGS)?;
-    if left.frames == 0 {
-        tags.remove(tag)?;
-    } else {
-        tags.insert(tag, (left.frames, left.bytes))?;
-    }
-    *totals = totals.minus(cost);
-    Ok(())
-}
-
-fn restamp(
-    txn: &WriteTransaction,
-    tag: &Tag,
-    number: u64,
-    from: u64,
-    to: u64,
-) -> Result<(), redb::Error> {
-    let mut frames = txn.open_table(FRAMES)?;
-    let frame = match frames.get((tag, number))? {
-        Some(row) => row.value().1.to_vec(),
-        None => return Ok(()),
-    };
-    frames.insert((tag, number), (to, frame.as_slice()))?;
-    let mut ages = txn.open_table(AGES)?;
-    ages.remove((from, number))?;
-    ages.insert((to, number), tag)?;
-    Ok(())
-}
-
-fn tag_totals(txn: &WriteTransaction, tag: &Tag) -> Result<Totals, redb::Error> {
-    let table = txn.open_table(TAGS)?;
-    let row = table.get(tag)?;
-    Ok(row.map_or_else(Totals::default, |row| Totals {
-        frames: row.value().0,
-        bytes: row.value().1,
-    }))
-}
-
-/// What makes two frames the same: all but the envelope, whose age and hops differ from copy to copy.
-fn half_hash(frame: &[u8]) -> [u8; 16] {
-    let inner = Envelope::unwrap(frame).map_or(frame, |(_, inner)| inner);
-    let mut out = [0; 16];
-    out.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
-    out
 }

@@ -4,7 +4,7 @@ use super::store::Disk;
 use bytes::Bytes;
 use ostrakon::engine::id::{MessageId, PersonId};
 use ostrakon::engine::io::{
-    Delivery, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Pacing, Reach, Time,
+    Delivery, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Reach, Time,
 };
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
@@ -89,7 +89,6 @@ pub struct Spec {
     pub rtt: Duration,
     pub loss: f64,
     pub mtu: usize,
-    pub pacing: Pacing,
     pub oneway: bool,
     pub courier: bool,
     pub assume_loss_ppm: u32,
@@ -102,7 +101,6 @@ impl Default for Spec {
             rtt: Duration::from_millis(100),
             loss: 0.0,
             mtu: 1414,
-            pacing: Pacing::Transport,
             oneway: false,
             courier: false,
             assume_loss_ppm: 0,
@@ -221,7 +219,6 @@ impl World {
             courier: spec.courier,
             reach: Reach::Anyone,
             cost: 0,
-            pacing: spec.pacing,
             loss_ppm: spec.assume_loss_ppm,
         };
         let back = (!spec.oneway).then(|| model(spec.loss, seed_b));
@@ -300,16 +297,17 @@ impl World {
             let mut profile = state.profile.clone();
             profile.can_send = state.ways[way].is_some();
             profile.can_receive = state.ways[1 - way].is_some();
-            let frames = if profile.pacing == Pacing::Engine {
-                1 << 40
-            } else {
-                TRANSPORT_QUEUE
-            };
             let id = LinkId(link as u32);
             // A far side that was killed is seen as a loss of the link first.
             self.input(node, Input::LinkDown { link: id });
             self.input(node, Input::LinkUp { link: id, profile });
-            self.input(node, Input::LinkReady { link: id, frames });
+            self.input(
+                node,
+                Input::LinkReady {
+                    link: id,
+                    frames: TRANSPORT_QUEUE,
+                },
+            );
         }
     }
 
@@ -429,15 +427,13 @@ impl World {
         );
         let took = (frame.len() as u64 + 28) * 8 * SECOND / link.rates[way];
         link.busy[way] = link.busy[way].max(self.now) + took;
-        let (ready_at, pacing) = (link.busy[way], link.profile.pacing);
-        if pacing == Pacing::Transport {
-            let life = self.nodes[node].life;
-            let ready = Input::LinkReady {
-                link: id,
-                frames: 1,
-            };
-            self.push(ready_at, What::Input(node, life, ready));
-        }
+        let ready_at = link.busy[way];
+        let life = self.nodes[node].life;
+        let ready = Input::LinkReady {
+            link: id,
+            frames: 1,
+        };
+        self.push(ready_at, What::Input(node, life, ready));
         let link = &mut self.links[id.0 as usize];
         let Some(model) = &mut link.ways[way] else {
             panic!("a frame on a link that only receives")

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use ostrakon_transports::keys::LinkSecret;
 use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint, QuicSettings};
 use ostrakon_transports::relay::{
-    MailboxOwner, RELAY_MTU, RelayClient, RelayLimits, RelaySpec, mailbox_tag,
+    Fate, MailboxOwner, RELAY_MTU, RelayClient, RelayLimits, RelaySpec, mailbox_tag,
 };
 use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkKind, LinkOrder};
-use relay_store::{PATIENCE, QUOTA, Relay, enveloped};
+use relay_store::{PATIENCE, QUOTA, Relay, enveloped, urgent};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -35,6 +35,7 @@ fn spec(relay: &Relay, mailbox: Option<MailboxOwner>) -> RelaySpec {
         key: relay.endpoint.key(),
         settings: QuicSettings::default(),
         mailbox,
+        settlements: None,
     }
 }
 
@@ -143,9 +144,15 @@ async fn frames_wait_for_their_owner_until_released() {
 
     let mut second = Client::connect(spec(&relay, Some(mailbox)), &bob).await;
     second.receive(200).await;
+    let frames = |got: &[(u64, Bytes)]| got.iter().map(|(_, f)| f.clone()).collect::<Vec<_>>();
     assert_eq!(
-        second.received, rest,
+        frames(&second.received),
+        frames(&rest),
         "unreleased frames come again as they were"
+    );
+    assert!(
+        second.received[0].0 > rest[199].0,
+        "and under new numbers, since those of old may be released late"
     );
     // What is sent while the owner listens comes without asking.
     sender.send(enveloped(tags[1], b"fresh")).await;
@@ -154,6 +161,83 @@ async fn frames_wait_for_their_owner_until_released() {
     second.release_all();
     relay.counted(|c| c.deleted == 301).await;
     assert_eq!(relay.held(), 0);
+}
+
+/// What is urgent jumps the queue of what was not handed over yet, and a release still means exactly the frames that
+/// were handed over up to its number: those behind it stay, however old they are.
+#[tokio::test]
+async fn the_urgent_jumps_the_queue_and_costs_nobody_a_frame() {
+    let limits = RelayLimits {
+        unreleased: 5000,
+        ..RelayLimits::default()
+    };
+    let relay = Relay::start(limits);
+    let (alice, bob) = (endpoint(1), endpoint(2));
+    let mailbox = owner(22);
+    let tag = mailbox_tag(&mailbox.public_key(), 0);
+    let mut sender = Client::connect(spec(&relay, None), &alice).await;
+    for _ in 0..20 {
+        sender.send(enveloped(tag, &[0; 991])).await;
+    }
+    relay.counted(|c| c.stored == 20).await;
+    let mut client = Client::connect(spec(&relay, Some(mailbox.clone())), &bob).await;
+    client.receive(5).await;
+    sender.send(urgent(tag, b"help")).await;
+    relay.counted(|c| c.stored == 21).await;
+    client.release_all();
+    client.receive(6).await;
+    assert_eq!(&client.received[5].1[9..], b"help");
+    assert!(client.received.is_sorted_by_key(|(number, _)| *number));
+    client.order(LinkOrder::Release(client.received[5].0));
+    relay.counted(|c| c.deleted == 6).await;
+    assert_eq!(relay.held(), 15, "only what was handed over is gone");
+
+    // A number from this connection says nothing on the next one.
+    let late = client.received[5].0 + 3;
+    drop(client);
+    let mut client = Client::connect(spec(&relay, Some(mailbox)), &bob).await;
+    client.receive(5).await;
+    client.order(LinkOrder::Release(late));
+    client.order(LinkOrder::Release(client.received[0].0));
+    relay.counted(|c| c.deleted == 7).await;
+    assert_eq!(relay.held(), 14);
+}
+
+/// Who has to keep a frame until the relay does learns of each what became of it, also of one that crossed in pieces.
+#[tokio::test]
+async fn each_frame_is_settled_by_its_tag() {
+    let relay = Relay::start(RelayLimits::default());
+    let alice = endpoint(1);
+    let (settlements, mut settled) = mpsc::channel(16);
+    let spec = RelaySpec {
+        settlements: Some(settlements),
+        ..spec(&relay, None)
+    };
+    let mut client = Client::connect(spec, &alice).await;
+    let whole = enveloped([1; 8], b"in two pieces");
+    let first = [&[0x47], &whole[..7]].concat();
+    let frames = [
+        (enveloped([1; 8], b"one"), Fate::Stored),
+        (Bytes::from_static(b"no envelope"), Fate::BadEnvelope),
+        (first.into(), Fate::Piece),
+        (whole.slice(7..), Fate::Stored),
+        (enveloped([2; 8], b"two"), Fate::Stored),
+    ];
+    let mut expected = Vec::new();
+    for (tag, (frame, fate)) in (70..).zip(frames) {
+        while client.credit == 0 {
+            assert_eq!(client.step().await, None);
+        }
+        client.credit -= 1;
+        client.order(LinkOrder::Transmit { frame, tag });
+        expected.push((tag, fate));
+    }
+    let mut told = Vec::new();
+    while told.len() < expected.len() {
+        told.extend(timeout(PATIENCE, settled.recv()).await.unwrap().unwrap());
+    }
+    assert_eq!(told, expected);
+    assert_eq!(relay.held(), 3);
 }
 
 /// The holder of another key gets nothing of a mailbox, whatever it releases; the true owner then gets all.

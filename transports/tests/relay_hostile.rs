@@ -123,7 +123,7 @@ async fn closed_as(connection: &Connection) -> String {
     }
 }
 
-const HELLO: &[u8] = &[0x01, 0, 1, 1];
+const HELLO: &[u8] = &[0x01, 0, 1, 2];
 
 /// A proof for `owner`, bound to `connection`, as an OPEN record.
 fn proof(connection: &Connection, owner: &SigningKey) -> Vec<u8> {
@@ -154,7 +154,7 @@ async fn garbage_closes_only_its_own_connection() {
     let hello_then = |rest: &[u8]| [HELLO, rest].concat();
     for (sent, name) in [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "bad hello"),
-        (vec![0x01, 0, 1, 2], "bad hello"),
+        (vec![0x01, 0, 1, 1], "bad hello"),
         (frame_first, "bad hello"),
         (hello_then(HELLO), "bad record"),
         (hello_then(&[0x7f, 0, 0]), "bad record"),

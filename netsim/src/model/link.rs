@@ -111,6 +111,7 @@ impl<P: Clone> Link<P> {
         }
         if !self.queue.has_room(self.held(), line_bytes) {
             self.stats.queue_full += 1;
+            self.stats.queue_dropped_line_bytes += line_bytes;
             return Offered::QueueFull;
         }
         self.queue.push(Waiting {
@@ -273,7 +274,12 @@ impl<P: Clone> Link<P> {
 
     /// Gives the transmitter the next packet.
     fn begin(&mut self, now: Nanos) {
-        if let Some(next) = self.queue.pop(now, &mut self.stats.aqm) {
+        let stats = &mut self.stats;
+        let dropped = |bytes| {
+            stats.aqm += 1;
+            stats.queue_dropped_line_bytes += bytes;
+        };
+        if let Some(next) = self.queue.pop(now, dropped) {
             let leaves = self.line.send(now, next.line_bytes);
             self.sending = Some((leaves, next));
         }

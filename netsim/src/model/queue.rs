@@ -64,8 +64,8 @@ impl<P> Queue<P> {
         self.waiting.push_back(waiting);
     }
 
-    /// Takes the next packet to send; those that the discipline drops before it are added to `dropped`.
-    pub(crate) fn pop(&mut self, now: Nanos, dropped: &mut u64) -> Option<Waiting<P>> {
+    /// Takes the next packet to send; `dropped` is told the bytes of each that the discipline drops before it.
+    pub(crate) fn pop(&mut self, now: Nanos, mut dropped: impl FnMut(u64)) -> Option<Waiting<P>> {
         while let Some(next) = self.waiting.pop_front() {
             self.bytes -= next.line_bytes;
             let waited = now.saturating_sub(next.since);
@@ -73,7 +73,7 @@ impl<P> Queue<P> {
             if !codel.is_some_and(|codel| codel.drops(now, waited, self.bytes)) {
                 return Some(next);
             }
-            *dropped += 1;
+            dropped(next.line_bytes);
         }
         if let Some(codel) = &mut self.codel {
             codel.found_empty();

@@ -32,6 +32,8 @@ pub struct LinkStats {
     pub queue_full: u64,
     /// Packets dropped by the queue discipline on their way out of the queue.
     pub aqm: u64,
+    /// Bytes, with overhead, of the packets that the queue dropped: because it was full, or by its discipline.
+    pub queue_dropped_line_bytes: u64,
     /// Packets dropped because they were above the MTU.
     pub too_big: u64,
     /// Packets dropped because the link was cut, when offered or on their way.

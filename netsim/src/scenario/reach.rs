@@ -62,11 +62,36 @@ impl Scenario {
     ///
     /// # Errors
     ///
-    /// As [`occurrences`](Self::occurrences).
+    /// As [`media`](Self::media).
     pub fn bound(&self, message: &Message, bytes: u64) -> Result<Option<Nanos>, ScenarioError> {
-        let hops = self.allowed(&self.hops()?, message);
+        Ok(self.bound_over(&self.media()?, message, bytes, &|_, _| 1.0))
+    }
+
+    /// As [`bound`](Self::bound), over links of which only a share of the rate is of use. `media` is what
+    /// [`media`](Self::media) gives; `share` is asked for each link by its place and the end that sends, and says 0 to 1.
+    #[must_use]
+    pub fn bound_over(
+        &self,
+        media: &[Medium],
+        message: &Message,
+        bytes: u64,
+        share: &dyn Fn(usize, usize) -> f64,
+    ) -> Option<Nanos> {
+        let mut hops = Vec::new();
+        for (place, (link, medium)) in self.links.iter().zip(media).enumerate() {
+            for mut hop in hops_of(link, medium, self.duration) {
+                let end = link.ends.iter().position(|end| *end == hop.from);
+                let share = share(place, end.unwrap_or(0));
+                for window in &mut hop.windows {
+                    let rate = window.rate_bps;
+                    window.rate_bps = rate.map(|rate| ((rate as f64 * share) as u64).max(1));
+                }
+                hops.push(hop);
+            }
+        }
+        let hops = self.allowed(&hops, message);
         let (from, to, at) = (message.from, message.to, message.at);
-        Ok(delivery_bound(self.nodes.len(), &hops, from, to, at, bytes))
+        delivery_bound(self.nodes.len(), &hops, from, to, at, bytes)
     }
 
     fn unreachable(&self, message: &Message) -> ScenarioError {

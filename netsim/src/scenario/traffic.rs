@@ -1,11 +1,11 @@
 //! What is sent: messages, their parts, and the static routes they may take.
 
-use super::{MAX_MESSAGES, MAX_ROUTES};
 use super::error::ScenarioError;
 use super::names::Names;
 use super::nodes::{Node, NodeKind, check_count};
 use super::table::Table;
 use super::units;
+use super::{MAX_MESSAGES, MAX_ROUTES};
 use crate::model::Nanos;
 
 /// The most bytes of one part: 1 TiB.
@@ -97,7 +97,9 @@ pub(super) fn read_routes(
         let count = (from.len() as u64).saturating_mul(to.len() as u64);
         let count = count.saturating_add(routes.len() as u64);
         check_count(source, line, "routes", count, MAX_ROUTES)?;
-        let pairs = from.iter().flat_map(|node| to.iter().map(move |to| (*node, *to)));
+        let pairs = from
+            .iter()
+            .flat_map(|node| to.iter().map(move |to| (*node, *to)));
         routes.extend(pairs.map(|(node, to)| Route { node, to, via }));
     }
     Ok(routes)

@@ -59,6 +59,9 @@ pub enum Command {
         /// As a QR code for the camera of another device.
         #[arg(long)]
         qr: bool,
+        /// Only the address of your mailbox: what the operator of a relay needs to route frames to you.
+        #[arg(long, conflicts_with = "qr")]
+        mailbox: bool,
         /// Write it into a file instead.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -117,17 +120,9 @@ pub enum Command {
     ///
     /// It has a home of its own: --home, else $OSTRAKON_HOME, else $XDG_DATA_HOME/ostrakon-relay, else
     /// ~/.local/share/ostrakon-relay.
-    Relay {
-        /// Where it listens, ADDRESS:PORT.
-        #[arg(long, value_name = "ADDR", default_value = "[::]:7412")]
-        listen: std::net::SocketAddr,
-        /// The most it keeps for all mailboxes together, such as 500MB or 1GiB.
-        #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
-        max_bytes: u64,
-        /// End when standard input does.
-        #[arg(long, hide = true)]
-        end_with_stdin: bool,
-    },
+    ///
+    /// With routes it also passes them on, to the next relay or into a folder that somebody carries.
+    Relay(RelayArgs),
     /// Carry messages by hand, on a stick or a disk.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -284,6 +279,90 @@ impl PriorityArg {
     }
 }
 
+/// A relay, or what its operator asks of it.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RelayArgs {
+    /// Where it listens, ADDRESS:PORT.
+    #[arg(long, value_name = "ADDR", default_value = "[::]:7412")]
+    pub listen: std::net::SocketAddr,
+    /// The most it keeps for all mailboxes together, such as 500MB or 1GiB.
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    pub max_bytes: u64,
+    /// End when standard input does.
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
+    /// What to ask instead; the relay may be running or not.
+    #[command(subcommand)]
+    pub command: Option<RelayCommand>,
+}
+
+/// What an operator asks of a relay.
+#[derive(Debug, Subcommand)]
+pub enum RelayCommand {
+    /// Show what the relay holds, passes on and drops.
+    Status,
+    /// Links by which the relay passes frames on.
+    #[command(subcommand)]
+    Link(RelayLinkCommand),
+    /// Routes: which mailbox lies behind which link.
+    #[command(subcommand)]
+    Route(RouteCommand),
+}
+
+/// Of a relay's links.
+#[derive(Debug, Subcommand)]
+pub enum RelayLinkCommand {
+    /// Add a link to another relay or to a folder.
+    Add {
+        /// What you call it: letters, digits, - and _.
+        name: String,
+        /// relay://HOST:PORT?key=KEY or spool:/FOLDER.
+        uri: String,
+        /// Its largest frame in bytes, 238 to 2048; what is larger crosses in pieces.
+        #[arg(long, value_name = "BYTES")]
+        mtu: Option<usize>,
+        /// What it carries, such as 64kbit or 2mbit (bits per second).
+        #[arg(long, value_parser = parse_rate)]
+        rate: Option<u64>,
+    },
+    /// List the links.
+    List,
+    /// Forget a link that no route needs.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+    /// Say that what was written into the folder of a link has arrived, so that the relay lets go of it.
+    Release {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Of routes.
+#[derive(Debug, Subcommand)]
+pub enum RouteCommand {
+    /// Have frames for a mailbox leave by a link: route add MAILBOX via LINK.
+    Add {
+        /// A mailbox address (its owner shows it with: ostrakon card --mailbox), a file with the contact card of its
+        /// owner, - for standard input, or '*' for every mailbox without a route of its own.
+        mailbox: String,
+        /// The word via.
+        #[arg(value_parser = ["via"], hide_possible_values = true, value_name = "via")]
+        word: String,
+        /// The name of the link, or here: the frames stay until their owner fetches them.
+        link: String,
+    },
+    /// List the routes.
+    List,
+    /// Forget a route.
+    Rm {
+        /// As it was given, or the name under which it is listed.
+        mailbox: String,
+    },
+}
+
 /// Of spools.
 #[derive(Debug, Subcommand)]
 pub enum SpoolCommand {
@@ -352,14 +431,20 @@ pub struct SimArgs {
     /// Run all seeds from A to B, on all processors; each gets a random mix of faults if the scenario asks for one.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub seeds: Option<SeedRange>,
+    /// With --seeds: end when a seed has violated something.
+    #[arg(long, requires = "seeds")]
+    pub fail_fast: bool,
     /// Add a random mix of faults, drawn from the seed.
     #[arg(long)]
     pub faults: bool,
-    /// What runs on links of kind quic: model (the engine's own rate control) or quic (the QUIC library) [default: that
+    /// What runs on links of kind quic: model (links that pace themselves) or quic (the QUIC library) [default: that
     /// of the scenario].
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
     /// Change fields of the scenario, such as rate=13mbit,loss=17% or satellite.rtt=450ms.
     #[arg(long, value_name = "KEY=VALUE,…", value_delimiter = ',')]
     pub set: Vec<String>,
+    /// Write the run as one HTML page into a folder, as SCENARIO-SEED.html.
+    #[arg(long, value_name = "DIR", conflicts_with = "seeds")]
+    pub report: Option<PathBuf>,
 }

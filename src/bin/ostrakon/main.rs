@@ -14,7 +14,9 @@ use args::{Cli, Command};
 use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
-use commands::{card, inbox, init, link, node, pages, person, relay, send, sim, spool, status};
+use commands::{
+    card, inbox, init, link, node, pages, person, relay, routes, send, sim, spool, status,
+};
 use failure::{Failure, Kind, Outcome};
 use out::Out;
 use std::process::ExitCode;
@@ -50,6 +52,12 @@ fn runtime() -> Outcome<tokio::runtime::Runtime> {
 }
 
 async fn run(out: Out, cli: Cli) -> Outcome {
+    if cfg!(feature = "broken") && !matches!(cli.command, Command::Sim(_)) {
+        let what =
+            "this program was built with an engine that is broken on purpose, and only simulates";
+        let next = "build it without the features that begin with `break-`";
+        return Err(Failure::new(Kind::Other, what, next));
+    }
     // These need no home.
     let command = match cli.command {
         Command::Demo(args) => return demo::run(out, args).await,
@@ -58,15 +66,15 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         Command::Sim(command) => return sim::run(out, command).await,
         command => command,
     };
-    if let Command::Relay {
-        listen,
-        max_bytes,
-        end_with_stdin,
-    } = command
-    {
+    if let Command::Relay(args) = command {
         let dir = ask::home(cli.home, "ostrakon-relay")?;
-        let stop = Stop::listen(end_with_stdin)?;
-        return relay::run(out, &dir, listen, max_bytes, stop).await;
+        return match args.command {
+            Some(command) => routes::run(out, &dir, command).await,
+            None => {
+                let stop = Stop::listen(args.end_with_stdin)?;
+                relay::run(out, &dir, args.listen, args.max_bytes, stop).await
+            }
+        };
     }
     let home = ask::home(cli.home, "ostrakon")?;
     match command {
@@ -91,7 +99,14 @@ async fn run(out: Out, cli: Cli) -> Outcome {
 async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
     match command {
         Command::Init { name } => init::run(out, home, &name),
-        Command::Card { qr, out: file } => card::run(out, home, qr, file.as_deref()).await,
+        Command::Card {
+            qr,
+            mailbox,
+            out: file,
+        } => {
+            let form = card::Form::of(qr, mailbox);
+            card::run(out, home, form, file.as_deref()).await
+        }
         Command::Person(command) => person::run(out, home, command).await,
         Command::Link(command) => link::run(out, home, command).await,
         Command::Inbox => inbox::list(out, home).await,
@@ -102,7 +117,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
         Command::Status { watch } => status::run(out, home, watch).await,
         Command::Spool(command) => spool::run(out, home, command).await,
         Command::Node { .. }
-        | Command::Relay { .. }
+        | Command::Relay(_)
         | Command::Send(_)
         | Command::Demo(_)
         | Command::Sim(_)

@@ -86,11 +86,6 @@ impl Link {
         })
     }
 
-    /// Whether frames pass.
-    pub fn is_up(&self) -> bool {
-        self.session.as_ref().is_some_and(Session::is_up)
-    }
-
     /// A packet came. [`Link::advance`] has to follow.
     pub fn receive(&mut self, now: Instant, packet: &[u8]) {
         self.driven.receive(now, packet);
@@ -167,44 +162,55 @@ impl Link {
             let until = now + self.setup.settings.connect_timeout;
             self.session = Some(Session::new(handle, until));
         }
-        let (Some(session), Some(connection)) = (&mut self.session, self.driven.connection(handle))
-        else {
-            return;
-        };
-        if session.handle != handle {
+        if self
+            .session
+            .as_ref()
+            .is_none_or(|session| session.handle != handle)
+        {
             return;
         }
-        let dials = self.setup.side == Side::Dials;
-        let done = match event {
-            Event::Connected if dials && !greet(connection) => {
-                Err("no stream for the hello".into())
-            }
+        let went = match event {
             Event::ConnectionLost { reason } => Err(reason.to_string()),
+            event => self.step(event, now),
+        };
+        if let Err(why) = went {
+            self.end(&why, now);
+        }
+    }
+
+    /// Goes on with the greeting. An error ends the session.
+    fn step(&mut self, event: Event, now: Instant) -> Result<(), String> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        let Some(connection) = self.driven.connection(session.handle) else {
+            return Ok(());
+        };
+        let dials = self.setup.side == Side::Dials;
+        let stream = match event {
+            Event::Connected if dials => {
+                greet(connection)?;
+                None
+            }
             Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
-                match connection.streams().accept(Dir::Bi) {
-                    Some(stream) => session.hear(connection, stream).map(|()| Some(stream)),
-                    None => Ok(None),
-                }
+                connection.streams().accept(Dir::Bi)
             }
-            Event::Stream(StreamEvent::Readable { id }) => {
-                session.hear(connection, id).map(|()| Some(id))
-            }
-            _ => Ok(None),
+            Event::Stream(StreamEvent::Readable { id }) => Some(id),
+            _ => None,
         };
-        let stream = match done {
-            Ok(stream) => stream,
-            Err(why) => return self.end(&why, now),
+        let Some(stream) = stream else {
+            return Ok(());
         };
-        if let Some(stream) = stream.filter(|_| session.is_greeted() && !session.is_up()) {
+        session.hear(connection, stream)?;
+        if session.is_greeted() && !session.is_up() {
             if !dials {
-                say_hello(connection, stream);
+                say_hello(connection, stream)?;
             }
             let rate = self.setup.settings.rate_bps;
-            match session.carry(connection, self.setup.peer, rate, now) {
-                Ok(up) => self.events.push_back(up),
-                Err(why) => self.end(&why, now),
-            }
+            let up = session.carry(connection, self.setup.peer, rate, now)?;
+            self.events.push_back(up);
         }
+        Ok(())
     }
 
     fn look(&mut self, now: Instant) {

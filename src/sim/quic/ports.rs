@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::link::{Link, Setup};
-use crate::engine::io::{Input, LinkId, LinkProfile, Pacing};
+use crate::engine::io::{Input, LinkId, LinkProfile};
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Out, Port};
@@ -155,7 +155,6 @@ fn profile(configured: &LinkProfile, found: &transport::LinkProfile) -> LinkProf
         mtu: found.mtu,
         rate_bps: configured.rate_bps.or(found.rate_bps),
         rtt: found.rtt.or(configured.rtt),
-        pacing: Pacing::Transport,
         ..configured.clone()
     }
 }

@@ -31,6 +31,8 @@ struct Carrier {
     credit: Option<Instant>,
     /// Frames were given since the valve was looked at.
     given: bool,
+    /// One of them was too large.
+    too_large: bool,
 }
 
 impl Session {
@@ -107,6 +109,7 @@ impl Session {
             looked: now,
             credit: Some(now),
             given: false,
+            too_large: false,
         });
         Ok(LinkEvent::Up(told))
     }
@@ -121,6 +124,7 @@ impl Session {
         let sent = connection.datagrams().send(frame, false);
         // The buffer holds more than all credit that the valve ever gives.
         debug_assert!(!matches!(sent, Err(SendDatagramError::Blocked(_))));
+        carrier.too_large |= sent.is_err();
         sent.is_ok()
     }
 
@@ -155,7 +159,7 @@ impl Session {
 }
 
 impl Carrier {
-    /// Tells a change of the profile. The task of the field looks every [`PROFILE_LOOK`]; here it is looked only where
+    /// Tells a change of the profile. The task of the field looks every [`PROFILE_LOOK`], and when a frame was too large; here it is looked only where
     /// something has happened since, which sees the same.
     fn watch(
         &mut self,
@@ -164,10 +168,10 @@ impl Carrier {
         events: &mut VecDeque<LinkEvent>,
     ) -> Result<(), String> {
         let at = *self.look.get_or_insert(now.max(self.looked + PROFILE_LOOK));
-        if at > now {
+        if at > now && !self.too_large {
             return Ok(());
         }
-        (self.look, self.looked) = (None, now);
+        (self.look, self.looked, self.too_large) = (None, now, false);
         if let Some(changed) = self.profile.look(reading(connection), now)? {
             events.push_back(LinkEvent::Changed(changed));
         }
@@ -202,15 +206,19 @@ impl Carrier {
 }
 
 /// Says the greeting on a stream of one's own.
-pub(super) fn greet(connection: &mut Connection) -> bool {
+pub(super) fn greet(connection: &mut Connection) -> Result<(), String> {
     let stream = connection.streams().open(Dir::Bi);
-    stream.is_some_and(|stream| say_hello(connection, stream))
+    let stream = stream.ok_or("the peer takes no stream (compare the versions)")?;
+    say_hello(connection, stream)
 }
 
 /// Says the greeting.
-pub(super) fn say_hello(connection: &mut Connection, stream: StreamId) -> bool {
+pub(super) fn say_hello(connection: &mut Connection, stream: StreamId) -> Result<(), String> {
     let mut stream = connection.send_stream(stream);
-    stream.write(&HELLO) == Ok(HELLO.len()) && stream.finish().is_ok()
+    match (stream.write(&HELLO), stream.finish()) {
+        (Ok(written), Ok(())) if written == HELLO.len() => Ok(()),
+        _ => Err("the hello could not be said".into()),
+    }
 }
 
 fn reading(connection: &mut Connection) -> Reading {

@@ -37,15 +37,15 @@ impl Meeting {
         let (mut now, mut number) = (0, 0u64);
         loop {
             let mut due = Vec::new();
-            for from in 0..2 {
-                for packet in ends[from].advance(clock.at(now)) {
+            for (from, end) in ends.iter_mut().enumerate() {
+                for packet in end.advance(clock.at(now)) {
                     if packet.len() <= self.mtu {
                         number += 1;
                         let there = now + nanos(self.delays[from]);
                         flying.insert((there, number), (1 - from, packet));
                     }
                 }
-                due.extend(ends[from].due().map(|at| clock.fires(at, now)));
+                due.extend(end.due().map(|at| clock.fires(at, now)));
             }
             if flying.is_empty() && now >= lead - lead / 5 {
                 return;

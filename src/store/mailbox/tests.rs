@@ -12,21 +12,38 @@ const LIMITS: MailboxLimits = MailboxLimits {
     max_frames_per_tag: 6,
     max_bytes_per_tag: 2000,
     max_age: Duration::from_secs(100),
+    max_seen: 5,
 };
 
 fn tag(n: u8) -> Tag {
     [n; 8]
 }
 
+/// A frame of class `n % 4`, or one without an envelope.
 fn frame(n: u8, len: usize) -> Bytes {
-    vec![n; len].into()
+    let inner = vec![n; len];
+    let envelope = Envelope {
+        tag: [0; 8],
+        age: 0,
+        hops: 9,
+        priority: n % 4,
+    };
+    match len {
+        0 => Bytes::new(),
+        _ => envelope.wrap(&inner).into(),
+    }
+}
+
+fn class(frame: &Bytes) -> u8 {
+    Envelope::unwrap(frame).map_or(3, |(envelope, _)| envelope.priority)
 }
 
 #[derive(Clone, Debug)]
 enum Op {
     Store(Vec<(u8, u8, usize)>),
-    Fetch(Vec<u8>, u64, usize),
-    Delete(Vec<u8>, u64),
+    Fetch(Vec<u8>, [u64; 4], usize),
+    Delete(Vec<u8>, [u64; 4]),
+    PassOn(Vec<u8>, [u64; 4]),
     Expire,
     Wait(u64),
     Reopen,
@@ -34,6 +51,7 @@ enum Op {
 
 fn any_op() -> impl Strategy<Value = Op> {
     let tags = prop::collection::vec(0_u8..4, 0..3);
+    let cursor = prop::array::uniform4(0_u64..40);
     let frame = (
         0_u8..4,
         any::<u8>(),
@@ -41,19 +59,22 @@ fn any_op() -> impl Strategy<Value = Op> {
     );
     prop_oneof![
         6 => prop::collection::vec(frame, 0..5).prop_map(Op::Store),
-        3 => (tags.clone(), 0_u64..40, 0_usize..2000).prop_map(|(t, a, m)| Op::Fetch(t, a, m)),
-        2 => (tags, 0_u64..40).prop_map(|(t, upto)| Op::Delete(t, upto)),
+        3 => (tags.clone(), cursor.clone(), 0_usize..2000).prop_map(|(t, a, m)| Op::Fetch(t, a, m)),
+        1 => (tags.clone(), cursor.clone()).prop_map(|(t, upto)| Op::Delete(t, upto)),
+        2 => (tags, cursor).prop_map(|(t, upto)| Op::PassOn(t, upto)),
         1 => Just(Op::Expire),
-        2 => (1_u64..60).prop_map(Op::Wait),
+        2 => prop_oneof![1_u64..60, Just(seen::REPEAT_S)].prop_map(Op::Wait),
         1 => Just(Op::Reopen),
     ]
 }
 
-/// By number: tag, second, frame.
 #[derive(Default)]
 struct Model {
-    held: BTreeMap<u64, (Tag, u64, Bytes)>,
+    /// By class and number: tag, second, frame.
+    held: BTreeMap<(u8, u64), (Tag, u64, Bytes)>,
     last: u64,
+    /// What was passed on and when, the oldest first.
+    seen: Vec<(Bytes, u64)>,
 }
 
 impl Model {
@@ -69,6 +90,10 @@ impl Model {
         if self.held.values().any(|(t, _, f)| *t == tag && f == frame) {
             return Verdict::Duplicate;
         }
+        let recent = |(f, at): &(Bytes, u64)| f == frame && now - at < seen::REPEAT_S;
+        if self.seen.iter().any(recent) {
+            return Verdict::Seen;
+        }
         let cost = Totals::of(frame.len());
         if self.totals(None).plus(cost).bytes > LIMITS.max_bytes {
             return Verdict::Full;
@@ -78,24 +103,25 @@ impl Model {
             return Verdict::TagFull;
         }
         self.last += 1;
-        self.held.insert(self.last, (tag, now, frame.clone()));
+        let place = (class(frame), self.last);
+        self.held.insert(place, (tag, now, frame.clone()));
         Verdict::Stored(self.last)
     }
 
-    fn fetch(&self, tags: &[Tag], after: u64, max: usize) -> Vec<StoredFrame> {
+    fn fetch(&self, tags: &[Tag], after: [u64; 4], max: usize) -> Vec<StoredFrame> {
         let mut out: Vec<StoredFrame> = Vec::new();
         let mut sum = 0;
-        for (number, (tag, since_s, frame)) in &self.held {
-            if *number <= after || !tags.contains(tag) {
+        for (&(class, number), (tag, since_s, frame)) in &self.held {
+            if number <= after[usize::from(class)] || !tags.contains(tag) {
                 continue;
             }
             sum += frame.len();
             if sum > max && !out.is_empty() {
                 break;
             }
+            let tag = *tag;
             out.push(StoredFrame {
-                number: *number,
-                tag: *tag,
+                place: Place { tag, class, number },
                 since_s: *since_s,
                 frame: frame.clone(),
             });
@@ -103,10 +129,25 @@ impl Model {
         out
     }
 
-    fn drop_where(&mut self, gone: impl Fn(u64, &Tag, u64) -> bool) -> u64 {
+    fn pass_on(&mut self, now: u64, places: &[Place]) -> u64 {
+        let mut gone = 0;
+        for place in places {
+            let Some((_, _, frame)) = self.held.remove(&(place.class, place.number)) else {
+                continue;
+            };
+            gone += 1;
+            self.seen.retain(|(f, _)| *f != frame);
+            self.seen.push((frame, now));
+            if self.seen.len() as u64 > LIMITS.max_seen {
+                self.seen.remove(0);
+            }
+        }
+        gone
+    }
+
+    fn expire(&mut self, now: u64) -> u64 {
         let before = self.held.len();
-        self.held
-            .retain(|number, (tag, second, _)| !gone(*number, tag, *second));
+        self.held.retain(|_, (_, second, _)| *second + 100 >= now);
         (before - self.held.len()) as u64
     }
 }
@@ -114,7 +155,8 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// Verdicts, order, limits, deletion and totals are those of a plain list, also after a restart.
+    /// Verdicts, order, limits, deletion, totals and what is remembered of frames that were passed on are those of
+    /// a plain list, also after a restart.
     #[test]
     fn mailboxes_do_what_the_model_does(ops in prop::collection::vec(any_op(), 1..40)) {
         let dir = TempDir::new().unwrap();
@@ -132,17 +174,28 @@ proptest! {
                 }
                 Op::Fetch(tags, after, max) => {
                     let tags: Vec<Tag> = tags.into_iter().map(tag).collect();
-                    let found = store.fetch(&tags, after, max).unwrap();
+                    let found = store.fetch(&tags, &Cursor(after), max).unwrap();
                     prop_assert_eq!(found, model.fetch(&tags, after, max));
                 }
                 Op::Delete(tags, upto) => {
                     let tags: Vec<Tag> = tags.into_iter().map(tag).collect();
-                    let gone = model.drop_where(|n, t, _| n <= upto && tags.contains(t));
-                    prop_assert_eq!(store.delete(&tags, upto).unwrap(), gone);
+                    let places = store.places(&tags, &Cursor(upto)).unwrap();
+                    let before = model.held.len();
+                    model.held.retain(|(class, number), (t, _, _)| {
+                        *number > upto[usize::from(*class)] || !tags.contains(t)
+                    });
+                    let gone = (before - model.held.len()) as u64;
+                    prop_assert_eq!(store.delete(&places).unwrap(), gone);
+                }
+                Op::PassOn(tags, upto) => {
+                    let tags: Vec<Tag> = tags.into_iter().map(tag).collect();
+                    let places = store.places(&tags, &Cursor(upto)).unwrap();
+                    let gone = model.pass_on(now, &places);
+                    prop_assert_eq!(store.pass_on(now, &places).unwrap(), gone);
+                    prop_assert_eq!(store.pass_on(now, &places).unwrap(), 0);
                 }
                 Op::Expire => {
-                    let gone = model.drop_where(|_, _, s| s + 100 < now);
-                    prop_assert_eq!(store.expire(now).unwrap(), gone);
+                    prop_assert_eq!(store.expire(now).unwrap(), model.expire(now));
                 }
                 Op::Wait(seconds) => now += seconds,
                 Op::Reopen => {
@@ -177,6 +230,46 @@ fn copies_that_differ_in_the_envelope_only_are_kept_once() {
     );
 }
 
+/// A frame that was passed on is dropped when it comes back by a longer way, for a day; sent anew by its sender it
+/// gets through after ten minutes, for it may have been lost further on.
+#[test]
+fn a_copy_by_a_longer_way_is_dropped_and_one_sent_anew_is_not() {
+    let dir = TempDir::new().unwrap();
+    let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
+    let copy = |hops| {
+        let envelope = Envelope {
+            tag: tag(1),
+            age: 0,
+            hops,
+            priority: 2,
+        };
+        [(tag(1), Bytes::from(envelope.wrap(b"sealed")))]
+    };
+    let all = Cursor([u64::MAX; CLASSES]);
+    let comes = |now, hops| store.store(now, &copy(hops)).unwrap()[0];
+    assert_eq!(comes(1000, 9), Verdict::Stored(1));
+    let places = store.places(&[tag(1)], &all).unwrap();
+    assert_eq!(store.pass_on(2000, &places).unwrap(), 1);
+    let passed = 2000 + seen::REPEAT_S;
+    assert_eq!(comes(passed - 1, 9), Verdict::Seen);
+    assert_eq!(comes(passed, 8), Verdict::Seen);
+    assert_eq!(comes(2000 + seen::DETOUR_S - 1, 8), Verdict::Seen);
+    assert_eq!(comes(passed, 9), Verdict::Stored(2));
+}
+
+/// Numbers for handing over are new after each restart, whatever was handed over before.
+#[test]
+fn each_run_of_a_relay_has_numbers_of_its_own() {
+    let dir = TempDir::new().unwrap();
+    let mut last = 0;
+    for _ in 0..3 {
+        let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
+        let first = store.first_number().unwrap();
+        assert!(first >= last + (1 << RUN_BITS));
+        last = first;
+    }
+}
+
 #[test]
 fn a_clock_set_back_keeps_no_frame_for_ever() {
     let dir = TempDir::new().unwrap();
@@ -196,14 +289,14 @@ fn mailboxes_have_one_process_and_one_format() {
     assert!(matches!(second, OpenError::InUse { .. }), "{second}");
     let set = |txn: &WriteTransaction| {
         txn.open_table(super::super::db::COUNTERS)?
-            .insert("format", 2)?;
+            .insert("format", 1)?;
         Ok(())
     };
     store.db.write(set).unwrap();
     drop(store);
     let other = MailboxStore::open(dir.path(), LIMITS).err().unwrap();
     assert!(
-        matches!(other, OpenError::Version { found: 2, .. }),
+        matches!(other, OpenError::Version { found: 1, .. }),
         "{other}"
     );
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ostrakon::engine::geometry::BLOCK_BYTES_MAX;
 use ostrakon::engine::io::{
-    Batch, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Pacing, Reach, Record,
+    Batch, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Reach, Record,
     Restored, StoreError, Table, Time,
 };
 use ostrakon::engine::limits::Limits;
@@ -130,11 +130,6 @@ impl Host {
             courier: false,
             reach: Reach::Anyone,
             cost: 0,
-            pacing: if link.0 == 1 {
-                Pacing::Engine
-            } else {
-                Pacing::Transport
-            },
             loss_ppm: 0,
         };
         self.input(Input::LinkUp { link, profile });

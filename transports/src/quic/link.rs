@@ -201,6 +201,7 @@ async fn send_frames(
     let mut batch = Vec::with_capacity(MAX_CREDIT);
     let mut changed = None;
     loop {
+        let mut look_now = false;
         let due = valve.due(space());
         let pause = if due == 0 { valve.look_again() } else { None };
         let again = Instant::now() + pause.unwrap_or_default();
@@ -221,26 +222,34 @@ async fn send_frames(
                 for order in batch.drain(..) {
                     if let LinkOrder::Transmit { frame, .. } = order {
                         valve.used(1);
-                        if let Some(reason) = send_frame(outlet, connection, frame).await {
-                            return Ok(reason);
+                        match send_frame(outlet, connection, frame).await {
+                            // The path carries less than it did.
+                            Ok(sent) => look_now |= !sent,
+                            Err(reason) => return Ok(reason),
                         }
                     }
                 }
             }
-            _ = look.tick() => {
-                match profile.look(Reading::of(connection), Instant::now().into_std()) {
-                    Err(reason) => return Ok(reason),
-                    Ok(news) => changed = news.or(changed),
-                }
-            }
+            _ = look.tick() => look_now = true,
             () = sleep_until(again), if pause.is_some() => {}
+        }
+        if look_now {
+            match profile.look(Reading::of(connection), Instant::now().into_std()) {
+                Err(reason) => return Ok(reason),
+                Ok(news) => changed = news.or(changed),
+            }
         }
         valve.measure(&connection.stats().path, profile.told().mtu);
     }
 }
 
-/// Puts one frame into the send buffer, waiting for room. A text says why the connection cannot go on.
-async fn send_frame(outlet: &Outlet, connection: &Connection, frame: Bytes) -> Option<String> {
+/// Puts one frame into the send buffer, waiting for room; false if it is too large for the path. The error says why the
+/// connection cannot go on.
+async fn send_frame(
+    outlet: &Outlet,
+    connection: &Connection,
+    frame: Bytes,
+) -> Result<bool, String> {
     let length = frame.len() as u64;
     let sent = if frame.is_empty() {
         Err(SendDatagramError::TooLarge)
@@ -252,9 +261,12 @@ async fn send_frame(outlet: &Outlet, connection: &Connection, frame: Bytes) -> O
             c.sent_frames += 1;
             c.sent_bytes += length;
         }),
-        Err(SendDatagramError::TooLarge) => outlet.count(|c| c.dropped_frames += 1),
-        Err(SendDatagramError::ConnectionLost(error)) => return Some(explain(&error)),
-        Err(error) => return Some(format!("{error} (compare the versions)")),
+        Err(SendDatagramError::TooLarge) => {
+            outlet.count(|c| c.dropped_frames += 1);
+            return Ok(false);
+        }
+        Err(SendDatagramError::ConnectionLost(error)) => return Err(explain(&error)),
+        Err(error) => return Err(format!("{error} (compare the versions)")),
     }
-    None
+    Ok(true)
 }

@@ -53,7 +53,7 @@ struct Round {
 
 /// The model of one path.
 #[derive(Clone, Debug)]
-pub(super) struct RateModel {
+pub struct RateModel {
     initial: u64,
     window: u64,
     rounds: VecDeque<Round>,
@@ -72,7 +72,7 @@ pub(super) struct RateModel {
 
 impl RateModel {
     /// Nothing is known but how much may be in flight at first. `now` counts from any origin.
-    pub(super) fn new(initial: u64, now: Duration) -> Self {
+    pub fn new(initial: u64, now: Duration) -> Self {
         Self {
             initial,
             window: initial,
@@ -89,24 +89,24 @@ impl RateModel {
     }
 
     /// Bytes that may be in flight.
-    pub(super) fn window(&self) -> u64 {
+    pub fn window(&self) -> u64 {
         self.window
     }
 
     /// Bytes that may be in flight at first.
-    pub(super) fn initial(&self) -> u64 {
+    pub fn initial(&self) -> u64 {
         self.initial
     }
 
     /// Bytes were acknowledged; what the path's round trip is thought to be, smoothed and least.
-    pub(super) fn on_ack(&mut self, bytes: u64, srtt: Duration, least: Duration) {
+    pub fn on_ack(&mut self, bytes: u64, srtt: Duration, least: Duration) {
         self.acked += bytes;
-        self.srtt = srtt;
-        self.least = self.least.min(least);
+        // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
+        (self.srtt, self.least) = (srtt, least);
     }
 
     /// All acknowledgements of one packet were told of. `limited`: there was less to send than was allowed.
-    pub(super) fn on_end_acks(&mut self, now: Duration, limited: bool) {
+    pub fn on_end_acks(&mut self, now: Duration, limited: bool) {
         let round = self.srtt.max(Duration::from_millis(20));
         let took = now.saturating_sub(self.round_start);
         if self.acked > 0 && took >= round {
@@ -115,7 +115,7 @@ impl RateModel {
     }
 
     /// Bytes were lost. `persistent`: nothing came through for long, so the path may be another one now.
-    pub(super) fn on_loss(&mut self, bytes: u64, persistent: bool) {
+    pub fn on_loss(&mut self, bytes: u64, persistent: bool) {
         self.lost += bytes;
         if persistent {
             self.rounds.clear();

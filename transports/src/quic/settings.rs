@@ -118,7 +118,7 @@ impl QuicSettings {
     }
 
     /// What may be in flight before anything was measured, in bytes.
-    fn initial_window(&self) -> u64 {
+    pub fn initial_window(&self) -> u64 {
         let product = |bps: u64| u128::from(bps) * self.initial_rtt.as_micros() / 8_000_000;
         let known = self.rate_bps.map_or(0, product);
         u64::try_from(known)

@@ -1,8 +1,8 @@
 //! The client's side of a relay: a link.
 
 use super::mailbox::MailboxOwner;
-use super::record::{ClientRecord, Record, RecordError, RecordReader, RelayRecord, Tally, VERSION};
-use super::upstream::Upstream;
+use super::record::{ClientRecord, Record, RecordError, RecordReader, RelayRecord, Run, VERSION};
+use super::upstream::{Settlements, Upstream};
 use crate::keys::LinkKey;
 use crate::quic::{
     ALPN_RELAY, Backoff, CloseCode, DialError, Gone, LinkIo, Outlet, PeerSpec, QuicEndpoint,
@@ -14,7 +14,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// The frame size of a relay link, in bytes.
@@ -25,6 +25,8 @@ pub const RELAY_MTU: usize = 1400;
 
 /// How often the profile is looked at.
 const PROFILE_LOOK: Duration = Duration::from_secs(1);
+/// What the relay said of frames and the sending half has not taken yet, in records.
+const SETTLED_AHEAD: usize = 16;
 /// A link that was up this long begins its next search with the shortest wait.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -39,6 +41,9 @@ pub struct RelaySpec {
     pub settings: QuicSettings,
     /// The mailbox to fetch from; without one the link only sends.
     pub mailbox: Option<MailboxOwner>,
+    /// Where to say what became of each frame, for who has to keep it until the relay does. What is not settled when
+    /// the link goes down may have been stored or not.
+    pub settlements: Option<Settlements>,
 }
 
 /// The client of a relay.
@@ -155,10 +160,11 @@ impl Mailbox {
             Err(gone) => Err(gone),
             Ok(()) => {
                 let LinkIo { outlet, orders, .. } = io;
-                let (settle, settled) = watch::channel(Tally::default());
+                let (settle, settled) = mpsc::channel(SETTLED_AHEAD);
                 let upstream = Upstream::new(&connection, stream, profile.mtu);
+                let told = spec.settlements.as_ref();
                 tokio::select! {
-                    ended = send(outlet, orders, upstream, settled) => ended,
+                    ended = send(outlet, orders, upstream, settled, told) => ended,
                     ended = receive(outlet, &connection, reader, settle) => ended,
                     gone = watch_profile(outlet, &connection, &mut profile) => Err(gone),
                 }
@@ -212,12 +218,12 @@ enum Ended {
     BadRecord,
 }
 
-/// Takes the relay's records: held frames to the owner, tallies to the sending half.
+/// Takes the relay's records: held frames to the owner, fates to the sending half.
 async fn receive(
     outlet: &Outlet,
     connection: &Connection,
     mut reader: RecordReader,
-    settle: watch::Sender<Tally>,
+    settle: mpsc::Sender<Vec<Run>>,
 ) -> Result<Ended, Gone> {
     loop {
         let record = tokio::select! {
@@ -228,8 +234,9 @@ async fn receive(
             },
         };
         match record {
-            Ok(RelayRecord::Stored(tally)) => {
-                settle.send_replace(tally);
+            Ok(RelayRecord::Settled(runs)) => {
+                // The other half ends only together with this one.
+                let _ = settle.send(runs).await;
             }
             Ok(RelayRecord::Held { number, frame }) => {
                 // A copy, because the frame is a slice of the read buffer, all of which it would hold.
@@ -255,7 +262,8 @@ async fn send(
     outlet: &Outlet,
     orders: &mut mpsc::Receiver<LinkOrder>,
     mut upstream: Upstream<'_>,
-    mut settled: watch::Receiver<Tally>,
+    mut settled: mpsc::Receiver<Vec<Run>>,
+    told: Option<&Settlements>,
 ) -> Result<Ended, Gone> {
     let mut batch = Vec::new();
     loop {
@@ -273,10 +281,12 @@ async fn send(
                     return Ok(Ended::Lost);
                 }
             }
-            changed = settled.changed() => {
-                let tally = *settled.borrow_and_update();
-                if changed.is_err() || !upstream.settle(outlet, tally) {
+            Some(runs) = settled.recv() => {
+                let Some(fates) = upstream.settle(outlet, &runs) else {
                     return Ok(Ended::BadRecord);
+                };
+                if let Some(told) = told {
+                    told.send(fates).await.map_err(|_| Gone)?;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! One client's connection at the relay.
 //!
 //! ```text
-//!   HELLO --> WELCOME --+--> FRAME* --store--> STORED
+//!   HELLO --> WELCOME --+--> FRAME* --store--> SETTLED
 //!                       +--> OPEN ----proof--> OPENED --> HELD*
 //!                       +--> RELEASE --delete
 //! ```
@@ -10,28 +10,37 @@
 //! names it.
 
 use super::mailbox::{MailboxProof, MailboxTag, mailbox_tags};
-use super::record::{ClientRecord, Record, RecordReader, RelayRecord, Tally, VERSION};
+use super::record::{ClientRecord, Fate, Record, RecordReader, RelayRecord, VERSION, push_fate};
 use super::server::{Shared, add};
-use super::store::Verdict;
+use super::store::{Cursor, Place, Sorted, Sorter, Verdict};
 use crate::quic::CloseCode;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream};
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{Mutex, oneshot, watch};
-use tokio::time::timeout;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify, oneshot};
+use tokio::time::{Instant, timeout};
 
 /// The most bytes of held frames that are fetched in one go.
 const FETCH: usize = 64 * 1024;
+/// The most frames that are settled in one go: more runs than that would not fit into a record.
+const MOST_SETTLED: usize = 16 * 1024;
+
+/// May always be handed over ahead of releases, in bytes: enough to begin with.
+const LEAST_WINDOW: usize = 16 * 1024;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What the reading and the handing-over half share.
 struct Session<'a> {
     shared: &'a Shared,
     connection: &'a Connection,
     stream: Mutex<SendStream>,
-    /// The highest number handed over on this connection.
-    handed: AtomicU64,
+    /// What was handed over on this connection and not released.
+    window: std::sync::Mutex<Window>,
+    /// Wakes the handing-over half when there is room in the window.
+    released: Notify,
 }
 
 /// Serves the client until one of the two sides ends it; the code says why.
@@ -44,18 +53,16 @@ pub(super) async fn serve(shared: &Shared, connection: &Connection) -> CloseCode
         Err(code) => return code,
     };
     let (opened, opening) = oneshot::channel();
-    let (released, release) = watch::channel(0);
     let intake = Intake {
         session: &session,
         reader,
+        sorter: (shared.sorter_of)(),
         opened: Some(opened),
-        owned: None,
-        released,
-        tally: Tally::default(),
+        owned: false,
     };
     tokio::select! {
         code = intake.run() => code,
-        code = hand_over(&session, opening, release) => code,
+        code = hand_over(&session, opening) => code,
         datagram = connection.read_datagram() => match datagram {
             Ok(_) => CloseCode::UnexpectedDatagram,
             Err(_) => CloseCode::Done,
@@ -77,7 +84,8 @@ async fn greet<'a>(
         shared,
         connection,
         stream: Mutex::new(send),
-        handed: AtomicU64::new(0),
+        window: std::sync::Mutex::default(),
+        released: Notify::new(),
     };
     let largest = shared.limits.frame;
     session
@@ -101,17 +109,29 @@ impl Session<'_> {
         let mut stream = self.stream.lock().await;
         stream.write_all(&out).await.map_err(|_| CloseCode::Done)
     }
+
+    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The reading half.
 struct Intake<'a> {
     session: &'a Session<'a>,
     reader: RecordReader,
+    sorter: Sorter,
     /// Taken by the one proof that a connection may bring.
     opened: Option<oneshot::Sender<Arc<[MailboxTag]>>>,
-    owned: Option<Arc<[MailboxTag]>>,
-    released: watch::Sender<u64>,
-    tally: Tally,
+    /// The client proved that a mailbox is its own.
+    owned: bool,
+}
+
+/// Frames that are taken in together.
+#[derive(Default)]
+struct Batch {
+    /// In order; nothing yet for those that are to be stored.
+    fates: Vec<Option<Fate>>,
+    frames: Vec<(MailboxTag, Bytes)>,
 }
 
 impl Intake<'_> {
@@ -125,11 +145,10 @@ impl Intake<'_> {
 
     /// Takes what is here, at most one batch of frames, and deals with it; waits if nothing is here.
     async fn round(&mut self) -> Result<(), CloseCode> {
-        let before = self.tally;
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         let mut bytes = 0;
         let mut idle = true;
-        while bytes < self.session.shared.limits.batch {
+        while bytes < self.session.shared.limits.batch && batch.fates.len() < MOST_SETTLED {
             match self.reader.take().map_err(|_| CloseCode::BadRecord)? {
                 None => break,
                 Some(ClientRecord::Hello { .. }) => return Err(CloseCode::BadRecord),
@@ -137,7 +156,7 @@ impl Intake<'_> {
                 Some(ClientRecord::Release(upto)) => self.release(upto).await?,
                 Some(ClientRecord::Frame(frame)) => {
                     bytes += frame.len();
-                    self.sort_in(frame, &mut batch);
+                    self.sort_in(&frame, &mut batch);
                 }
             }
             idle = false;
@@ -145,49 +164,63 @@ impl Intake<'_> {
         if idle {
             return self.reader.fill().await.map_err(|_| CloseCode::Done);
         }
-        if !batch.is_empty() {
-            self.store(batch).await?;
-        }
-        if self.tally == before {
+        if batch.fates.is_empty() {
             return Ok(());
         }
-        let counts = &self.session.shared.counts;
-        add(&counts.stored, self.tally.stored - before.stored);
-        add(&counts.refused, self.tally.refused() - before.refused());
-        self.session.say(&[RelayRecord::Stored(self.tally)]).await
+        self.settle(batch).await
     }
 
-    fn sort_in(&mut self, frame: Bytes, batch: &mut Vec<(MailboxTag, Bytes)>) {
-        if frame.len() > usize::from(self.session.shared.limits.frame) {
-            self.tally.too_large += 1;
-            return;
-        }
-        match (self.session.shared.tag_of)(&frame) {
-            None => self.tally.bad_envelope += 1,
-            // A copy, because the frame is a slice of the read buffer, all of which it would hold.
-            Some(tag) => batch.push((tag, Bytes::copy_from_slice(&frame))),
-        }
-    }
-
-    async fn store(&mut self, batch: Vec<(MailboxTag, Bytes)>) -> Result<(), CloseCode> {
-        let expected = batch.len();
-        let verdicts = match self.session.shared.store.store(batch).await {
-            Ok(verdicts) if verdicts.len() == expected => verdicts,
-            Ok(_) => return Err(CloseCode::StoreFailed),
-            Err(error) => {
-                tracing::error!(%error, "frames were not stored");
-                return Err(CloseCode::StoreFailed);
-            }
+    fn sort_in(&mut self, frame: &[u8], batch: &mut Batch) {
+        let largest = usize::from(self.session.shared.limits.frame);
+        let sorted = match frame.len() > largest {
+            true => return batch.fates.push(Some(Fate::TooLarge)),
+            false => (self.sorter)(frame),
         };
-        for verdict in verdicts {
-            match verdict {
-                Verdict::Stored => self.tally.stored += 1,
-                Verdict::MailboxFull => self.tally.mailbox_full += 1,
-                Verdict::NotGranted => self.tally.not_granted += 1,
-                Verdict::BadEnvelope => self.tally.bad_envelope += 1,
+        batch.fates.push(match sorted {
+            Sorted::Unaddressed => Some(Fate::BadEnvelope),
+            Sorted::Piece => Some(Fate::Piece),
+            Sorted::Frame(_, whole) if whole.len() > largest => Some(Fate::TooLarge),
+            Sorted::Frame(tag, whole) => {
+                batch.frames.push((tag, whole));
+                None
             }
+        });
+    }
+
+    /// Stores what is to be stored, and says what became of all.
+    async fn settle(&mut self, batch: Batch) -> Result<(), CloseCode> {
+        let mut stored = self.store(batch.frames).await?.into_iter();
+        let (mut runs, mut refused, mut kept) = (Vec::new(), 0, 0);
+        for fate in batch.fates {
+            let Some(fate) = fate.or_else(|| stored.next()) else {
+                return Err(CloseCode::StoreFailed);
+            };
+            kept += u64::from(fate == Fate::Stored);
+            refused += u64::from(fate.is_refusal());
+            push_fate(&mut runs, fate);
         }
-        Ok(())
+        let counts = &self.session.shared.counts;
+        add(&counts.stored, kept);
+        add(&counts.refused, refused);
+        self.session.say(&[RelayRecord::Settled(runs)]).await
+    }
+
+    async fn store(&mut self, frames: Vec<(MailboxTag, Bytes)>) -> Result<Vec<Fate>, CloseCode> {
+        if frames.is_empty() {
+            return Ok(Vec::new());
+        }
+        let verdicts = self.session.shared.store.store(frames).await;
+        let verdicts = verdicts.map_err(|error| {
+            tracing::error!(%error, "frames were not stored");
+            CloseCode::StoreFailed
+        })?;
+        let fate = |verdict| match verdict {
+            Verdict::Stored => Fate::Stored,
+            Verdict::MailboxFull => Fate::MailboxFull,
+            Verdict::NotGranted => Fate::NotGranted,
+            Verdict::BadEnvelope => Fate::BadEnvelope,
+        };
+        Ok(verdicts.into_iter().map(fate).collect())
     }
 
     /// One proof a connection, right or wrong: who wants to try again pays for a handshake.
@@ -196,38 +229,40 @@ impl Intake<'_> {
         if !proof.verify(self.session.connection) {
             return Err(CloseCode::BadProof);
         }
-        let tags: Arc<[MailboxTag]> = mailbox_tags(&proof.public_key).into();
-        self.owned = Some(tags.clone());
+        self.owned = true;
         self.session.say(&[RelayRecord::Opened]).await?;
+        let tags = mailbox_tags(&proof.public_key).into();
         opened.send(tags).map_err(|_| CloseCode::Done)
     }
 
     /// Deletes what the owner has, but nothing that was not handed over on this connection: a number from
     /// elsewhere must not cost frames that nobody saw.
     async fn release(&mut self, upto: u64) -> Result<(), CloseCode> {
-        let tags = self.owned.clone().ok_or(CloseCode::BadRecord)?;
-        let upto = upto.min(self.session.handed.load(Ordering::Acquire));
-        match self.session.shared.store.delete(tags, upto).await {
+        if !self.owned {
+            return Err(CloseCode::BadRecord);
+        }
+        let places = self.session.window().release(Instant::now(), upto);
+        self.session.released.notify_one();
+        if places.is_empty() {
+            return Ok(());
+        }
+        match self.session.shared.store.delete(places).await {
             Ok(deleted) => add(&self.session.shared.counts.deleted, deleted),
             Err(error) => {
                 tracing::error!(%error, "frames were not deleted");
                 return Err(CloseCode::StoreFailed);
             }
         }
-        self.released.send_if_modified(|released| {
-            let news = upto > *released;
-            *released = upto.max(*released);
-            news
-        });
         Ok(())
     }
 }
 
-/// The handing-over half: pushes held frames in order, at most the window's worth ahead of releases.
+/// The handing-over half: pushes held frames, the urgent first, not far ahead of releases. Each
+/// gets a new number at that moment, so that numbers grow on the connection whatever jumps the queue, and a release
+/// of numbers from an earlier connection means nothing on this one.
 async fn hand_over(
     session: &Session<'_>,
     opening: oneshot::Receiver<Arc<[MailboxTag]>>,
-    mut release: watch::Receiver<u64>,
 ) -> CloseCode {
     let Ok(tags) = opening.await else {
         // Without a mailbox there is nothing to hand over, and the other half decides when to end.
@@ -235,41 +270,39 @@ async fn hand_over(
     };
     let shared = session.shared;
     let fresh = shared.store.subscribe(&tags);
-    let mut window = Window::default();
-    let mut after = 0;
+    let mut after = Cursor::default();
     loop {
-        window.release(*release.borrow_and_update());
-        let room = shared.limits.unreleased.saturating_sub(window.bytes);
+        let cwnd = session.connection.stats().path.cwnd;
+        let most = shared.limits.unreleased;
+        let room = session.window().room(Instant::now(), cwnd, most);
         let mut records = Vec::new();
         if room > 0 {
             let fetched = shared.store.fetch(tags.clone(), after, room.min(FETCH));
-            let frames = match fetched.await {
-                Ok(frames) => frames,
+            let held = match fetched.await {
+                Ok(held) => held,
                 Err(error) => {
                     tracing::error!(%error, "frames were not fetched");
                     return CloseCode::StoreFailed;
                 }
             };
-            for (number, frame) in frames {
-                if number <= after {
+            for held in held {
+                if !after.pass(&held.place) {
                     tracing::error!("the mailbox store returned frames out of order");
                     return CloseCode::StoreFailed;
                 }
-                after = number;
-                window.push(number, frame.len());
+                let number = shared.next_number.fetch_add(1, Ordering::Relaxed);
+                session.window().push(number, held.place, held.frame.len());
+                let frame = held.frame;
                 records.push(RelayRecord::Held { number, frame });
             }
         }
         if records.is_empty() {
             tokio::select! {
                 () = fresh.changed(), if room > 0 => {}
-                changed = release.changed() => if changed.is_err() {
-                    return CloseCode::Done;
-                }
+                () = session.released.notified() => {}
             }
             continue;
         }
-        session.handed.store(after, Ordering::Release);
         if let Err(code) = session.say(&records).await {
             return code;
         }
@@ -278,24 +311,111 @@ async fn hand_over(
 }
 
 /// What was handed over and not released.
+///
+/// What waits in the stream was chosen too early: on a slow link the urgent would wait behind all of it. So no more is
+/// handed over than the path holds, as the congestion controller sees it, and what the owner releases in a second,
+/// which covers the time until frames are durable there.
 #[derive(Default)]
 struct Window {
-    frames: VecDeque<(u64, usize)>,
+    frames: VecDeque<(u64, Place, usize)>,
     bytes: usize,
+    /// When the second began in which so many bytes were released, and how many in the one before.
+    second: Option<Instant>,
+    released: usize,
+    released_before: usize,
 }
 
 impl Window {
-    fn push(&mut self, number: u64, length: usize) {
-        self.frames.push_back((number, length));
+    fn push(&mut self, number: u64, place: Place, length: usize) {
+        self.frames.push_back((number, place, length));
         self.bytes += length;
     }
 
-    fn release(&mut self, upto: u64) {
-        while let Some(&(number, length)) = self.frames.front()
+    /// How many bytes may be handed over now, with this congestion window and `most` in all.
+    fn room(&mut self, now: Instant, cwnd: u64, most: usize) -> usize {
+        self.turn(now);
+        let cwnd = usize::try_from(cwnd).unwrap_or(usize::MAX);
+        let window = LEAST_WINDOW
+            .saturating_add(cwnd.saturating_add(cwnd / 4))
+            .saturating_add(self.released.max(self.released_before));
+        window.min(most).saturating_sub(self.bytes)
+    }
+
+    /// Begins another second if this one is over.
+    fn turn(&mut self, now: Instant) {
+        let begun = *self.second.get_or_insert(now);
+        let passed = now.saturating_duration_since(begun);
+        if passed >= SECOND {
+            let before = if passed < 2 * SECOND {
+                self.released
+            } else {
+                0
+            };
+            (self.released_before, self.released) = (before, 0);
+            self.second = Some(now);
+        }
+    }
+
+    /// Lets go of all up to this number, and says where those are kept.
+    fn release(&mut self, now: Instant, upto: u64) -> Vec<Place> {
+        self.turn(now);
+        let mut places = Vec::new();
+        while let Some(&(number, place, length)) = self.frames.front()
             && number <= upto
         {
             self.frames.pop_front();
             self.bytes -= length;
+            self.released += length;
+            places.push(place);
         }
+        places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 4 << 20;
+    const CWND: u64 = 20_000;
+
+    fn fill(window: &mut Window, now: Instant, next: &mut u64) -> usize {
+        let before = window.bytes;
+        while window.room(now, CWND, MOST) > 0 {
+            *next += 1;
+            let place = Place {
+                tag: [0; 8],
+                class: 3,
+                number: *next,
+            };
+            window.push(*next, place, 1000);
+        }
+        window.bytes - before
+    }
+
+    /// An owner on a slow link has little ahead of what is urgent; one that releases fast is not held up, although it
+    /// takes a while until frames are durable there.
+    #[test]
+    fn what_is_ahead_follows_what_is_released() {
+        let (mut window, mut now, mut next) = (Window::default(), Instant::now(), 0);
+        let first = fill(&mut window, now, &mut next);
+        assert!(first < LEAST_WINDOW + 26_000, "{first}");
+        for _ in 0..20 {
+            now += Duration::from_millis(150);
+            window.release(now, next);
+            fill(&mut window, now, &mut next);
+        }
+        assert!(window.bytes >= MOST, "grows to the limit: {}", window.bytes);
+        // Then the link becomes slow: a tenth of a frame in a second.
+        for _ in 0..10 {
+            now += Duration::from_secs(10);
+            let oldest = window.frames[0].0;
+            window.release(now, oldest);
+            assert_eq!(window.room(now, CWND, MOST), 0);
+        }
+        window.release(now, next);
+        now += Duration::from_secs(10);
+        let again = fill(&mut window, now, &mut next);
+        assert!(again < LEAST_WINDOW + 26_000, "{again}");
     }
 }

@@ -1,8 +1,11 @@
 //! Mailboxes on a relay: frames are stored for whoever is away, over QUIC streams.
 //!
-//! The client hands over whole frames; the relay makes them durable, says so, and keeps them until the owner
-//! of the mailbox fetched and released them. The relay reads nothing of a frame but the mailbox tag that its
-//! caller finds for it. Who owns a mailbox shows by a signature over the TLS session; see [`mailbox_tag`].
+//! The client hands over frames; the relay makes them durable, says of each what became of it, and keeps them until
+//! the owner of the mailbox fetched and released them, the urgent first and then in the order in which they came.
+//! The relay reads nothing of a frame but the mailbox tag and the class that its caller finds for it. Who owns a
+//! mailbox shows by a signature over the TLS session; see [`mailbox_tag`].
+//!
+//! A relay that passes frames on to another one is a client of that one: see [`RelaySpec::settlements`].
 
 mod client;
 mod connection;
@@ -14,7 +17,10 @@ mod upstream;
 
 pub use client::{RELAY_MTU, RelayClient, RelaySpec};
 pub use mailbox::{MailboxOwner, MailboxTag, TAGS, mailbox_tag, mailbox_tags};
-pub use server::{RelayCounters, RelayLimits, RelayServer, TagOf};
+pub use record::Fate;
+pub use server::{RelayCounters, RelayLimits, RelayServer, SorterOf};
 pub use store::{
-    HeldFrame, MailboxStore, StoreFuture, StoreRefusal, Subscription, Verdict, Watchers,
+    CLASSES, Cursor, HeldFrame, MailboxStore, Place, Sorted, Sorter, StoreFuture, StoreRefusal,
+    Subscription, Verdict, Watchers,
 };
+pub use upstream::Settlements;

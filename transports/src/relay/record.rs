@@ -6,11 +6,12 @@
 //! client to relay                          relay to client
 //! 0x01 HELLO    version (1)                0x81 WELCOME  version (1), largest frame (2)
 //! 0x02 OPEN     key (32), signature (64)   0x82 OPENED   empty
-//! 0x03 FRAME    a frame                    0x83 STORED   five counts (8 each): see Tally
+//! 0x03 FRAME    a frame or a piece         0x83 SETTLED  runs of: fate (1), frames (2)
 //! 0x04 RELEASE  number (8)                 0x84 HELD     number (8), a frame
 //! ```
 //!
-//! HELLO comes first and once, OPEN at most once. Numbers are big-endian.
+//! HELLO comes first and once, OPEN at most once. SETTLED tells the fates of the frames of this connection in the
+//! order in which they came. Numbers are big-endian.
 
 use super::mailbox::MailboxProof;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,10 +19,12 @@ use quinn::RecvStream;
 use tokio::io::AsyncReadExt;
 
 /// The version of the protocol.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 /// What is read from the stream in one go, in bytes. The largest record fits.
 const READ: usize = 96 * 1024;
 const HEADER: usize = 3;
+/// Bytes of a run.
+const RUN: usize = 3;
 
 /// What is wrong with a stream.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,32 +48,60 @@ pub(super) enum ClientRecord {
     Release(u64),
 }
 
-/// How many frames of this connection met which fate, counted from its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) stored: u64,
-    pub(super) too_large: u64,
-    pub(super) bad_envelope: u64,
-    pub(super) mailbox_full: u64,
-    pub(super) not_granted: u64,
+/// What became of a frame at the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fate {
+    /// It is durable there, or was and has been passed on since.
+    Stored = 0,
+    /// It is larger than the relay takes.
+    TooLarge = 1,
+    /// Its carrier envelope is not acceptable, or it has none.
+    BadEnvelope = 2,
+    /// Its mailbox has reached its quota. There may be room later.
+    MailboxFull = 3,
+    /// Nobody granted the sender the use of this mailbox.
+    NotGranted = 4,
+    /// It is a piece of a frame, whose fate is that of its last piece. Nothing is durable.
+    Piece = 5,
 }
 
-impl Tally {
-    /// Frames that were refused, for whatever reason.
-    pub(super) fn refused(&self) -> u64 {
-        [
-            self.too_large,
-            self.bad_envelope,
-            self.mailbox_full,
-            self.not_granted,
-        ]
-        .into_iter()
-        .fold(0, u64::saturating_add)
+impl Fate {
+    const ALL: [Self; 6] = [
+        Self::Stored,
+        Self::TooLarge,
+        Self::BadEnvelope,
+        Self::MailboxFull,
+        Self::NotGranted,
+        Self::Piece,
+    ];
+
+    fn of(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
     }
 
-    /// Frames whose fate is known.
-    pub(super) fn settled(&self) -> u64 {
-        self.stored.saturating_add(self.refused())
+    /// The relay does not keep it.
+    pub(super) fn is_refusal(self) -> bool {
+        !matches!(self, Self::Stored | Self::Piece)
+    }
+}
+
+/// So many frames in a row met this fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) fate: Fate,
+    pub(super) frames: u16,
+}
+
+/// Appends a fate to runs, the last of which it makes longer if it can.
+pub(super) fn push_fate(runs: &mut Vec<Run>, fate: Fate) {
+    if let Some(last) = runs.last_mut()
+        && last.fate == fate
+        && last.frames < u16::MAX
+    {
+        last.frames += 1;
+    } else {
+        runs.push(Run { fate, frames: 1 });
     }
 }
 
@@ -79,7 +110,7 @@ impl Tally {
 pub(super) enum RelayRecord {
     Welcome { version: u8, largest: u16 },
     Opened,
-    Stored(Tally),
+    Settled(Vec<Run>),
     Held { number: u64, frame: Bytes },
 }
 
@@ -130,19 +161,9 @@ impl Record for RelayRecord {
                 put(out, 0x81, &[&[*version], &largest.to_be_bytes()])
             }
             Self::Opened => put(out, 0x82, &[]),
-            Self::Stored(tally) => {
-                let counts = [
-                    tally.stored,
-                    tally.too_large,
-                    tally.bad_envelope,
-                    tally.mailbox_full,
-                    tally.not_granted,
-                ];
-                put(
-                    out,
-                    0x83,
-                    &counts.map(u64::to_be_bytes).each_ref().map(|c| &c[..]),
-                )
+            Self::Settled(runs) => {
+                let runs: Vec<u8> = runs.iter().flat_map(Run::bytes).collect();
+                put(out, 0x83, &[&runs])
             }
             Self::Held { number, frame } => put(out, 0x84, &[&number.to_be_bytes(), frame]),
         }
@@ -155,19 +176,33 @@ impl Record for RelayRecord {
                 largest: body.get_u16(),
             }),
             (0x82, 0) => Ok(Self::Opened),
-            (0x83, 40) => Ok(Self::Stored(Tally {
-                stored: body.get_u64(),
-                too_large: body.get_u64(),
-                bad_envelope: body.get_u64(),
-                mailbox_full: body.get_u64(),
-                not_granted: body.get_u64(),
-            })),
+            (0x83, length) => {
+                let (runs, rest) = body.as_chunks::<RUN>();
+                let runs: Option<Vec<Run>> = runs.iter().map(Run::read).collect();
+                match runs.filter(|runs| rest.is_empty() && !runs.is_empty()) {
+                    Some(runs) => Ok(Self::Settled(runs)),
+                    None => Err(RecordError::Unknown { kind, length }),
+                }
+            }
             (0x84, 8..) => Ok(Self::Held {
                 number: body.get_u64(),
                 frame: body,
             }),
             (kind, length) => Err(RecordError::Unknown { kind, length }),
         }
+    }
+}
+
+impl Run {
+    fn bytes(&self) -> [u8; RUN] {
+        let [high, low] = self.frames.to_be_bytes();
+        [self.fate as u8, high, low]
+    }
+
+    fn read(&[fate, high, low]: &[u8; RUN]) -> Option<Self> {
+        let frames = u16::from_be_bytes([high, low]);
+        let fate = Fate::of(fate)?;
+        (frames > 0).then_some(Self { fate, frames })
     }
 }
 
@@ -254,7 +289,7 @@ mod tests {
     #[test]
     fn records_survive_the_stream() {
         let frame = Bytes::from_static(b"frame");
-        round_trip(&ClientRecord::Hello { version: 1 });
+        round_trip(&ClientRecord::Hello { version: VERSION });
         round_trip(&ClientRecord::Open(MailboxProof {
             public_key: [1; 32],
             signature: [2; 64],
@@ -262,20 +297,55 @@ mod tests {
         round_trip(&ClientRecord::Frame(frame.clone()));
         round_trip(&ClientRecord::Release(u64::MAX - 1));
         round_trip(&RelayRecord::Welcome {
-            version: 1,
+            version: VERSION,
             largest: 4096,
         });
         round_trip(&RelayRecord::Opened);
-        round_trip(&RelayRecord::Stored(Tally {
-            stored: 1,
-            too_large: 2,
-            bad_envelope: 3,
-            mailbox_full: 4,
-            not_granted: 5,
-        }));
+        let mut runs = Vec::new();
+        for fate in Fate::ALL.into_iter().flat_map(|fate| [fate; 3]) {
+            push_fate(&mut runs, fate);
+        }
+        assert_eq!((runs.len(), runs[5].frames), (6, 3));
+        round_trip(&RelayRecord::Settled(runs));
         round_trip(&RelayRecord::Held { number: 7, frame });
         let oversized = ClientRecord::Frame(Bytes::from(vec![0; 65_536]));
         assert!(!oversized.write(&mut BytesMut::new()));
+    }
+
+    /// The layout of version 2, byte by byte.
+    #[test]
+    fn records_have_the_bytes_that_the_format_says() {
+        let bytes = |record: &dyn Fn(&mut BytesMut) -> bool| {
+            let mut out = BytesMut::new();
+            assert!(record(&mut out));
+            out.to_vec()
+        };
+        let hello = ClientRecord::Hello { version: VERSION };
+        assert_eq!(bytes(&|out| hello.write(out)), [0x01, 0, 1, 2]);
+        let frame = ClientRecord::Frame(Bytes::from_static(b"ab"));
+        assert_eq!(bytes(&|out| frame.write(out)), [0x03, 0, 2, b'a', b'b']);
+        let mut runs = Vec::new();
+        for fate in [Fate::Stored, Fate::Stored, Fate::MailboxFull] {
+            push_fate(&mut runs, fate);
+        }
+        let settled = RelayRecord::Settled(runs);
+        let expected = [0x83, 0, 6, 0, 0, 2, 3, 0, 1];
+        assert_eq!(bytes(&|out| settled.write(out)), expected);
+        let held = RelayRecord::Held {
+            number: 1 << 40,
+            frame: Bytes::from_static(b"c"),
+        };
+        let expected = [0x84, 0, 9, 0, 0, 1, 0, 0, 0, 0, 0, b'c'];
+        assert_eq!(bytes(&|out| held.write(out)), expected);
+    }
+
+    /// A fate that is not known, a run of nothing and half a run are no record.
+    #[test]
+    fn runs_that_say_nothing_are_refused() {
+        for body in [&[6, 0, 1][..], &[0, 0, 0], &[0, 0], &[]] {
+            let read = RelayRecord::read(0x83, Bytes::copy_from_slice(body));
+            assert!(read.is_err(), "{body:?}");
+        }
     }
 
     proptest! {

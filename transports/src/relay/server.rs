@@ -1,8 +1,7 @@
 //! The relay: takes clients, within limits, and counts what it does for them.
 
 use super::connection;
-use super::mailbox::MailboxTag;
-use super::store::MailboxStore;
+use super::store::{MailboxStore, Sorter};
 use crate::quic::{Authenticated, CloseCode, EndpointError, QuicEndpoint};
 use std::future::Future;
 use std::sync::Arc;
@@ -10,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Finds the mailbox tag of a frame, if its carrier envelope has one.
-pub type TagOf = Arc<dyn Fn(&[u8]) -> Option<MailboxTag> + Send + Sync>;
+/// Gives each client that comes a sorter of its own.
+pub type SorterOf = Arc<dyn Fn() -> Sorter + Send + Sync>;
 
 /// A record has room for a frame of this size beside its number.
 const LARGEST_FRAME: u16 = u16::MAX - 8;
@@ -82,9 +81,11 @@ pub(super) fn add(counter: &AtomicU64, n: u64) {
 /// What all connections of a relay share.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn MailboxStore>,
-    pub(super) tag_of: TagOf,
+    pub(super) sorter_of: SorterOf,
     pub(super) limits: RelayLimits,
     pub(super) counts: Counts,
+    /// The next number to hand a frame over under.
+    pub(super) next_number: AtomicU64,
 }
 
 /// A relay over one store. Clones are the same relay.
@@ -92,13 +93,14 @@ pub(super) struct Shared {
 pub struct RelayServer(Arc<Shared>);
 
 impl RelayServer {
-    /// A relay that keeps frames in `store` under the tags that `tag_of` finds in them.
-    pub fn new(store: Arc<dyn MailboxStore>, tag_of: TagOf, limits: RelayLimits) -> Self {
+    /// A relay that keeps frames in `store` under the tags that the sorters of `sorter_of` find in them.
+    pub fn new(store: Arc<dyn MailboxStore>, sorter_of: SorterOf, limits: RelayLimits) -> Self {
         let frame = limits.frame.min(LARGEST_FRAME);
         let limits = RelayLimits { frame, ..limits };
         Self(Arc::new(Shared {
+            next_number: store.first_number().into(),
             store,
-            tag_of,
+            sorter_of,
             limits,
             counts: Counts::default(),
         }))

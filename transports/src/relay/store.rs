@@ -11,8 +11,61 @@ use tokio::sync::Notify;
 /// A future of a store: boxed, so that a store can be a trait object.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreRefusal>> + Send + 'a>>;
 
-/// A held frame with the number under which it is kept.
-pub type HeldFrame = (u64, Bytes);
+/// How many classes of urgency a store tells apart. Class 0 is handed over first.
+pub const CLASSES: usize = 4;
+
+/// Where a store keeps a frame.
+///
+/// Numbers grow within the whole store and are never used again, also not after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The tag of its mailbox.
+    pub tag: MailboxTag,
+    /// How urgent it is, below [`CLASSES`].
+    pub class: u8,
+    /// Its number.
+    pub number: u64,
+}
+
+/// How far frames were seen: in each class up to this number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(pub [u64; CLASSES]);
+
+impl Cursor {
+    /// Takes down that the frame at this place was seen. False if it lies behind the cursor, or in no class.
+    pub fn pass(&mut self, place: &Place) -> bool {
+        match self.0.get_mut(usize::from(place.class)) {
+            Some(seen) if *seen < place.number => {
+                *seen = place.number;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A held frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldFrame {
+    /// Where it is kept.
+    pub place: Place,
+    /// The frame.
+    pub frame: Bytes,
+}
+
+/// What a relay makes of something that a client sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sorted {
+    /// A frame for this mailbox.
+    Frame(MailboxTag, Bytes),
+    /// A piece of a frame that is not whole yet.
+    Piece,
+    /// Nothing that names a mailbox.
+    Unaddressed,
+}
+
+/// Makes frames of what one client sends, one call for each, in order.
+pub type Sorter = Box<dyn FnMut(&[u8]) -> Sorted + Send>;
 
 /// What became of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,25 +89,26 @@ pub enum StoreRefusal {
 }
 
 /// Durable mailboxes.
-///
-/// Every frame gets a number when it is stored. Numbers grow within the whole store and are never used
-/// again, also not after a restart or a loss of the store: owners remember them across connections.
 pub trait MailboxStore: Send + Sync + 'static {
     /// Stores frames under their tags. The future is ready once all that were stored are durable, with one
     /// verdict a frame, in order.
     fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>>;
 
-    /// Frames of any of the tags with numbers above `after`, in the order of their numbers: as many as fit
-    /// into `max_bytes`, but at least one if there is any.
+    /// Frames of any of the tags beyond `after`, the lowest class first and in each class in the order of their
+    /// numbers: as many as fit into `max_bytes`, but at least one if there is any.
     fn fetch(
         &self,
         tags: Arc<[MailboxTag]>,
-        after: u64,
+        after: Cursor,
         max_bytes: usize,
     ) -> StoreFuture<'_, Vec<HeldFrame>>;
 
-    /// Deletes frames of any of the tags with numbers up to `upto`, and says how many those were.
-    fn delete(&self, tags: Arc<[MailboxTag]>, upto: u64) -> StoreFuture<'_, u64>;
+    /// Deletes the frames at these places, as far as they are there, and says how many were.
+    fn delete(&self, places: Vec<Place>) -> StoreFuture<'_, u64>;
+
+    /// The first number under which frames may be handed over: larger than any that was used before, also before
+    /// a restart, since owners may release late.
+    fn first_number(&self) -> u64;
 
     /// Begins to watch for new frames of any of the tags.
     fn subscribe(&self, tags: &[MailboxTag]) -> Subscription;

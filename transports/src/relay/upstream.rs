@@ -3,12 +3,13 @@
 //! What waits in the stream was chosen too early. So the frames that the relay has not settled are kept to
 //! about what the path holds, as the congestion controller sees it.
 
-use super::record::{ClientRecord, Record, Tally};
+use super::record::{ClientRecord, Fate, Record, Run};
 use crate::LinkOrder;
 use crate::quic::Outlet;
 use bytes::BytesMut;
 use quinn::{Connection, SendStream, WriteError};
 use std::collections::VecDeque;
+use tokio::sync::mpsc;
 
 /// Always allowed, in bytes: enough to begin with.
 const LEAST_WINDOW: usize = 16 * 1024;
@@ -17,15 +18,17 @@ const LARGEST_WINDOW: usize = 1024 * 1024;
 /// The most credit given at once.
 const MAX_CREDIT: usize = 64;
 
+/// Takes what became of frames: the tag with which each was sent, and its fate.
+pub type Settlements = mpsc::Sender<Vec<(u64, Fate)>>;
+
 /// The sending half's account.
 pub(super) struct Upstream<'a> {
     connection: &'a Connection,
     stream: SendStream,
     mtu: usize,
-    /// The sizes of frames that were written and not settled, oldest first.
-    unsettled: VecDeque<usize>,
+    /// Tags and sizes of frames that were written and not settled, oldest first.
+    unsettled: VecDeque<(u64, usize)>,
     unsettled_bytes: usize,
-    tally: Tally,
     outstanding: usize,
 }
 
@@ -37,7 +40,6 @@ impl<'a> Upstream<'a> {
             mtu,
             unsettled: VecDeque::new(),
             unsettled_bytes: 0,
-            tally: Tally::default(),
             outstanding: 0,
         }
     }
@@ -70,12 +72,12 @@ impl<'a> Upstream<'a> {
         let mut out = BytesMut::new();
         for order in orders {
             match order {
-                LinkOrder::Transmit { frame, .. } => {
+                LinkOrder::Transmit { frame, tag } => {
                     self.outstanding = self.outstanding.saturating_sub(1);
                     let length = frame.len();
                     let fits = (1..=self.mtu).contains(&length);
                     if fits && ClientRecord::Frame(frame).write(&mut out) {
-                        self.unsettled.push_back(length);
+                        self.unsettled.push_back((tag, length));
                         self.unsettled_bytes += length;
                         outlet.count(|c| {
                             c.sent_frames += 1;
@@ -94,22 +96,22 @@ impl<'a> Upstream<'a> {
         self.stream.write_all(&out).await
     }
 
-    /// Takes the relay's newest tally. False if it cannot be true.
-    pub(super) fn settle(&mut self, outlet: &Outlet, tally: Tally) -> bool {
-        let news = tally.settled().checked_sub(self.tally.settled());
-        let refused = tally.refused().checked_sub(self.tally.refused());
-        let (Some(news), Some(refused)) = (news, refused) else {
-            return false;
-        };
-        match usize::try_from(news) {
-            Ok(news) if news <= self.unsettled.len() => {
-                let settled: usize = self.unsettled.drain(..news).sum();
-                self.unsettled_bytes -= settled;
+    /// Takes what the relay says became of the oldest frames, and gives it with their tags. Nothing if it cannot be
+    /// true.
+    pub(super) fn settle(&mut self, outlet: &Outlet, runs: &[Run]) -> Option<Vec<(u64, Fate)>> {
+        let mut settled = Vec::new();
+        for run in runs {
+            let frames = usize::from(run.frames);
+            if frames > self.unsettled.len() {
+                return None;
             }
-            _ => return false,
+            for (tag, length) in self.unsettled.drain(..frames) {
+                self.unsettled_bytes -= length;
+                settled.push((tag, run.fate));
+            }
         }
-        self.tally = tally;
+        let refused = settled.iter().filter(|(_, fate)| fate.is_refusal()).count() as u64;
         outlet.count(|c| c.refused_frames += refused);
-        true
+        Some(settled)
     }
 }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use ostrakon_transports::keys::LinkSecret;
 use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint};
 use ostrakon_transports::relay::{
-    HeldFrame, MailboxStore, MailboxTag, RelayCounters, RelayLimits, RelayServer, StoreFuture,
-    Subscription, Verdict, Watchers,
+    Cursor, HeldFrame, MailboxStore, MailboxTag, Place, RelayCounters, RelayLimits, RelayServer,
+    Sorted, Sorter, StoreFuture, Subscription, Verdict, Watchers,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The frames that the store keeps under one tag; further ones meet a full mailbox.
 pub const QUOTA: usize = 3000;
 
-/// The last number given, and all frames with theirs.
-type Held = (u64, Vec<(u64, MailboxTag, Bytes)>);
+/// The last number given, and all frames with their places.
+type Held = (u64, Vec<HeldFrame>);
 
 #[derive(Default)]
 pub struct MemoryStore {
@@ -34,13 +34,15 @@ impl MailboxStore for MemoryStore {
             let mut held = self.frames.lock().unwrap();
             let mut verdicts = Vec::new();
             for (tag, frame) in frames {
-                if held.1.iter().filter(|f| f.1 == tag).count() >= QUOTA {
+                if held.1.iter().filter(|f| f.place.tag == tag).count() >= QUOTA {
                     verdicts.push(Verdict::MailboxFull);
                     continue;
                 }
                 held.0 += 1;
                 let number = held.0;
-                held.1.push((number, tag, frame));
+                let class = class_of(&frame);
+                let place = Place { tag, class, number };
+                held.1.push(HeldFrame { place, frame });
                 verdicts.push(Verdict::Stored);
             }
             drop(held);
@@ -52,32 +54,43 @@ impl MailboxStore for MemoryStore {
     fn fetch(
         &self,
         tags: Arc<[MailboxTag]>,
-        after: u64,
+        after: Cursor,
         max_bytes: usize,
     ) -> StoreFuture<'_, Vec<HeldFrame>> {
         Box::pin(async move {
             let held = self.frames.lock().unwrap();
             let mut room = max_bytes;
-            let mine = held.1.iter().filter(|f| f.0 > after && tags.contains(&f.1));
+            let beyond = |f: &&HeldFrame| Cursor::pass(&mut after.clone(), &f.place);
+            let mut mine: Vec<&HeldFrame> = held
+                .1
+                .iter()
+                .filter(|f| tags.contains(&f.place.tag))
+                .filter(beyond)
+                .collect();
+            mine.sort_by_key(|f| (f.place.class, f.place.number));
             let mut out: Vec<HeldFrame> = Vec::new();
-            for (number, _, frame) in mine {
-                if frame.len() > room && !out.is_empty() {
+            for held in mine {
+                if held.frame.len() > room && !out.is_empty() {
                     break;
                 }
-                room = room.saturating_sub(frame.len());
-                out.push((*number, frame.clone()));
+                room = room.saturating_sub(held.frame.len());
+                out.push(held.clone());
             }
             Ok(out)
         })
     }
 
-    fn delete(&self, tags: Arc<[MailboxTag]>, upto: u64) -> StoreFuture<'_, u64> {
+    fn delete(&self, places: Vec<Place>) -> StoreFuture<'_, u64> {
         Box::pin(async move {
             let mut held = self.frames.lock().unwrap();
             let before = held.1.len();
-            held.1.retain(|f| f.0 > upto || !tags.contains(&f.1));
+            held.1.retain(|f| !places.contains(&f.place));
             Ok((before - held.1.len()) as u64)
         })
+    }
+
+    fn first_number(&self) -> u64 {
+        1000
     }
 
     fn subscribe(&self, tags: &[MailboxTag]) -> Subscription {
@@ -90,11 +103,29 @@ pub fn enveloped(tag: MailboxTag, payload: &[u8]) -> Bytes {
     [&[0x45], &tag[..], payload].concat().into()
 }
 
-fn tag_of(frame: &[u8]) -> Option<MailboxTag> {
-    match frame.first_chunk::<9>()? {
-        [0x45, tag @ ..] => Some(*tag),
-        _ => None,
-    }
+/// The same for a frame of class 0, before the others in class 1.
+pub fn urgent(tag: MailboxTag, payload: &[u8]) -> Bytes {
+    [&[0x46], &tag[..], payload].concat().into()
+}
+
+fn class_of(frame: &[u8]) -> u8 {
+    u8::from(frame.first() != Some(&0x46))
+}
+
+/// Joins what begins with 0x47 to what comes next.
+fn sorter() -> Sorter {
+    let mut first: Option<Vec<u8>> = None;
+    Box::new(move |frame| {
+        if let [0x47, part @ ..] = frame {
+            first = Some(part.to_vec());
+            return Sorted::Piece;
+        }
+        let whole = [first.take().unwrap_or_default(), frame.to_vec()].concat();
+        match whole.first_chunk::<9>() {
+            Some([0x45 | 0x46, tag @ ..]) => Sorted::Frame(*tag, whole.into()),
+            _ => Sorted::Unaddressed,
+        }
+    })
 }
 
 pub struct Relay {
@@ -111,7 +142,7 @@ impl Relay {
         let secret = LinkSecret::from_seed([100; 32]);
         let endpoint = QuicEndpoint::bind(any, &secret, EndpointOptions::default()).unwrap();
         let store = Arc::new(MemoryStore::default());
-        let server = RelayServer::new(store.clone(), Arc::new(tag_of), limits);
+        let server = RelayServer::new(store.clone(), Arc::new(sorter), limits);
         let (stop, stopped) = oneshot::channel::<()>();
         let (runner, at) = (server.clone(), endpoint.clone());
         let running = tokio::spawn(async move {

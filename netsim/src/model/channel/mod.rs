@@ -304,7 +304,7 @@ impl<P: Clone> Channel<P> {
                 return self.plan(station, now.saturating_add(nanos(slot)), Step::Try);
             }
         }
-        let Some(frame) = state.queue.pop(now, &mut 0) else {
+        let Some(frame) = state.queue.pop(now, |_| {}) else {
             return;
         };
         let ends = now.saturating_add(keyed);

@@ -8,19 +8,47 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use std::path::Path;
 
+/// What is shown of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// All as text.
+    Text,
+    /// All as a QR code.
+    Qr,
+    /// The address of the mailbox alone.
+    Mailbox,
+}
+
+impl Form {
+    /// As the options say.
+    pub fn of(qr: bool, mailbox: bool) -> Self {
+        match (qr, mailbox) {
+            (true, _) => Self::Qr,
+            (_, true) => Self::Mailbox,
+            _ => Self::Text,
+        }
+    }
+}
+
 /// Shows it, or writes it into `file`.
 ///
 /// # Errors
 /// If there is no home, or the file cannot be written.
-pub async fn run(out: Out, home: &Path, qr: bool, file: Option<&Path>) -> Outcome {
+pub async fn run(out: Out, home: &Path, form: Form, file: Option<&Path>) -> Outcome {
     let answer = ask(home, Request::Card).await?;
-    let Response::Card { text, name, .. } = &answer else {
+    let Response::Card {
+        text,
+        name,
+        mailbox,
+        ..
+    } = &answer
+    else {
         return Err(unexpected());
     };
-    let shown = if qr {
-        qr_code(text)?
-    } else {
-        format!("{text}\n")
+    let shown = match form {
+        Form::Text => format!("{text}\n"),
+        Form::Qr => qr_code(text)?,
+        Form::Mailbox => format!("{mailbox}\n"),
     };
     let Some(file) = file else {
         return out.show(&answer, || shown);
@@ -31,6 +59,9 @@ pub async fn run(out: Out, home: &Path, qr: bool, file: Option<&Path>) -> Outcom
         Failure::api(ErrorKind::Store, what, "choose another file or make room")
     })?;
     out.show(&answer, || {
+        if form == Form::Mailbox {
+            return format!("The mailbox address is in {}.", file.display());
+        }
         format!(
             "The card of {name} is in {}.\nGive it to others; they take it in with: ostrakon person add FILE",
             file.display()

@@ -8,6 +8,7 @@ pub mod node;
 pub mod pages;
 pub mod person;
 pub mod relay;
+pub mod routes;
 pub mod send;
 pub mod sim;
 pub mod spool;

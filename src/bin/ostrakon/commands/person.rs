@@ -49,7 +49,11 @@ pub async fn run(out: Out, home: &Path, command: PersonCommand) -> Outcome {
     }
 }
 
-fn read_card(path: &Path) -> Outcome<String> {
+/// The text of a card in a file, or on standard input for `-`.
+///
+/// # Errors
+/// If it cannot be read, or is too long for a card.
+pub fn read_card(path: &Path) -> Outcome<String> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin()

@@ -59,11 +59,12 @@ pub async fn run(
 
 fn tell(out: Out, counters: &Counters) -> Outcome {
     let words = format!(
-        "holds {} frames ({}); {} were stored, {} handed over, {} refused",
+        "holds {} frames ({}); {} were stored, {} handed over, {} passed on, {} refused",
         counters.held_frames,
         bytes(counters.held_bytes),
         counters.stored,
         counters.handed_over,
+        counters.forwarded,
         counters.refused
     );
     let mut object = json!(counters);

@@ -1,0 +1,211 @@
+//! Many seeds of one scenario, on all processors.
+
+use super::{bar, refused, repeat, verdict};
+use crate::args::SimArgs;
+use crate::failure::{Failure, Outcome};
+use crate::out::Out;
+use crate::values::SeedRange;
+use indicatif::ProgressBar;
+use ostrakon::sim;
+use ostrakon_netsim::scenario::Scenario;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Seeds with violations that are named.
+const NAMED: usize = 20;
+
+/// What many seeds have shown.
+#[derive(Debug, Serialize)]
+struct Summary {
+    scenario: String,
+    mode: &'static str,
+    /// Seeds that ran to their end.
+    ran: u64,
+    violated: u64,
+    /// The ratio in the middle, and the least with its seed.
+    median_ratio: Option<f64>,
+    worst_ratio: Option<f64>,
+    worst_ratio_seed: Option<u64>,
+    /// The first seeds that violated something.
+    first: Vec<Violated>,
+    /// The command that runs the first of them again.
+    repeat: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Violated {
+    seed: u64,
+    violations: Vec<String>,
+}
+
+/// What threads have found so far.
+#[derive(Default)]
+struct Found {
+    ran: u64,
+    ratios: Vec<(f64, u64)>,
+    violated: Vec<Violated>,
+    failed: Option<Failure>,
+}
+
+/// Runs them. With `--json` each prints a line, and the last line sums up.
+///
+/// # Errors
+/// A scenario that cannot be, or violations.
+pub fn run(out: Out, args: &SimArgs, scenario: &Scenario, seeds: SeedRange) -> Outcome {
+    let bar = bar(
+        seeds.last - seeds.first + 1,
+        "{elapsed} {wide_bar} {pos} of {len} seeds, {msg}",
+    );
+    let next = AtomicU64::new(seeds.first);
+    let found = Mutex::new(Found::default());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed > seeds.last || !one(out, scenario, seed, &found, &bar) {
+                return;
+            }
+            let violated = found.lock().is_ok_and(|found| !found.violated.is_empty());
+            if args.fail_fast && violated {
+                // Seeds below have begun before, and end.
+                next.store(u64::MAX / 2, Ordering::Relaxed);
+            }
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    bar.finish_and_clear();
+    let mut found = found.into_inner().unwrap_or_default();
+    if let Some(failure) = found.failed.take() {
+        return Err(failure);
+    }
+    let summary = summary(args, scenario, &mut found);
+    out.show(&summary, || describe(&summary))?;
+    let all: Vec<String> = found
+        .violated
+        .iter()
+        .map(|v| format!("seed {}: {}", v.seed, v.violations.join("; ")))
+        .collect();
+    verdict(&all)
+}
+
+/// Runs a seed. False if nothing more is to be run.
+fn one(out: Out, scenario: &Scenario, seed: u64, found: &Mutex<Found>, bar: &ProgressBar) -> bool {
+    let ran = sim::run(scenario, seed, &mut |_| {});
+    let Ok(mut found) = found.lock() else {
+        return false;
+    };
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(error) => {
+            found.failed = Some(refused(error));
+            return false;
+        }
+    };
+    if out.json
+        && let Err(failure) = out.object(&ran)
+    {
+        found.failed = Some(failure);
+        return false;
+    }
+    found.ran += 1;
+    found.ratios.extend(ran.ratio.map(|ratio| (ratio, seed)));
+    if !ran.violations.is_empty() {
+        let violations = ran.violations;
+        found.violated.push(Violated { seed, violations });
+    }
+    bar.set_message(format!("{} violated", found.violated.len()));
+    bar.inc(1);
+    true
+}
+
+fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
+    found.violated.sort_by_key(|violated| violated.seed);
+    found.ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let worst = found.ratios.first();
+    let first = found.violated.first();
+    Summary {
+        scenario: scenario.name.clone(),
+        mode: scenario.mode.name(),
+        ran: found.ran,
+        violated: found.violated.len() as u64,
+        median_ratio: found.ratios.get(found.ratios.len() / 2).map(|r| r.0),
+        worst_ratio: worst.map(|r| r.0),
+        worst_ratio_seed: worst.map(|r| r.1),
+        first: found.violated.iter().take(NAMED).cloned().collect(),
+        repeat: first.map(|violated| repeat(args, violated.seed)),
+    }
+}
+
+fn describe(summary: &Summary) -> String {
+    let mut text = format!(
+        "{}: {} seeds ran, {} violated\n",
+        summary.scenario, summary.ran, summary.violated
+    );
+    if let (Some(median), Some(worst), Some(seed)) = (
+        summary.median_ratio,
+        summary.worst_ratio,
+        summary.worst_ratio_seed,
+    ) {
+        let _ = writeln!(
+            text,
+            "  ratio to the limit: median {median:.3}, worst {worst:.3} (seed {seed})"
+        );
+    }
+    for violated in &summary.first {
+        let _ = writeln!(
+            text,
+            "  seed {}: {}",
+            violated.seed,
+            violated.violations.join("; ")
+        );
+    }
+    if let Some(repeat) = &summary.repeat {
+        let _ = writeln!(text, "repeat with: {repeat}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards what the last line says: the middle and the worst ratio, and the first seed that violated something with the
+    /// command that repeats it.
+    #[test]
+    fn the_summary_names_the_worst_and_the_first() {
+        let args = SimArgs {
+            scenario: "my net.toml".into(),
+            seed: None,
+            seeds: None,
+            fail_fast: false,
+            faults: true,
+            set: vec!["rate=1mbit".into(), "loss=2%".into()],
+            report: None,
+        };
+        let violated = |seed| Violated {
+            seed,
+            violations: vec!["x".into()],
+        };
+        let mut found = Found {
+            ran: 9,
+            ratios: vec![(0.9, 4), (0.5, 7), (0.8, 5)],
+            violated: vec![violated(7), violated(3)],
+            failed: None,
+        };
+        let scenario = sim::shipped::find("chaos").unwrap();
+        let summary = summary(&args, &scenario, &mut found);
+        assert_eq!(
+            (summary.median_ratio, summary.worst_ratio_seed),
+            (Some(0.8), Some(7))
+        );
+        assert_eq!(summary.first[0].seed, 3);
+        let again = "ostrakon sim run 'my net.toml' --seed 3 --faults --set rate=1mbit,loss=2%";
+        assert_eq!(summary.repeat.as_deref(), Some(again));
+    }
+}

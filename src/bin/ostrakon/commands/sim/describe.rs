@@ -1,0 +1,106 @@
+//! A run in a few lines, for people.
+
+use ostrakon::sim::Outcome;
+use std::fmt::Write as _;
+
+/// Violations that are named.
+const NAMED: usize = 20;
+
+/// The lines.
+pub fn outcome(ran: &Outcome) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "{}: {}", ran.scenario, ran.title);
+    let _ = writeln!(
+        text,
+        "seed {}, mode {}, {}",
+        ran.seed,
+        ran.mode,
+        ran.trace.as_ref().map_or_else(
+            || "no trace hash: the keys of QUIC follow from no seed".into(),
+            |trace| format!("trace {trace}")
+        )
+    );
+    let _ = writeln!(
+        text,
+        "{} events, {} packets, {} frames; {:.1} s of the world in {:.1} s: {:.0} events and {:.0} frames a second",
+        ran.events,
+        ran.packets,
+        ran.frames,
+        ran.virtual_s,
+        ran.wall_s,
+        ran.events_per_s,
+        ran.frames_per_s
+    );
+    let _ = writeln!(
+        text,
+        "{} messages sent, {} delivered, {} confirmed",
+        ran.sent, ran.delivered, ran.confirmed
+    );
+    messages(ran, &mut text);
+    if let (Some(limit), Some(achieved), Some(ratio)) = (ran.limit_s, ran.achieved_s, ran.ratio) {
+        let nominal = ran.nominal_limit_s.map_or(String::new(), |nominal| {
+            format!(" ({nominal:.3} s with the loss that links have on average)")
+        });
+        let _ = writeln!(
+            text,
+            "the largest message took {achieved:.3} s; the limit is {limit:.3} s{nominal}, ratio {ratio:.3}"
+        );
+    }
+    links(ran, &mut text);
+    if ran.dropped.len() <= 12 {
+        for (node, reasons) in &ran.dropped {
+            let reasons: Vec<String> = reasons
+                .iter()
+                .map(|(why, n)| format!("{n} × {why}"))
+                .collect();
+            let _ = writeln!(text, "  dropped by {node}: {}", reasons.join(", "));
+        }
+    }
+    for violation in ran.violations.iter().take(NAMED) {
+        let _ = writeln!(text, "VIOLATION {violation}");
+    }
+    text
+}
+
+/// What became of each part, if there are few.
+fn messages(ran: &Outcome, text: &mut String) {
+    if ran.messages.len() > 10 {
+        return;
+    }
+    for message in &ran.messages {
+        for part in &message.parts {
+            let when = part.delivered_s.map_or("not delivered".into(), |at| {
+                format!("delivered after {:.3} s", at - message.at_s)
+            });
+            let _ = writeln!(
+                text,
+                "  {} to {}: {} ({} bytes) {when}",
+                message.from, message.to, part.name, part.bytes
+            );
+        }
+    }
+}
+
+/// What each link carried, if there are few.
+fn links(ran: &Outcome, text: &mut String) {
+    if ran.links.len() > 12 {
+        return;
+    }
+    for link in &ran.links {
+        let lost = match (link.bad_share, link.lost_bytes) {
+            (Some(bad), _) => format!("bad for {:.1} % of the time", bad * 100.0),
+            (None, Some(bytes)) => format!("lost {bytes} B"),
+            (None, None) => format!("lost {} packets", link.lost_packets),
+        };
+        let _ = writeln!(
+            text,
+            "  {} {} to {}: offered {} B, {lost}, {} packets dropped by the queue, arrived {} B",
+            link.link,
+            link.from,
+            link.to,
+            link.offered_bytes,
+            link.queue_dropped,
+            link.delivered_bytes
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Where the operator of a relay asks: the relay that runs, or else its directory itself.
+
+use super::super::api::ErrorKind;
+use super::super::client::{ANSWER, Remote};
+use super::super::control::{self, Answers};
+use super::super::error::NodeError;
+use super::super::runtime::{PATIENCE, RETRY};
+use super::api::{ALL, LinkStatus, Request, Response, RouteStatus, Status};
+use super::book::Book;
+use super::lane::{self, EXPORTED};
+use super::links::Links;
+use super::mailboxes::Mailboxes;
+use super::{Counters, Limits, prepare, socket};
+use crate::node::error::blocking;
+use crate::security::mailbox;
+use crate::store::OpenError;
+use crate::store::mailbox::{MailboxLimits, MailboxStore, Totals};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::{Instant, sleep};
+
+/// Asks the relay that runs in `dir` if there is one; otherwise opens the directory for this one question. Waits up to
+/// 10 s for others that have it open.
+///
+/// # Errors
+/// [`NodeError`] if it is in use and nobody answers, or damaged. What the relay refuses is [`Response::Error`].
+pub async fn ask(dir: &Path, request: Request) -> Result<Response, NodeError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(stream) = control::connect(&socket(dir)).await {
+            let mut relay = Remote::new(dir.to_owned(), stream);
+            return relay.ask(&request, Some(ANSWER)).await;
+        }
+        let home = dir.to_owned();
+        let opened = blocking(move || Desk::open(&home, Limits::default().mailbox)).await;
+        match opened {
+            Ok(desk) => return Ok(desk.answer(request).await),
+            // It starts, stops, or answers somebody else.
+            Err(NodeError::Open(OpenError::InUse { .. })) if Instant::now() < until => {
+                sleep(RETRY).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Answers. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Desk(Arc<Inner>);
+
+struct Inner {
+    mailboxes: Arc<Mailboxes>,
+    book: Arc<Book>,
+    links: Links,
+    /// As of a moment ago; nothing if the relay does not run.
+    counters: Mutex<Option<Counters>>,
+    /// Held by whoever changes something.
+    changes: tokio::sync::Mutex<()>,
+}
+
+impl Desk {
+    /// Opens the directory of a relay, or makes it.
+    pub(super) fn open(dir: &Path, limits: MailboxLimits) -> Result<Self, NodeError> {
+        let store = MailboxStore::open(&prepare(dir)?, limits)?;
+        let settings = store.settings()?;
+        let mailboxes = Arc::new(Mailboxes::new(store)?);
+        let book = Arc::new(Book::new(mailboxes.clone(), settings));
+        Ok(Self(Arc::new(Inner {
+            links: Links::new(mailboxes.clone()),
+            mailboxes,
+            book,
+            counters: Mutex::default(),
+            changes: tokio::sync::Mutex::default(),
+        })))
+    }
+
+    pub(super) fn mailboxes(&self) -> &Arc<Mailboxes> {
+        &self.0.mailboxes
+    }
+
+    pub(super) fn book(&self) -> &Arc<Book> {
+        &self.0.book
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.0.links
+    }
+
+    /// The relay runs, and counted this.
+    pub(super) fn counted(&self, counters: Counters) {
+        let mut kept = self.0.counters.lock();
+        *kept.as_deref_mut().unwrap_or(&mut None) = Some(counters);
+    }
+
+    async fn try_answer(&self, request: Request) -> Result<Response, NodeError> {
+        let Inner { book, links, .. } = &*self.0;
+        let _turn = self.0.changes.lock().await;
+        match request {
+            Request::Status => Ok(Response::Status(Box::new(self.status().await?))),
+            Request::LinkAdd(config) => {
+                book.add_link(config.clone()).await?;
+                links.add(&config, book);
+                Ok(Response::Done)
+            }
+            Request::LinkList => Ok(Response::Links {
+                links: book.links(),
+            }),
+            Request::LinkRemove { name } => {
+                book.remove_link(&name).await?;
+                links.remove(&name);
+                Ok(Response::Done)
+            }
+            Request::LinkRelease { name } => {
+                let frames = self.release(&name).await?;
+                Ok(Response::Released { frames })
+            }
+            Request::RouteAdd { mailbox, via } => {
+                Ok(Response::Route(book.add_route(&mailbox, via).await?))
+            }
+            Request::RouteList => Ok(Response::Routes {
+                routes: book.routes(),
+            }),
+            Request::RouteRemove { mailbox } => {
+                book.remove_route(&mailbox).await?;
+                Ok(Response::Done)
+            }
+        }
+    }
+
+    /// Lets go of what was written into the folder of a link.
+    async fn release(&self, name: &str) -> Result<u64, NodeError> {
+        let link = self.0.book.link(name)?;
+        if !link.uri.to_ascii_lowercase().starts_with("spool:") {
+            return Err(NodeError::Usage(format!(
+                "`{name}` is no folder: what the next relay has taken is released by itself"
+            )));
+        }
+        let (key, router) = (
+            format!("{EXPORTED}{name}"),
+            self.0.book.router().borrow().clone(),
+        );
+        let name = name.to_owned();
+        let released = self.0.mailboxes.with(move |store| {
+            let settings = store.settings()?;
+            let exported = settings.into_iter().find(|(k, _)| *k == key);
+            let upto = exported.and_then(|(_, value)| lane::read_cursor(&value));
+            let tags: Vec<_> = store.tags()?.into_iter().map(|(tag, _)| tag).collect();
+            let leads = |tag: &_| router.lead(tag) == Some(&*name);
+            let tags: Vec<_> = tags.into_iter().filter(leads).collect();
+            let places = store.places(&tags, &upto.unwrap_or_default())?;
+            let chunks = places.chunks(1000);
+            let gone = chunks.map(|chunk| store.pass_on(super::mailboxes::now_s(), chunk));
+            gone.sum()
+        });
+        let frames = released.await?;
+        self.0.book.begin_again();
+        Ok(frames)
+    }
+
+    async fn status(&self) -> Result<Status, NodeError> {
+        let Inner {
+            mailboxes, book, ..
+        } = &*self.0;
+        let held = mailboxes.with(|store| store.tags()).await?;
+        let router = book.router().borrow().clone();
+        let sum = |wanted: &dyn Fn(&[u8; 8]) -> bool| {
+            let held = held.iter().filter(|(tag, _)| wanted(tag));
+            held.fold(Totals::default(), |sum, (_, t)| sum.plus(*t))
+        };
+        let links = book.links().into_iter().map(|config| {
+            let waiting = sum(&|tag| router.lead(tag) == Some(&config.name));
+            LinkStatus {
+                name: config.name.clone(),
+                uri: config.uri,
+                waiting_frames: waiting.frames,
+                waiting_bytes: waiting.bytes,
+                ..self.0.links.status(&config.name)
+            }
+        });
+        let routes = book.routes().into_iter().map(|route| {
+            let waiting = match mailbox::from_address(&route.mailbox) {
+                Some(key) => sum(&|tag| mailbox::tags(&key).any(|own| own == *tag)),
+                None => sum(&|tag| route.mailbox == ALL && !router.knows(tag)),
+            };
+            RouteStatus {
+                route,
+                waiting_frames: waiting.frames,
+                waiting_bytes: waiting.bytes,
+            }
+        });
+        let counters = *self
+            .0
+            .counters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let totals = mailboxes.totals();
+        Ok(Status {
+            running: counters.is_some(),
+            counters: Counters {
+                held_frames: totals.frames,
+                held_bytes: totals.bytes,
+                ..counters.unwrap_or_default()
+            },
+            links: links.collect(),
+            routes: routes.collect(),
+            dropped: mailboxes.dropped().clone(),
+        })
+    }
+}
+
+impl Answers for Desk {
+    type Request = Request;
+    type Response = Response;
+
+    async fn answer(&self, request: Request) -> Response {
+        match self.try_answer(request).await {
+            Ok(response) => response,
+            Err(error) => Response::Error {
+                kind: error.kind(),
+                text: error.to_string(),
+            },
+        }
+    }
+
+    fn unreadable(text: String) -> Response {
+        let kind = ErrorKind::BadInput;
+        Response::Error { kind, text }
+    }
+}

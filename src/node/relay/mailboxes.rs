@@ -1,0 +1,251 @@
+//! The store of a relay as those who bring and fetch frames want it: off their threads, with watchers.
+
+use crate::engine::io::StoreError;
+use crate::engine::reassembly::Reassembly;
+use crate::store::mailbox::{self, MailboxStore as Store};
+use crate::wire::envelope::Envelope;
+use crate::wire::piece::Piece;
+use bytes::Bytes;
+use ostrakon_transports::relay::{
+    Cursor, HeldFrame, MailboxStore, MailboxTag, Place, Sorted, Sorter, StoreFuture, StoreRefusal,
+    Subscription, Verdict, Watchers,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// How many frames were dropped, by reason.
+pub(super) type Dropped = BTreeMap<String, u64>;
+
+/// The mailboxes of a relay that runs.
+pub(super) struct Mailboxes {
+    store: Arc<Store>,
+    first_number: u64,
+    watchers: Watchers,
+    /// Changes whenever frames came.
+    arrivals: watch::Sender<()>,
+    dropped: Mutex<Dropped>,
+}
+
+impl Mailboxes {
+    pub(super) fn new(store: Store) -> Result<Self, StoreError> {
+        Ok(Self {
+            first_number: store.first_number()?,
+            store: Arc::new(store),
+            watchers: Watchers::default(),
+            arrivals: watch::Sender::new(()),
+            dropped: Mutex::default(),
+        })
+    }
+
+    /// Works with the store on a thread where that may block.
+    pub(super) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::Io("the relay stops".into())),
+        }
+    }
+
+    /// Tells when frames came.
+    pub(super) fn arrivals(&self) -> watch::Receiver<()> {
+        self.arrivals.subscribe()
+    }
+
+    /// What is held.
+    pub(super) fn totals(&self) -> mailbox::Totals {
+        self.store.totals().unwrap_or_default()
+    }
+
+    /// What was dropped here.
+    pub(super) fn dropped(&self) -> MutexGuard<'_, Dropped> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a dropped frame.
+    pub(super) fn drop_one(&self, why: &str) {
+        *self.dropped().entry(why.to_owned()).or_default() += 1;
+    }
+
+    /// Deletes what is too old.
+    pub(super) async fn expire(&self) {
+        match self.with(|store| store.expire(now_s())).await {
+            Ok(0) => {}
+            Ok(count) => *self.dropped().entry("too old".into()).or_default() += count,
+            Err(error) => tracing::warn!(%error, "cannot delete old frames"),
+        }
+    }
+
+    /// What makes frames of what one neighbour sends. Pieces are joined; what names no mailbox is counted.
+    pub(super) fn sorter(self: &Arc<Self>) -> Sorter {
+        let (mailboxes, mut reassembly) = (self.clone(), Reassembly::default());
+        Box::new(move |bytes| {
+            let whole = match Piece::decode(bytes) {
+                Ok(piece) => reassembly.take(&piece),
+                // A copy, because the frame is a slice of a read buffer, all of which it would hold.
+                Err(_) => Some(Bytes::copy_from_slice(bytes)),
+            };
+            let Some(whole) = whole else {
+                return Sorted::Piece;
+            };
+            match Envelope::unwrap(&whole) {
+                Ok((envelope, _)) => Sorted::Frame(envelope.tag, whole),
+                Err(_) => {
+                    mailboxes.drop_one("no carrier envelope");
+                    Sorted::Unaddressed
+                }
+            }
+        })
+    }
+
+    /// Stores frames that a neighbour brought.
+    pub(super) async fn take_in(
+        &self,
+        frames: Vec<(MailboxTag, Bytes)>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let tags: Vec<MailboxTag> = frames.iter().map(|(tag, _)| *tag).collect();
+        let (mut fates, mut kept) = (Vec::new(), Vec::new());
+        for (tag, frame) in frames {
+            let shorter = take_hop(&frame);
+            fates.push(shorter.is_none().then_some(Verdict::BadEnvelope));
+            kept.extend(shorter.map(|frame| (tag, frame)));
+        }
+        let stored = self.with(move |store| store.store(now_s(), &kept)).await?;
+        self.watchers.announce(tags);
+        self.arrivals.send_replace(());
+        let mut stored = stored.into_iter().map(|verdict| self.verdict(verdict));
+        let mut verdicts = Vec::new();
+        for fate in fates {
+            if fate.is_some() {
+                self.drop_one("no hops left");
+            }
+            verdicts.extend(fate.or_else(|| stored.next()));
+        }
+        Ok(verdicts)
+    }
+
+    fn verdict(&self, verdict: mailbox::Verdict) -> Verdict {
+        match verdict {
+            mailbox::Verdict::Stored(_) => Verdict::Stored,
+            mailbox::Verdict::Duplicate => {
+                self.drop_one("held already");
+                Verdict::Stored
+            }
+            mailbox::Verdict::Seen => {
+                self.drop_one("passed on already");
+                Verdict::Stored
+            }
+            // A full relay and a full mailbox are one to the sender: neither takes more now.
+            mailbox::Verdict::Full | mailbox::Verdict::TagFull => {
+                self.drop_one("mailbox full");
+                Verdict::MailboxFull
+            }
+        }
+    }
+}
+
+impl MailboxStore for Mailboxes {
+    fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>> {
+        Box::pin(async move { self.take_in(frames).await.map_err(refusal) })
+    }
+
+    fn fetch(
+        &self,
+        tags: Arc<[MailboxTag]>,
+        after: Cursor,
+        max_bytes: usize,
+    ) -> StoreFuture<'_, Vec<HeldFrame>> {
+        Box::pin(async move {
+            let found = self.with(move |store| store.fetch(&tags, &after, max_bytes));
+            let held = |found: mailbox::StoredFrame| HeldFrame {
+                place: found.place,
+                frame: grow_older(&found.frame, now_s(), found.since_s),
+            };
+            Ok(found
+                .await
+                .map_err(refusal)?
+                .into_iter()
+                .map(held)
+                .collect())
+        })
+    }
+
+    fn delete(&self, places: Vec<Place>) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            let deleted = self.with(move |store| store.delete(&places));
+            deleted.await.map_err(refusal)
+        })
+    }
+
+    fn first_number(&self) -> u64 {
+        self.first_number
+    }
+
+    fn subscribe(&self, tags: &[MailboxTag]) -> Subscription {
+        self.watchers.subscribe(tags)
+    }
+}
+
+fn refusal(error: StoreError) -> StoreRefusal {
+    StoreRefusal::Failed(error.to_string())
+}
+
+/// Now, in seconds since 1970.
+pub(super) fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+/// A frame with one hop less in its envelope, or nothing if it may make no further one.
+fn take_hop(frame: &[u8]) -> Option<Bytes> {
+    let (envelope, inner) = Envelope::unwrap(frame).ok()?;
+    let hops = envelope.hops.checked_sub(1)?;
+    Some(Envelope { hops, ..envelope }.wrap(inner).into())
+}
+
+/// A frame that was held since then, with that time added to its age (RFC 9171, section 4.4.2). A clock that was
+/// set back adds nothing.
+pub(super) fn grow_older(frame: &Bytes, now_s: u64, since_s: u64) -> Bytes {
+    let held = u32::try_from(now_s.saturating_sub(since_s)).unwrap_or(u32::MAX);
+    match Envelope::unwrap(frame) {
+        Ok((envelope, inner)) => {
+            let age = envelope.age.saturating_add(held);
+            Envelope { age, ..envelope }.wrap(inner).into()
+        }
+        Err(_) => frame.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards the two things that a relay changes in an envelope, and that it changes nothing else.
+    #[test]
+    fn a_relay_takes_a_hop_and_adds_the_time_it_held_a_frame() {
+        let sent = Envelope {
+            tag: *b"mailbox!",
+            age: 7,
+            hops: 2,
+            priority: 1,
+        };
+        let kept = take_hop(&sent.wrap(b"sealed")).unwrap();
+        let given = grow_older(&kept, 1100, 1000);
+        let expected = Envelope {
+            age: 107,
+            hops: 1,
+            ..sent
+        };
+        assert_eq!(
+            Envelope::unwrap(&given).unwrap(),
+            (expected, &b"sealed"[..])
+        );
+        assert_eq!(grow_older(&kept, 900, 1000), kept);
+        let last = Envelope { hops: 0, ..sent }.wrap(b"sealed");
+        assert!(take_hop(&last).is_none());
+    }
+}

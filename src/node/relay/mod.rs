@@ -1,0 +1,288 @@
+//! The relay: keeps frames for others, by mailbox tag, until they are fetched, passed on, or too old. It has a key of
+//! its own and holds none of anybody else.
+//!
+//! ```text
+//!   clients --> server --+                 +--> server --> owners that fetch
+//!                        v                 |
+//!                     [mailboxes: durable, the urgent first]
+//!                        ^                 |
+//!   folders --> folder --+                 +--> hop ----> the next relay, which takes custody
+//!                                          +--> folder -> whoever carries it
+//! ```
+//!
+//! The operator says which mailboxes lie behind which link: [`api`].
+
+pub mod api;
+mod book;
+mod desk;
+mod folder;
+mod hop;
+mod lane;
+mod links;
+mod mailboxes;
+
+use super::control::{Answers, Socket};
+use super::error::{NodeError, blocking};
+use super::home::{HomeError, random32, write_new};
+use crate::engine::id::to_base32;
+use crate::store::mailbox::MailboxLimits;
+use desk::Desk;
+use ostrakon_transports::keys::LinkSecret;
+use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint};
+use ostrakon_transports::relay::{RelayCounters, RelayLimits, RelayServer};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+pub use desk::ask;
+
+/// How often old frames are looked for.
+const EXPIRE: Duration = Duration::from_secs(60);
+/// How old the counters are that an operator is shown, at most.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Bounds of a relay.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of what it keeps.
+    pub mailbox: MailboxLimits,
+    /// Of what its clients may do.
+    pub clients: RelayLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mailbox: MailboxLimits {
+                max_bytes: 4 << 30,
+                max_frames_per_tag: 1 << 20,
+                max_bytes_per_tag: 1 << 30,
+                max_age: Duration::from_secs(14 * 24 * 3600),
+                max_seen: 1 << 18,
+            },
+            clients: RelayLimits::default(),
+        }
+    }
+}
+
+/// What a relay counted since it started, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Connections taken.
+    pub connections: u64,
+    /// Connections turned away for their number.
+    pub turned_away: u64,
+    /// Connections closed for what they sent.
+    pub garbage: u64,
+    /// Frames that became durable.
+    pub stored: u64,
+    /// Frames refused.
+    pub refused: u64,
+    /// Frames handed over to owners, repeated ones included.
+    pub handed_over: u64,
+    /// Frames deleted after release.
+    pub deleted: u64,
+    /// Frames deleted for their age.
+    pub expired: u64,
+    /// Frames that others hold now: passed on over links.
+    pub forwarded: u64,
+    /// Frames held now.
+    pub held_frames: u64,
+    /// What those count for, in bytes.
+    pub held_bytes: u64,
+}
+
+/// A relay that serves.
+pub struct Relay {
+    server: RelayServer,
+    endpoint: QuicEndpoint,
+    desk: Desk,
+    socket: PathBuf,
+    address: SocketAddr,
+    key: [u8; 32],
+}
+
+impl Relay {
+    /// Opens the relay in `dir`, or makes one there with a new key, and binds `listen`.
+    ///
+    /// # Errors
+    /// [`NodeError`]: the directory is in use or damaged, or the address is taken.
+    pub async fn open(dir: &Path, listen: SocketAddr, limits: Limits) -> Result<Self, NodeError> {
+        let home = dir.to_owned();
+        let (secret, desk) = blocking(move || {
+            let desk = Desk::open(&home, limits.mailbox)?;
+            // Under the lock of the store, so that two relays never make two keys.
+            Ok((key(&home)?, desk))
+        })
+        .await?;
+        let endpoint = QuicEndpoint::bind(listen, &secret, EndpointOptions::default())?;
+        let address = endpoint.local_addr().map_err(|source| NodeError::System {
+            what: "its UDP address",
+            source,
+        })?;
+        let mailboxes = desk.mailboxes().clone();
+        let sorter_of = {
+            let mailboxes = mailboxes.clone();
+            std::sync::Arc::new(move || mailboxes.sorter())
+        };
+        Ok(Self {
+            server: RelayServer::new(mailboxes, sorter_of, limits.clients),
+            key: endpoint.key().0,
+            socket: socket(dir),
+            endpoint,
+            desk,
+            address,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address for links to it. `host` stands in for a wildcard address, which nobody can dial.
+    pub fn uri(&self, host: Option<&str>) -> String {
+        let at = match host {
+            Some(host) => format!("{host}:{}", self.address.port()),
+            None => self.address.to_string(),
+        };
+        format!("relay://{at}?key={}", to_base32(&self.key))
+    }
+
+    /// What it counted.
+    pub fn counters(&self) -> Counters {
+        let RelayCounters {
+            connections,
+            turned_away,
+            garbage,
+            stored,
+            refused,
+            handed_over,
+            deleted,
+        } = self.server.counters();
+        let totals = self.desk.mailboxes().totals();
+        let expired = self.desk.mailboxes().dropped().get("too old").copied();
+        Counters {
+            connections,
+            turned_away,
+            garbage,
+            stored,
+            refused,
+            handed_over,
+            deleted,
+            expired: expired.unwrap_or_default(),
+            forwarded: self.desk.links().forwarded(),
+            held_frames: totals.frames,
+            held_bytes: totals.bytes,
+        }
+    }
+
+    /// Answers what an operator asks.
+    pub async fn ask(&self, request: api::Request) -> api::Response {
+        self.desk.answer(request).await
+    }
+
+    /// Serves until `shutdown` is ready. Gives the counters to `report` every `every`, if that is set, and at
+    /// the end.
+    ///
+    /// # Errors
+    /// [`NodeError`] if the endpoint serves already.
+    pub async fn run(
+        &self,
+        shutdown: impl Future<Output = ()>,
+        every: Option<Duration>,
+        mut report: impl FnMut(Counters),
+    ) -> Result<(), NodeError> {
+        let socket = Socket::bind(self.socket.clone())?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let control = tokio::spawn(socket.serve(self.desk.clone(), stopped));
+        self.desk.links().start(&self.endpoint, self.desk.book());
+        let serve = self.server.run(&self.endpoint, shutdown);
+        tokio::pin!(serve);
+        let mut expire = tokio::time::interval(EXPIRE);
+        let mut tell =
+            tokio::time::interval(every.unwrap_or(EXPIRE).max(Duration::from_millis(100)));
+        let mut look = tokio::time::interval(LOOK);
+        let served = loop {
+            tokio::select! {
+                served = &mut serve => break served,
+                _ = expire.tick() => self.desk.mailboxes().expire().await,
+                _ = look.tick() => self.desk.counted(self.counters()),
+                _ = tell.tick(), if every.is_some() => report(self.counters()),
+            }
+        };
+        if every.is_some() {
+            report(self.counters());
+        }
+        self.desk.links().stop();
+        let _ = stop.send(true);
+        let _ = control.await;
+        self.endpoint.shutdown().await;
+        Ok(served?)
+    }
+}
+
+/// The body of the `relay` subcommand: opens the relay in `dir`, gives its address to `ready`, serves until
+/// `shutdown` is ready, and gives its counters to `report` every `every`, if that is set.
+///
+/// # Errors
+/// As [`Relay::open`].
+pub async fn run_relay(
+    dir: &Path,
+    listen: SocketAddr,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(&Relay),
+    every: Option<Duration>,
+    report: impl FnMut(Counters),
+) -> Result<(), NodeError> {
+    let relay = Relay::open(dir, listen, limits).await?;
+    ready(&relay);
+    relay.run(shutdown, every, report).await
+}
+
+/// The control socket of the relay in `dir`.
+fn socket(dir: &Path) -> PathBuf {
+    dir.join("control.sock")
+}
+
+/// Makes the directory, and says where the mailboxes in it are.
+fn prepare(dir: &Path) -> Result<PathBuf, NodeError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(NodeError::file("make", dir))?;
+    Ok(dir.join("mailboxes"))
+}
+
+/// The link key of the relay, made at its first start.
+fn key(dir: &Path) -> Result<LinkSecret, NodeError> {
+    let path = dir.join("relay-key");
+    match fs::metadata(&path) {
+        Ok(meta) if meta.mode() & 0o077 != 0 => {
+            let mode = meta.mode() & 0o777;
+            return Err(HomeError::Exposed { path, mode }.into());
+        }
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let seed = random32().map_err(NodeError::file("make", &path))?;
+            write_new(&path, &seed[..])?;
+        }
+        Err(e) => return Err(NodeError::file("read", path)(e)),
+    }
+    let bytes = Zeroizing::new(fs::read(&path).map_err(NodeError::file("read", &path))?);
+    match <[u8; 32]>::try_from(bytes.as_slice()) {
+        Ok(seed) => Ok(LinkSecret::from_seed(seed)),
+        Err(_) => {
+            let reason = "a key has 32 bytes".into();
+            Err(HomeError::Damaged { path, reason }.into())
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! From a world that has run to plain values: what became of messages, and what links have carried.
+
+use super::bound::{Counted, nominal_loss};
+use super::line::Line;
+use super::log::{Log, Planned};
+use super::machine::Machine;
+use super::outcome::{LinkOutcome, MessageOutcome, PartOutcome};
+use crate::engine::id::MessageId;
+use ostrakon_netsim::model::{BurstClock, LinkSpec, LinkStats, Nanos};
+use ostrakon_netsim::profile::Medium;
+use ostrakon_netsim::scenario::{Priority, Scenario};
+use ostrakon_netsim::world::{HostId, LinkId, World};
+use std::collections::BTreeMap;
+
+/// Seconds, for people.
+pub fn seconds(nanos: Nanos) -> f64 {
+    nanos as f64 / 1e9
+}
+
+/// What counts of all pairs of links are now.
+pub fn count(scenario: &Scenario, world: &mut World<Machine>) -> Counted {
+    let links = 0..scenario.links.len() as u32;
+    Counted {
+        at: world.now(),
+        links: links.map(|link| world.link_stats(LinkId(link))).collect(),
+    }
+}
+
+/// What the engines and relays that run have dropped, by node and reason.
+pub fn dropped(world: &World<Machine>) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
+    let nodes = world.hosts();
+    let dropped = nodes.filter_map(|(id, machine)| {
+        let counts = match machine {
+            Machine::Node(node) => node.dropped(),
+            Machine::Relay(relay) => relay.dropped.clone(),
+        };
+        (!counts.is_empty()).then(|| (world.name(id).to_owned(), counts))
+    });
+    dropped.collect()
+}
+
+/// The log of a node, by its place in the scenario.
+pub fn log(world: &World<Machine>, place: usize) -> Option<&Log> {
+    let machine = world.host(HostId(place as u32));
+    machine.node().map(|node| &node.log)
+}
+
+/// What became of every message of the scenario.
+pub fn messages(scenario: &Scenario, world: &World<Machine>) -> Vec<MessageOutcome> {
+    let mut sent: BTreeMap<u64, (MessageId, &Planned)> = BTreeMap::new();
+    for place in 0..scenario.nodes.len() {
+        let sends = log(world, place).into_iter().flat_map(|log| &log.sent);
+        sent.extend(sends.map(|(id, planned)| (planned.number, (*id, planned))));
+    }
+    let name = |place: usize| scenario.nodes[place].name.clone();
+    let mut out = Vec::with_capacity(scenario.messages.len());
+    for (number, message) in (0..).zip(&scenario.messages) {
+        let known = sent.get(&number);
+        let (sender, recipient) = (log(world, message.from), log(world, message.to));
+        let delivered = |part: u8| {
+            let arrived = recipient?.arrived.get(&(known?.0, part))?;
+            Some(seconds(arrived.at))
+        };
+        let confirmed = || Some(seconds(*sender?.confirmed.get(&(known?.0, 0))?));
+        let parts = (1..=u8::MAX).zip(&message.parts);
+        let parts = parts.map(|(id, part)| PartOutcome {
+            name: part.name.clone(),
+            text: part.text,
+            priority: priority_name(part.priority),
+            bytes: part.bytes,
+            delivered_s: delivered(id),
+        });
+        out.push(MessageOutcome {
+            number,
+            from: name(message.from),
+            to: name(message.to),
+            at_s: seconds(known.map_or(message.at, |(_, planned)| planned.at)),
+            bytes: message.parts.iter().map(|part| part.bytes).sum(),
+            frames: sender
+                .zip(known)
+                .map_or(0, |(log, (id, _))| log.frames_of(*id)),
+            delivered_s: delivered(0),
+            confirmed_s: confirmed(),
+            parts: parts.collect(),
+        });
+    }
+    out
+}
+
+fn priority_name(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Urgent => "urgent",
+        Priority::High => "high",
+        Priority::Normal => "normal",
+        Priority::Bulk => "bulk",
+    }
+}
+
+/// What all links have carried.
+pub fn links(
+    scenario: &Scenario,
+    media: &[Medium],
+    counted: &Counted,
+    world: &mut World<Machine>,
+) -> Vec<LinkOutcome> {
+    let mut out = Vec::new();
+    let name = |place: usize| scenario.nodes[place].name.clone();
+    for (place, (link, medium)) in scenario.links.iter().zip(media).enumerate() {
+        let blank = |kind, end| LinkOutcome {
+            peak_queue_bytes: world.peak_queue(LinkId(place as u32)),
+            nominal_loss: nominal_loss(media, place, end),
+            ..blank(&link.name, kind, medium, end)
+        };
+        let mut rows = Vec::new();
+        match medium {
+            Medium::Pair { forward, back } => {
+                let ways = counted.links.get(place).copied().unwrap_or_default();
+                let specs = [Some(forward), back.as_ref()];
+                for (end, (stats, spec)) in ways.into_iter().zip(specs).enumerate() {
+                    if let Some((stats, spec)) = stats.zip(spec) {
+                        let ends = (name(link.ends[end]), name(link.ends[1 - end]));
+                        rows.push(pair(blank("pair", end), ends, &stats, spec, counted.at));
+                    }
+                }
+            }
+            Medium::Channel(_) => {
+                rows.extend(link.ends.iter().enumerate().map(|(end, node)| LinkOutcome {
+                    from: name(*node),
+                    ..blank("radio", end)
+                }));
+            }
+            _ => rows.push(blank("courier", 0)),
+        }
+        if let Medium::Channel(spec) = medium {
+            let all = world.station_stats(LinkId(place as u32));
+            for (row, stats) in rows.iter_mut().zip(all) {
+                row.offered_packets = stats.offered;
+                row.offered_bytes = stats.offered_bytes + stats.offered * spec.overhead as u64;
+                row.sent_packets = stats.sent;
+                row.sent_bytes = stats.sent_line_bytes;
+                row.lost_packets = stats.lost + stats.collided + stats.deaf;
+                row.queue_dropped = stats.queue_full;
+                row.cut_packets = stats.cut;
+                row.delivered_bytes = stats.delivered_bytes;
+            }
+        }
+        if let (Some(stats), Some(row)) =
+            (world.courier_stats(LinkId(place as u32)), rows.first_mut())
+        {
+            row.offered_packets = stats.offered;
+            row.offered_bytes = stats.offered_bytes;
+            row.sent_packets = stats.loaded;
+            row.sent_bytes = stats.offered_bytes;
+            row.lost_packets = stats.lost;
+            row.queue_dropped = stats.full;
+            row.cut_packets = stats.absent;
+            row.delivered_bytes = stats.delivered_bytes;
+        }
+        out.extend(rows);
+    }
+    out
+}
+
+/// A row with what is known beforehand.
+fn blank(name: &str, kind: &'static str, medium: &Medium, end: usize) -> LinkOutcome {
+    let line = Line::out_of(medium, end);
+    LinkOutcome {
+        rate_bps: line.and_then(|line| line.rate_bps),
+        delay_s: line.map_or(0.0, |line| line.delay.as_secs_f64()),
+        queue_bytes: line.map_or(0, |line| line.queue_bytes),
+        ..blank_row(name, kind)
+    }
+}
+
+/// A row of which nothing is known.
+pub fn blank_row(name: &str, kind: &'static str) -> LinkOutcome {
+    LinkOutcome {
+        link: name.to_owned(),
+        kind,
+        from: "*".into(),
+        to: "*".into(),
+        rate_bps: None,
+        delay_s: 0.0,
+        queue_bytes: 0,
+        peak_queue_bytes: 0,
+        nominal_loss: 0.0,
+        bad_share: None,
+        offered_packets: 0,
+        offered_bytes: 0,
+        sent_packets: 0,
+        sent_bytes: 0,
+        lost_packets: 0,
+        lost_bytes: None,
+        queue_dropped: 0,
+        queue_dropped_bytes: None,
+        cut_packets: 0,
+        delivered_bytes: 0,
+    }
+}
+
+fn pair(
+    blank: LinkOutcome,
+    (from, to): (String, String),
+    stats: &LinkStats,
+    spec: &LinkSpec,
+    now: Nanos,
+) -> LinkOutcome {
+    let burst = spec.burst.as_ref();
+    let timed = burst.is_some_and(|burst| matches!(burst.clock, BurstClock::Time { .. }));
+    LinkOutcome {
+        from,
+        to,
+        bad_share: timed.then(|| stats.bad_nanos as f64 / now.max(1) as f64),
+        offered_packets: stats.offered,
+        offered_bytes: stats.offered_line_bytes,
+        sent_packets: stats.sent,
+        sent_bytes: stats.sent_line_bytes,
+        lost_packets: stats.lost,
+        lost_bytes: Some(stats.lost_line_bytes),
+        queue_dropped: stats.queue_full + stats.aqm,
+        queue_dropped_bytes: Some(stats.queue_dropped_line_bytes),
+        cut_packets: stats.cut,
+        delivered_bytes: stats.delivered_line_bytes,
+        ..blank
+    }
+}

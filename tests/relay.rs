@@ -1,0 +1,592 @@
+//! Chains of relays: relays are processes that get killed, nodes run within the test, on the loopback interface, on real
+//! disks and with folders that are carried.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bytes::Bytes;
+use ostrakon::node::api::{self, InboxEntry, LinkConfig, SendRequest};
+use ostrakon::node::relay::Counters;
+use ostrakon::node::relay::api::{LinkStatus, Request, Response, Status};
+use ostrakon::node::{Client, Home, Listen, Node, Options};
+use ostrakon::security::mailbox;
+use ostrakon::wire::envelope::Envelope;
+use ostrakon_transports::keys::{LinkKey, LinkSecret};
+use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint, QuicSettings};
+use ostrakon_transports::relay::{MailboxOwner, RelayClient, RelaySpec};
+use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// A relay with a directory that outlives it. Killed at the end, if not before.
+struct Post {
+    dir: TempDir,
+    address: String,
+    uri: String,
+    process: Option<(Child, BufReader<ChildStdout>)>,
+}
+
+impl Post {
+    fn new() -> Self {
+        let mut post = Self {
+            dir: tempfile::tempdir().unwrap(),
+            address: "127.0.0.1:0".into(),
+            uri: String::new(),
+            process: None,
+        };
+        post.start();
+        post
+    }
+
+    fn start(&mut self) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ostrakon"))
+            .args(["relay", "--json", "--listen", &self.address, "--home"])
+            .arg(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        self.address = told["addr"].as_str().unwrap().to_owned();
+        self.uri = told["uri"].as_str().unwrap().to_owned();
+        self.process = Some((child, stdout));
+    }
+
+    /// SIGKILL: nothing is put in order.
+    fn kill(&mut self) {
+        if let Some((mut child, _)) = self.process.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    async fn counters(&self) -> Counters {
+        self.status().await.counters
+    }
+
+    async fn ask(&self, request: Request) -> Response {
+        ostrakon::node::relay::ask(self.dir.path(), request)
+            .await
+            .unwrap()
+    }
+
+    async fn link(&self, name: &str, uri: &str, mtu: Option<usize>) {
+        let config = ostrakon::node::relay::api::LinkConfig {
+            name: name.into(),
+            uri: uri.into(),
+            mtu,
+            rate_bps: None,
+        };
+        assert_eq!(self.ask(Request::LinkAdd(config)).await, Response::Done);
+    }
+
+    async fn route(&self, mailbox: &str, via: &str) {
+        let (mailbox, via) = (mailbox.to_owned(), via.to_owned());
+        let made = self.ask(Request::RouteAdd { mailbox, via }).await;
+        assert!(matches!(made, Response::Route(_)), "{made:?}");
+    }
+
+    async fn status(&self) -> Status {
+        match self.ask(Request::Status).await {
+            Response::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn link_status(&self, name: &str) -> LinkStatus {
+        let links = self.status().await.links;
+        links.into_iter().find(|link| link.name == name).unwrap()
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A person with a home, whose node may run.
+struct Someone {
+    _dir: TempDir,
+    home: PathBuf,
+    node: Option<Node>,
+}
+
+impl Someone {
+    fn new(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        Home::create(&home, name).unwrap();
+        let node = None;
+        Self {
+            _dir: dir,
+            home,
+            node,
+        }
+    }
+
+    async fn run(&mut self) {
+        let options = Options {
+            listen: Listen::Off,
+            ..Options::default()
+        };
+        let home = Home::open(&self.home).unwrap();
+        self.node = Some(Node::start(home, options).await.unwrap());
+    }
+
+    async fn ask(&self, request: api::Request) -> api::Response {
+        let mut client = Client::connect_or_open(&self.home).await.unwrap();
+        let response = client.ask(request).await.unwrap();
+        client.close().await;
+        response
+    }
+
+    async fn link(&self, uri: &str) {
+        let config = LinkConfig {
+            name: "post".into(),
+            uri: uri.into(),
+            person: None,
+            rate_bps: None,
+            rtt_ms: None,
+            mtu: None,
+            cost: 0,
+            oneway: None,
+            loss_percent: None,
+        };
+        let done = self.ask(api::Request::LinkAdd(config)).await;
+        assert_eq!(done, api::Response::Done);
+    }
+
+    /// The card and the address of the mailbox.
+    async fn card(&self) -> (String, String) {
+        match self.ask(api::Request::Card).await {
+            api::Response::Card { text, mailbox, .. } => (text, mailbox),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn knows(&self, other: &Someone) {
+        let card = other.card().await.0;
+        let added = self.ask(api::Request::PersonAdd { card }).await;
+        assert!(matches!(added, api::Response::Person(_)), "{added:?}");
+    }
+
+    async fn send(&self, to: &str, text: &str, file: &Path) -> String {
+        let request = SendRequest {
+            person: to.into(),
+            text: Some(text.into()),
+            files: vec![file.to_owned()],
+            ..SendRequest::default()
+        };
+        match self.ask(api::Request::Send(request)).await {
+            api::Response::Queued { message } => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn received(&self, message: &str) -> InboxEntry {
+        until("a message", async || {
+            let api::Response::Inbox { messages } = self.ask(api::Request::Inbox).await else {
+                panic!("no inbox");
+            };
+            let mut messages = messages.into_iter();
+            messages.find(|entry| entry.message == message && entry.complete)
+        })
+        .await
+    }
+
+    async fn has_receipt(&self, message: &str) -> bool {
+        let api::Response::Status(report) = self.ask(api::Request::Status).await else {
+            panic!("no status");
+        };
+        let mut sent = report.outbound.iter();
+        sent.any(|o| o.message == message && o.complete)
+    }
+
+    /// The file of a message with a text and a file.
+    async fn file(&self, message: &str) -> Vec<u8> {
+        let dir = self.home.with_file_name("saved");
+        let message = message.to_owned();
+        match self.ask(api::Request::Save { message, dir }).await {
+            api::Response::Saved { files } => fs::read(&files[1]).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Bytes that neither repeat nor compress.
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut out = vec![0; len];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[seed]).finalize_xof().fill(&mut out);
+    out
+}
+
+/// A client of a relay, for frames that no node would make.
+struct Sender {
+    endpoint: QuicEndpoint,
+    handle: LinkHandle,
+    events: mpsc::Receiver<(LinkId, LinkEvent)>,
+    credit: usize,
+}
+
+fn endpoint(seed: u8) -> QuicEndpoint {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let secret = LinkSecret::from_seed([seed; 32]);
+    QuicEndpoint::bind(any, &secret, EndpointOptions::default()).unwrap()
+}
+
+impl Sender {
+    fn to(post: &Post, seed: u8, mailbox: Option<MailboxOwner>) -> Self {
+        let endpoint = endpoint(seed);
+        let key = post.uri.rsplit("key=").next().unwrap();
+        let key = ostrakon::engine::id::from_base32(key).unwrap();
+        let spec = RelaySpec {
+            address: post.address.clone(),
+            key: LinkKey(key.try_into().unwrap()),
+            settings: QuicSettings::default(),
+            mailbox,
+            settlements: None,
+        };
+        let (sender, events) = mpsc::channel(512);
+        let handle = RelayClient::spawn(LinkId(1), spec, &endpoint, sender);
+        Self {
+            endpoint,
+            handle,
+            events,
+            credit: 0,
+        }
+    }
+
+    async fn event(&mut self) -> LinkEvent {
+        let event = timeout(PATIENCE, self.events.recv()).await;
+        event.expect("no event in time").expect("the link ended").1
+    }
+
+    async fn send(&mut self, frame: Vec<u8>) {
+        while self.credit == 0 {
+            if let LinkEvent::Ready(frames) = self.event().await {
+                self.credit += frames;
+            }
+        }
+        self.credit -= 1;
+        let frame = frame.into();
+        let order = LinkOrder::Transmit { frame, tag: 0 };
+        self.handle.orders.try_send(order).unwrap();
+    }
+
+    /// The payloads of the next frames that a mailbox gives.
+    async fn fetch(&mut self, count: usize) -> Vec<Bytes> {
+        let mut got = Vec::new();
+        while got.len() < count {
+            if let LinkEvent::Received { frame, custody } = self.event().await {
+                got.push(frame.slice(16..));
+                let release = LinkOrder::Release(custody.unwrap());
+                self.handle.orders.send(release).await.unwrap();
+            }
+        }
+        got
+    }
+}
+
+fn owner(seed: u8) -> MailboxOwner {
+    MailboxOwner::from_seed(zeroize::Zeroizing::new([seed; 32]))
+}
+
+fn frame(owner: &MailboxOwner, hops: u8, priority: u8, payload: &[u8]) -> Vec<u8> {
+    let envelope = Envelope {
+        tag: mailbox::tag(&owner.public_key(), 3),
+        age: 0,
+        hops,
+        priority,
+    };
+    envelope.wrap(payload)
+}
+
+/// Node, relay, relay, node, and the receipt all the way back. The first relay is killed half way and started again;
+/// the hop between them is so narrow that every symbol crosses it in pieces. All arrives, once and unchanged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    let (mut first, second) = (Post::new(), Post::new());
+    ada.link(&first.uri).await;
+    ben.link(&second.uri).await;
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    // By the card there, by the mere address of the mailbox back.
+    first.link("on", &second.uri, Some(300)).await;
+    first.route(&ben.card().await.0, "on").await;
+    second.link("back", &first.uri, None).await;
+    second.route(&ada.card().await.1, "back").await;
+
+    let file = ada.home.with_file_name("map.bin");
+    let content = noise(2_000_000, 1);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send("Ben", "by two relays", &file).await;
+    ada.run().await;
+    until("frames under way", async || {
+        (first.counters().await.forwarded > 300).then_some(())
+    })
+    .await;
+    first.kill();
+    let before = second.counters().await.stored;
+    first.start();
+    ben.run().await;
+
+    let entry = ben.received(&message).await;
+    assert_eq!(entry.deliveries, 1);
+    assert!(ben.file(&message).await == content, "the file differs");
+    until("a receipt", async || {
+        ada.has_receipt(&message).await.then_some(())
+    })
+    .await;
+    assert!(
+        second.counters().await.stored > before,
+        "it went on after the restart"
+    );
+    until("relays that hold nothing", async || {
+        let (a, b) = (first.counters().await, second.counters().await);
+        (a.held_frames == 0 && b.held_frames == 0).then_some(())
+    })
+    .await;
+    let hop = first.link_status("on").await;
+    assert!(hop.up && hop.dropped.is_empty(), "{hop:?}");
+}
+
+/// Node, relay, a folder that a courier copies, relay, node, and the receipt the same way back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    let (mut first, second) = (Post::new(), Post::new());
+    ada.link(&first.uri).await;
+    ben.link(&second.uri).await;
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    let stick = tempfile::tempdir().unwrap();
+    let (here, there) = (stick.path().join("here"), stick.path().join("there"));
+    for (post, dir, far) in [(&first, &here, &ben), (&second, &there, &ada)] {
+        fs::create_dir(dir).unwrap();
+        post.link("stick", &format!("spool:{}", dir.display()), None)
+            .await;
+        post.route(&far.card().await.1, "stick").await;
+    }
+
+    let file = ada.home.with_file_name("map.bin");
+    let content = noise(400_000, 2);
+    fs::write(&file, &content).unwrap();
+    let message = ada.send("Ben", "by courier", &file).await;
+    ada.run().await;
+    ben.run().await;
+    let exported = async |post: &Post, least: u64| {
+        let link = post.link_status("stick").await;
+        (link.exported >= least && link.exported >= link.waiting_frames).then_some(())
+    };
+    until("a full folder", async || exported(&first, 300).await).await;
+    // What left in the folder stays at the relay, also when it starts again: the folder is written anew, not doubled.
+    let batches = |dir: &Path| fs::read_dir(dir).unwrap().count();
+    let before = batches(&here);
+    first.kill();
+    first.start();
+    until("a folder written anew", async || {
+        exported(&first, 300).await
+    })
+    .await;
+    until("no old batches", async || {
+        (batches(&here) <= before).then_some(())
+    })
+    .await;
+    assert!(first.counters().await.held_frames > 300);
+
+    // Whole batches that the other side does not have yet.
+    let carry = |from: &Path, to: &Path| {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let copy = to.join(entry.file_name());
+            if copy.extension().is_some_and(|e| e == "ostk") && !copy.exists() {
+                // One that its relay has just removed is of no use to anybody.
+                let _ = fs::copy(entry.path(), copy);
+            }
+        }
+    };
+    carry(&here, &there);
+    let entry = ben.received(&message).await;
+    assert_eq!(entry.deliveries, 1);
+    assert!(ben.file(&message).await == content, "the file differs");
+    // The courier comes again: the first reports left before the receipt.
+    until("a receipt", async || {
+        carry(&there, &here);
+        ada.has_receipt(&message).await.then_some(())
+    })
+    .await;
+
+    // The operator knows that the stick has arrived.
+    let name = "stick".to_owned();
+    let Response::Released { frames } = first.ask(Request::LinkRelease { name }).await else {
+        panic!("not released");
+    };
+    assert!(frames > 300, "{frames}");
+    // What the sender says after the receipt may still come.
+    let bytes = |dir: &Path| {
+        let entries = fs::read_dir(dir).unwrap();
+        let sizes = entries.filter_map(|e| Some(e.ok()?.metadata().ok()?.len()));
+        sizes.sum::<u64>()
+    };
+    until(
+        "a folder that is empty but for the last words",
+        async || {
+            let link = first.link_status("stick").await;
+            (link.waiting_frames < 50 && bytes(&here) < 100_000).then_some(())
+        },
+    )
+    .await;
+}
+
+/// Two relays that each think the other is nearer: a frame goes round once, is known, and is gone; one with few hops
+/// left ends before that. Everything is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_of_two_relays_ends() {
+    let (first, second) = (Post::new(), Post::new());
+    first.link("a", &second.uri, None).await;
+    second.link("b", &first.uri, None).await;
+    let lost = owner(9);
+    first.route("*", "a").await;
+    second
+        .route(&mailbox::address(&lost.public_key()), "b")
+        .await;
+    let mut sender = Sender::to(&first, 7, None);
+    for n in 0..100_u8 {
+        sender.send(frame(&lost, 16, 2, &[n; 40])).await;
+    }
+    // Two hops: the first relay takes one, the second the other, and passes it on no more.
+    sender.send(frame(&lost, 2, 2, b"short-winded")).await;
+    let end = Instant::now() + PATIENCE / 2;
+    until("a loop that has ended", async || {
+        let (a, b) = (first.status().await, second.status().await);
+        let count = |dropped: &BTreeMap<String, u64>, why: &str| {
+            dropped.get(why).copied().unwrap_or_default()
+        };
+        // It may be back before the first relay has written down that it passed it on.
+        let known = ["passed on already", "held already"].map(|why| count(&a.dropped, why));
+        let known: u64 = known.iter().sum();
+        let spent = count(&b.links[0].dropped, "no hops left");
+        let held = first.counters().await.held_frames + second.counters().await.held_frames;
+        let passed_on = (
+            first.counters().await.forwarded,
+            second.counters().await.forwarded,
+        );
+        assert!(Instant::now() < end, "{a:#?}\n{b:#?}");
+        let over = known == 100 && spent == 1 && held == 0;
+        (over && passed_on == (101, 100)).then_some(())
+    })
+    .await;
+    sender.endpoint.shutdown().await;
+}
+
+/// An urgent text that comes after 5 MB of bulk is the first to reach the next relay, and the first that its owner
+/// gets there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_urgent_passes_the_bulk_that_waits() {
+    let (first, mut second) = (Post::new(), Post::new());
+    let mailbox = owner(9);
+    first.link("on", &second.uri, None).await;
+    first.route("*", "on").await;
+    second.kill();
+    let mut sender = Sender::to(&first, 7, None);
+    for n in 0..4000_u32 {
+        let payload = [&n.to_be_bytes()[..], &[0; 1246]].concat();
+        sender.send(frame(&mailbox, 16, 3, &payload)).await;
+    }
+    sender.send(frame(&mailbox, 16, 0, b"help")).await;
+    until("frames at the relay", async || {
+        (first.counters().await.held_frames == 4001).then_some(())
+    })
+    .await;
+    second.start();
+    let mut fetching = Sender::to(&second, 8, Some(mailbox));
+    let got = fetching.fetch(4001).await;
+    assert_eq!(&got[0][..], b"help");
+    let order: Vec<&[u8]> = got[1..].iter().map(|payload| &payload[..4]).collect();
+    assert!(order.is_sorted(), "the others keep their order");
+    until("empty relays", async || {
+        let held = first.counters().await.held_frames + second.counters().await.held_frames;
+        (held == 0).then_some(())
+    })
+    .await;
+    for sender in [sender, fetching] {
+        sender.endpoint.shutdown().await;
+    }
+}
+
+/// What makes no sense is refused with what to do next, and changes nothing.
+#[tokio::test]
+async fn links_and_routes_that_make_no_sense_are_refused() {
+    let post = Post::new();
+    post.link("on", &post.uri, None).await;
+    let link = |name: &str, uri: &str, mtu| {
+        Request::LinkAdd(ostrakon::node::relay::api::LinkConfig {
+            name: name.into(),
+            uri: uri.into(),
+            mtu,
+            rate_bps: None,
+        })
+    };
+    let route = |mailbox: &str, via: &str| Request::RouteAdd {
+        mailbox: mailbox.into(),
+        via: via.into(),
+    };
+    post.route("*", "on").await;
+    for (request, advice) in [
+        (link("on", &post.uri, None), "choose another"),
+        (link("here", &post.uri, None), "choose another"),
+        (link("x", "quic://h:1", None), "relay://HOST:PORT?key=KEY"),
+        (link("x", "relay://h:1", None), "relay://HOST:PORT?key=KEY"),
+        (link("x", &post.uri, Some(20)), "238 to 2048"),
+        (route("*", "nowhere"), "ostrakon relay link list"),
+        (
+            route("ostrakon:mailbox:abc", "on"),
+            "ostrakon card --mailbox",
+        ),
+        (route("Ben", "on"), "ostrakon-card:"),
+        (
+            Request::RouteRemove {
+                mailbox: "Ben".into(),
+            },
+            "ostrakon relay route list",
+        ),
+        (
+            Request::LinkRemove { name: "on".into() },
+            "ostrakon relay route list",
+        ),
+        (Request::LinkRelease { name: "on".into() }, "by itself"),
+    ] {
+        match post.ask(request.clone()).await {
+            Response::Error { text, .. } => assert!(text.contains(advice), "{request:?}: {text}"),
+            other => panic!("{request:?}: {other:?}"),
+        }
+    }
+    let status = post.status().await;
+    assert_eq!((status.links.len(), status.routes.len()), (1, 1));
+}
