@@ -48,12 +48,11 @@ impl Engine {
         let in_block = usize::from(place.symbol) * geometry.coding.symbol_len()
             + usize::from(place.slice) * slice_len;
         let source = place.symbol < geometry.source_symbols(place.block);
+        // The last symbol is padded, perhaps with whole slices that have no place in the file.
+        let in_block = in_block.min(geometry.block_len(place.block));
         let bytes = if source {
-            plain.slice(
-                ..plain
-                    .len()
-                    .min(geometry.block_len(place.block).saturating_sub(in_block)),
-            )
+            let len = geometry.block_len(place.block) - in_block;
+            plain.slice(..plain.len().min(len))
         } else {
             plain.clone()
         };
