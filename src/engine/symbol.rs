@@ -48,11 +48,11 @@ impl Engine {
         let in_block = usize::from(place.symbol) * geometry.coding.symbol_len()
             + usize::from(place.slice) * slice_len;
         let source = place.symbol < geometry.source_symbols(place.block);
-        // The last symbol is padded, perhaps with whole slices that have no place in the file.
-        let in_block = in_block.min(geometry.block_len(place.block));
+        // The last symbol of a part is padded, and slices of nothing but padding would lie behind the end of the file.
+        let in_file = in_block.min(geometry.block_len(place.block));
         let bytes = if source {
-            let len = geometry.block_len(place.block) - in_block;
-            plain.slice(..plain.len().min(len))
+            let left = geometry.block_len(place.block) - in_file;
+            plain.slice(..plain.len().min(left))
         } else {
             plain.clone()
         };
@@ -66,7 +66,7 @@ impl Engine {
         let (file, offset) = if source {
             (
                 incoming.file(FileKind::Incoming, place.part),
-                geometry.block_offset(place.block) + in_block as u64,
+                geometry.block_offset(place.block) + in_file as u64,
             )
         } else {
             let slot = geometry.repair_offset(place.block, place.symbol);

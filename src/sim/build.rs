@@ -7,26 +7,26 @@ use super::content::Content;
 use super::line::Line;
 use super::log::{Planned, PlannedPart};
 use super::machine::Machine;
-use super::node::{Node, Person, PortSetup};
+use super::node::Node;
 use super::paced;
-use super::quic::{self, Meeting, Side};
+use super::quic;
+use super::quic_links::{self, Known};
 use super::relay::{QUEUE_BYTES, Relay, RelayPort};
+use super::setup::{Person, PortSetup};
 use crate::engine::io::{LinkId, LinkProfile, Reach};
 use crate::engine::limits::Limits;
 use crate::engine::message::{LinkPolicy, Priority};
 use crate::security::identity::Identity;
 use crate::security::mailbox;
-use crate::wire::MIN_MTU;
 use crate::wire::manifest::Lifetime;
+use crate::wire::{MIN_MTU, envelope};
 use ostrakon_netsim::profile::{Medium, value};
 use ostrakon_netsim::scenario::{
-    self, Carrier, Mode, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
+    self, Carrier, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
 };
 use ostrakon_netsim::world::{Notice, Port, World};
-use ostrakon_transports::keys::{LinkKey, LinkSecret};
-use ostrakon_transports::quic::QuicSettings;
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,8 +40,8 @@ const QUIC_BYTES: usize = 1 + 8 + 2 + 3 + 16;
 const SPOOL_MTU: usize = 1390;
 
 /// The people of a scenario, by the place of their nodes. Relays are nobody.
-struct People {
-    identities: Vec<Identity>,
+pub(super) struct People {
+    pub(super) identities: Vec<Identity>,
     persons: Vec<Person>,
 }
 
@@ -87,7 +87,8 @@ pub fn world(
         storage: storage.collect::<Result<_, _>>()?,
         clock: quic::Clock::new(),
     };
-    let mut known = acquaintances(plan, seed);
+    plan.check_sizes()?;
+    let mut known = quic_links::known(plan, seed);
     scenario.build(seed, |place, node| match node.kind {
         NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans, &mut known))),
         NodeKind::Relay | NodeKind::Courier => Machine::Relay(Box::new(make_relay(plan, place))),
@@ -95,26 +96,47 @@ pub fn world(
 }
 
 /// What machines are made from.
-struct Plan<'a> {
-    scenario: &'a Scenario,
-    media: &'a [Medium],
-    people: People,
+pub(super) struct Plan<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) media: &'a [Medium],
+    pub(super) people: People,
     /// Bytes that each node keeps for others before each of its links.
     storage: Vec<usize>,
-    clock: quic::Clock,
+    pub(super) clock: quic::Clock,
 }
 
 /// A link at one of its ends.
-struct Attached<'a> {
-    link: &'a scenario::Link,
+pub(super) struct Attached<'a> {
+    pub(super) link: &'a scenario::Link,
     /// Its place among the links of the scenario.
-    number: usize,
-    medium: &'a Medium,
+    pub(super) number: usize,
+    pub(super) medium: &'a Medium,
     /// Which of its ends.
-    station: usize,
+    pub(super) station: usize,
 }
 
 impl Plan<'_> {
+    /// Whether the frames of the engine fit all links of nodes. What is below segments in the field, and not here.
+    fn check_sizes(&self) -> Result<(), ScenarioError> {
+        for (place, node) in self.scenario.nodes.iter().enumerate() {
+            for at in self.attached(place).filter(|_| node.kind == NodeKind::Node) {
+                let line = Line::out_of(at.medium, at.station);
+                let (mtu, profile) = (line.map(|line| line.mtu), profile(self, place, &at));
+                let envelope = if profile.enveloped { envelope::LEN } else { 0 };
+                let least = MIN_MTU + envelope;
+                if let Some(mtu) = mtu.filter(|mtu| *mtu < least) {
+                    return Err(bad_value(
+                        self.scenario,
+                        format!("mtu of {}", at.link.name),
+                        &format!("{mtu} bytes of a frame"),
+                        format!("room for frames of {least} bytes beside the link's own headers"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The links of a node in the order of its ports.
     fn attached(&self, place: usize) -> impl Iterator<Item = Attached<'_>> {
         let links = self.scenario.links.iter().zip(self.media).enumerate();
@@ -158,10 +180,22 @@ pub fn with_headers(scenario: &Scenario) -> Result<(Scenario, Vec<Medium>), Scen
 /// Bytes of QUIC that packets of a link take and that nobody puts into them.
 fn header_bytes(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> usize {
     match link.carrier {
-        _ if runs_quic(scenario, link, medium) => 0,
-        _ if paces_itself(scenario, link, medium) => QUIC_BYTES - paced::HEADER,
+        _ if quic_links::runs(scenario, link, medium) => 0,
+        _ if quic_links::pace_themselves(scenario, link, medium) => QUIC_BYTES - paced::HEADER,
         Carrier::Quic | Carrier::Relay => QUIC_BYTES,
         _ => 0,
+    }
+}
+
+fn bad_value(scenario: &Scenario, key: String, value: &str, expected: String) -> ScenarioError {
+    ScenarioError {
+        file: scenario.file.clone(),
+        line: None,
+        problem: Box::new(Problem::Value {
+            key,
+            value: value.chars().take(60).collect(),
+            expected,
+        }),
     }
 }
 
@@ -170,14 +204,9 @@ fn storage(scenario: &Scenario, node: &scenario::Node) -> Result<usize, Scenario
     let Some(text) = node.options.get("storage") else {
         return Ok(QUEUE_BYTES);
     };
-    let bytes = value::bytes(text).map_err(|why| ScenarioError {
-        file: scenario.file.clone(),
-        line: None,
-        problem: Box::new(Problem::Value {
-            key: format!("storage of {}", node.name),
-            value: text.chars().take(60).collect(),
-            expected: why.expected.into(),
-        }),
+    let bytes = value::bytes(text).map_err(|why| {
+        let key = format!("storage of {}", node.name);
+        bad_value(scenario, key, text, why.expected.into())
     })?;
     Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
@@ -199,10 +228,10 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
         let profile = profile(plan, place, &at);
         let tells = at.link.profile.tells();
         let line = Line::out_of(at.medium, at.station);
-        let quic = runs_quic(plan.scenario, at.link, at.medium)
-            .then(|| quic_setup(plan, place, &at, &profile));
-        let paced =
-            paces_itself(plan.scenario, at.link, at.medium).then(|| paced_setup(&profile, line));
+        let quic = quic_links::runs(plan.scenario, at.link, at.medium)
+            .then(|| quic_links::setup(plan, place, &at, &profile));
+        let paced = quic_links::pace_themselves(plan.scenario, at.link, at.medium)
+            .then(|| quic_links::paced_setup(&profile, line));
         let paces = !tells && !profile.courier && paced.is_none();
         node.add_port(PortSetup {
             profile,
@@ -220,99 +249,6 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
         }
     }
     node
-}
-
-/// Whether a link runs the QUIC library.
-fn runs_quic(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
-    scenario.mode == Mode::Quic && is_quic(scenario, link, medium)
-}
-
-/// Whether a link paces itself as QUIC does.
-fn paces_itself(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
-    scenario.mode == Mode::Model && is_quic(scenario, link, medium)
-}
-
-/// Whether a link is a pair of both ways between two nodes that speak QUIC. Relays of the simulation do not speak it.
-fn is_quic(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {
-    let is_node = |place: &usize| {
-        let node = scenario.nodes.get(*place);
-        node.is_some_and(|node| node.kind == NodeKind::Node)
-    };
-    link.carrier == Carrier::Quic
-        && matches!(medium, Medium::Pair { back: Some(_), .. })
-        && link.ends.len() == 2
-        && link.ends.iter().all(is_node)
-}
-
-/// The first end of a link dials.
-fn quic_setup(
-    plan: &Plan<'_>,
-    place: usize,
-    at: &Attached<'_>,
-    profile: &LinkProfile,
-) -> quic::Setup {
-    let identities = &plan.people.identities;
-    let peer = at.link.ends[1 - at.station];
-    quic::Setup {
-        side: [Side::Dials, Side::Listens][at.station],
-        secret: LinkSecret::from_seed(*identities[place].link_seed().bytes()),
-        peer: LinkKey(identities[peer].link_key()),
-        settings: QuicSettings::of_path(profile.rate_bps, profile.rtt),
-    }
-}
-
-/// An end that paces itself begins with what a connection of the field would: what is configured or remembered.
-fn paced_setup(profile: &LinkProfile, line: Option<Line>) -> paced::Setup {
-    let settings = QuicSettings::of_path(profile.rate_bps, profile.rtt);
-    paced::Setup {
-        rtt: settings.initial_rtt,
-        window: settings.initial_window(),
-        overhead: line.map_or(0, |line| line.overhead as u64),
-        mtu: profile.mtu,
-    }
-}
-
-/// Ends of links that know each other before the scenario begins, by link and station.
-type Known = BTreeMap<(usize, usize), quic::Link>;
-
-/// With `start = "warm"`, the ends of links that run QUIC have met.
-fn acquaintances(plan: &Plan<'_>, seed: u64) -> Known {
-    let mut known = Known::new();
-    if plan.scenario.start == Start::Cold {
-        return known;
-    }
-    let mut rng = ChaCha20Rng::seed_from_u64(!seed);
-    for (number, (link, medium)) in plan.scenario.links.iter().zip(plan.media).enumerate() {
-        let lines = Line::out_of(medium, 0).zip(Line::into(medium, 0));
-        let Some((out, back)) = lines.filter(|_| runs_quic(plan.scenario, link, medium)) else {
-            continue;
-        };
-        let meeting = Meeting {
-            delays: [out.delay, back.delay],
-            mtu: out.mtu.min(back.mtu),
-        };
-        let clock = plan.clock.earlier(meeting.lead());
-        let mut end = |station: usize| {
-            let place = link.ends[station];
-            let at = Attached {
-                link,
-                number,
-                medium,
-                station,
-            };
-            let setup = quic_setup(plan, place, &at, &profile(plan, place, &at));
-            let mut seed = [0; 32];
-            rng.fill_bytes(&mut seed);
-            quic::Link::new(setup, seed, clock.at(0))
-        };
-        // A key that is not usable is told of when the node starts.
-        if let (Ok(mut first), Ok(mut second)) = (end(0), end(1)) {
-            meeting.hold(&mut [&mut first, &mut second], clock);
-            known.insert((number, 0), first);
-            known.insert((number, 1), second);
-        }
-    }
-    known
 }
 
 fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {
@@ -345,14 +281,14 @@ fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {
 }
 
 /// What a node's engine is told of a link.
-fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
+pub(super) fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkProfile {
     let out = Line::out_of(at.medium, at.station);
     let back = Line::into(at.medium, at.station);
     let courier = matches!(at.link.shape, Shape::Courier { .. });
     let warm = plan.scenario.start == Start::Warm;
     let tells = at.link.profile.tells();
     let packet = out.or(back).map_or(0, |line| line.mtu);
-    let mtu = if paces_itself(plan.scenario, at.link, at.medium) {
+    let mtu = if quic_links::pace_themselves(plan.scenario, at.link, at.medium) {
         paced::frame_mtu(packet)
     } else {
         packet

@@ -9,50 +9,25 @@ use super::gauge::Gauge;
 use super::log::{Log, Planned};
 use super::paced::{self, PacedPorts};
 use super::quic::{self, QuicPorts};
+use super::setup::{Person, PortSetup};
 use super::work::{self, Pending};
 use crate::engine::id::{MessageId, PersonId};
-use crate::engine::io::{
-    Delivery, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Time,
-};
+use crate::engine::io::{Delivery, Event, FileId, FileKind, Input, LinkId, Output, Time};
 use crate::engine::limits::Limits;
 use crate::engine::message::{self, Draft, DraftPart};
 use crate::engine::status::Status;
 use crate::engine::{Config, Engine};
-use crate::security::card::Card;
 use crate::security::identity::Identity;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Host, Out, Port, Stop};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use zeroize::Zeroizing;
 
 /// Parts up to this many bytes stand in the manifest, as in the node.
 pub const INLINE: usize = 256;
 /// Room for frames that a link without a transmitter to wait for says it has.
 const UNTOLD_ROOM: usize = 1 << 40;
-
-/// A port of the machine, as its operator has configured it.
-#[derive(Clone, Debug)]
-pub struct PortSetup {
-    /// What the engine is told of the link.
-    pub profile: LinkProfile,
-    /// The transmitter tells when it is free, so the engine is asked for one frame at a time.
-    pub tells: bool,
-    /// The port says whether it is up; otherwise it always seems so.
-    pub notices: bool,
-    /// The transport paces by itself: bits a second, and bytes that each frame takes beside its own.
-    pub pace: Option<(u64, u64)>,
-}
-
-/// Who a node is.
-#[derive(Clone, Debug)]
-pub struct Person {
-    /// The keys.
-    pub keys: Rc<Zeroizing<Vec<u8>>>,
-    /// The contact cards of everybody.
-    pub cards: Rc<Vec<Card>>,
-}
 
 /// A node.
 pub struct Node {

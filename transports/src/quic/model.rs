@@ -231,7 +231,7 @@ mod tests {
             let (mut waiting, mut in_flight) = (0.0_f64, 0.0_f64);
             let mut acks: VecDeque<(f64, f64, f64, f64)> = VecDeque::new();
             let (mut offered, mut dropped, mut delivered) = (0.0, 0.0, 0.0);
-            let mut srtt = self.trip;
+            let (mut srtt, mut least) = (self.trip, f64::MAX);
             let ticks = (seconds / tick) as u64;
             for n in 0..ticks {
                 let now = n as f64 * tick;
@@ -259,10 +259,11 @@ mod tests {
                     acks.pop_front();
                     in_flight -= acked + lost;
                     srtt += (trip - srtt) / 8.0;
+                    least = least.min(trip);
                     let seconds = Duration::from_secs_f64;
                     model.on_loss(lost.round() as u64, false);
                     if acked >= 1.0 {
-                        model.on_ack(acked.round() as u64, seconds(srtt), seconds(trip));
+                        model.on_ack(acked.round() as u64, seconds(srtt), seconds(least));
                         model.on_end_acks(seconds(now), false);
                     }
                 }

@@ -185,6 +185,7 @@ mod tests {
             seeds: None,
             fail_fast: false,
             faults: true,
+            mode: None,
             set: vec!["rate=1mbit".into(), "loss=2%".into()],
             report: None,
         };
