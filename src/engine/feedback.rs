@@ -138,11 +138,11 @@ impl Engine {
 
     /// Fragments on which nobody has reported for long count no longer as under way.
     pub(super) fn look_for_losses(&mut self) {
-        if self.loss_at.is_some_and(|at| at > self.now) {
+        if self.loss_at.is_none_or(|at| at > self.now) {
             return;
         }
         let now = self.now;
-        let mut any = false;
+        let mut next: Option<Time> = None;
         for (&id, link) in &mut self.links {
             let limit = link.loss_limit();
             // A relay that nobody asks still has what it was given.
@@ -167,9 +167,14 @@ impl Engine {
                     self.work += 1;
                 }
             }
-            any |= !link.sent.is_empty();
+            let Some(oldest) = link.sent.front() else {
+                continue;
+            };
+            let tick = now.after(super::LOSS_TICK);
+            let at = if kept { tick.max(oldest.at.after(limit)) } else { tick };
+            next = Some(next.map_or(at, |next| next.min(at)));
         }
-        self.loss_at = any.then(|| now.after(super::LOSS_TICK));
+        self.loss_at = next;
     }
 
     /// The chance, of [`super::pool::FULL`], that a fragment sent by this link now will arrive.

@@ -59,6 +59,8 @@ pub struct Outgoing {
     pub sent_fragments: u64,
     /// It comes from the store, so an earlier process may have sent of it.
     restored: bool,
+    /// Bytes of the manifest.
+    manifest_len: usize,
     /// The manifest, cut.
     chunks: Vec<Bytes>,
     /// Policies of all parts, for links that carry the manifest.
@@ -147,7 +149,8 @@ impl Outgoing {
         now: Time,
         policies: BTreeMap<u8, LinkPolicy>,
     ) -> Self {
-        let chunks = cut_manifest(&manifest.encode());
+        let encoded = manifest.encode();
+        let chunks = cut_manifest(&encoded);
         let parts = manifest.parts.iter().filter_map(|entry| {
             let Body::Coded { len, coding, .. } = &entry.body else {
                 return None;
@@ -187,6 +190,7 @@ impl Outgoing {
             withdrawn: false,
             sent_fragments: 0,
             restored: false,
+            manifest_len: encoded.len(),
             chunks,
             policies,
         }
@@ -257,7 +261,7 @@ impl Outgoing {
     /// Whether it fits one short fragment of so many bytes.
     pub fn fits_short(&self, room: usize) -> bool {
         self.parts.is_empty()
-            && self.manifest.encode().len() + crate::wire::fragment::NARROW_OVERHEAD <= room
+            && self.manifest_len + crate::wire::fragment::NARROW_OVERHEAD <= room
     }
 
     /// The most urgent part decides when the manifest leaves.
@@ -282,7 +286,7 @@ impl Outgoing {
 
     /// Source chunks.
     pub fn source_chunks(&self) -> usize {
-        ManifestChunk::count(self.manifest.encode().len())
+        ManifestChunk::count(self.manifest_len)
     }
 
     /// Whether a link may carry a part; the manifest (part 0) may leave by every link that any part may use.

@@ -234,12 +234,8 @@ impl Engine {
     /// A note to somebody that we know their session, by this link.
     pub(super) fn next_ack(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
-        let due = self
-            .sessions
-            .acks_due()
-            .find(|r| link.toward(r.session.peer()).is_some())?;
-        due.ack_due = false;
-        let (to, session) = (due.session.peer(), due.session.id());
+        let able = |peer| link.toward(peer).is_some();
+        let (to, session) = self.sessions.take_ack(able)?;
         self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
     }
 

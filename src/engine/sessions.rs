@@ -48,7 +48,7 @@ pub struct Receiving {
     epochs: BTreeMap<u8, Epoch>,
     preamble: Vec<u8>,
     /// Its opener has to be told that we know it.
-    pub ack_due: bool,
+    ack_due: bool,
     durable: bool,
     used: u64,
 }
@@ -59,6 +59,8 @@ pub struct Sessions {
     sending: BTreeMap<PersonId, Sending>,
     receiving: Vec<Receiving>,
     uses: u64,
+    /// Whether any of them may have an opener to be told; asked for with every frame.
+    acks: bool,
 }
 
 /// What became of a preamble.
@@ -153,13 +155,16 @@ impl Sessions {
     /// Whether a preamble is one that was examined before, byte for byte.
     pub fn knows_preamble(&mut self, frame: &[u8]) -> bool {
         let known = self.receiving.iter_mut().find(|r| r.preamble == frame);
-        known.map(|r| r.ack_due = r.durable).is_some()
+        let found = known.map(|r| r.ack_due = r.durable).is_some();
+        self.acks |= found;
+        found
     }
 
     /// A session is durable: its opener may be told that we know it.
     pub fn known(&mut self, id: SessionId) {
         if let Some(receiving) = self.receiving.iter_mut().find(|r| r.session.id() == id) {
             (receiving.durable, receiving.ack_due) = (true, true);
+            self.acks = true;
         }
     }
 
@@ -247,9 +252,16 @@ impl Sessions {
         Some((receiving.session.peer(), moved.then(|| receiving.record())))
     }
 
-    /// Sessions whose openers have to be told that we know them.
-    pub fn acks_due(&mut self) -> impl Iterator<Item = &mut Receiving> {
-        self.receiving.iter_mut().filter(|r| r.ack_due)
+    /// The next session whose opener has to be told that we know it and can be reached, as one who is told now.
+    pub fn take_ack(&mut self, able: impl Fn(PersonId) -> bool) -> Option<(PersonId, SessionId)> {
+        if !self.acks {
+            return None;
+        }
+        self.acks = self.receiving.iter().any(|r| r.ack_due);
+        let mut due = self.receiving.iter_mut().filter(|r| r.ack_due);
+        let due = due.find(|r| able(r.session.peer()))?;
+        due.ack_due = false;
+        Some((due.session.peer(), due.session.id()))
     }
 }
 

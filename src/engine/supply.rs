@@ -119,7 +119,10 @@ impl Engine {
             // A stick may carry everything while other links go on with it.
             return Supply::Run(run, 0);
         }
-        state.pool.take(&run, &draw);
+        // What is not remembered could never be settled.
+        let remembered = link.sent.len() < self.limits.outstanding;
+        let weight = if remembered { weight } else { 0 };
+        state.pool.take(&run, &Draw { weight, ..draw });
         Supply::Run(run, weight)
     }
 
@@ -166,7 +169,8 @@ impl Engine {
         if let Some(offer) = message.offers.get_mut(&id) {
             offer.symbols = offer.symbols.saturating_add(1);
         }
-        self.loss_at.get_or_insert(self.now.after(LOSS_TICK));
+        let tick = self.now.after(LOSS_TICK);
+        self.loss_at = Some(self.loss_at.map_or(tick, |at| at.min(tick)));
         let block = |block| BlockKey { seq, part, block };
         if let Some(next) = ahead {
             self.load(block(next));
