@@ -121,7 +121,7 @@ class Ostrakon(Peer):
             return None
         for message in messages(json.loads(done.stdout)):
             target = self.scratch / "saved"
-            saved = subprocess.run(self.net.host("b", *self.ostrakon("b", "save", message["id"], str(target))), capture_output=True)
+            saved = subprocess.run(self.net.host("b", *self.ostrakon("b", "save", message["message"], str(target))), capture_output=True)
             found = [p for p in target.rglob("*") if p.is_file()] if saved.returncode == 0 else []
             if any(tools.digest(p) == self.digest for p in found):
                 return found[0]
@@ -213,7 +213,8 @@ class Uftp(Peer):
         tools.package("uftp")
 
     def prepare(self):
-        self.spawn("b", "uftpd", "-d", "-D", self.inbox, "-I", B, "-p", PORT, log="b.log")
+        # It asks for the sender's name, and would wait ten seconds for an answer that cannot come.
+        self.spawn("b", "env", "RES_OPTIONS=timeout:1 attempts:1", "uftpd", "-d", "-D", self.inbox, "-I", B, "-p", PORT, log="b.log")
         time.sleep(0.5)
 
     def start(self):

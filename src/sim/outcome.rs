@@ -10,7 +10,7 @@ pub struct Outcome {
     pub scenario: String,
     /// What it shows, in a few words.
     pub title: String,
-    /// `model`: the engine with its own rate control on link models. `quic`: the QUIC library on them.
+    /// `model`: links that pace themselves, on link models. `quic`: the QUIC library on them.
     pub mode: &'static str,
     /// The seed.
     pub seed: u64,
