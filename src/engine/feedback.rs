@@ -171,7 +171,11 @@ impl Engine {
                 continue;
             };
             let tick = now.after(super::LOSS_TICK);
-            let at = if kept { tick.max(oldest.at.after(limit)) } else { tick };
+            let at = if kept {
+                tick.max(oldest.at.after(limit))
+            } else {
+                tick
+            };
             next = Some(next.map_or(at, |next| next.min(at)));
         }
         self.loss_at = next;

@@ -260,8 +260,7 @@ impl Outgoing {
 
     /// Whether it fits one short fragment of so many bytes.
     pub fn fits_short(&self, room: usize) -> bool {
-        self.parts.is_empty()
-            && self.manifest_len + crate::wire::fragment::NARROW_OVERHEAD <= room
+        self.parts.is_empty() && self.manifest_len + crate::wire::fragment::NARROW_OVERHEAD <= room
     }
 
     /// The most urgent part decides when the manifest leaves.
