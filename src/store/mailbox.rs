@@ -5,7 +5,7 @@
 //! about what its rows in the indexes take, so that many small frames cannot take more room than few large ones.
 //!
 //! Frames are handed over by their class, which is the priority in the envelope, and within a class in the order in
-//! which they came. Those that were passed on to another relay are remembered for a while, see [`seen`], so that a
+//! which they came. Those that were passed on to another relay are remembered for a while, see `mailbox/seen.rs`, so that a
 //! loop ends.
 
 use super::db::{Db, counter, next};
