@@ -2,31 +2,19 @@
 #![cfg(feature = "node")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use ostrakon::node::api::{
-    ErrorKind, InboxEntry, LinkConfig, Request, Response, SendRequest, StatusReport,
-};
+use ostrakon::node::api::{ErrorKind, Request, Response, SendRequest};
 use ostrakon::node::relay::{Limits, Relay};
 use ostrakon::node::{Client, Home, Listen, Node, Options};
 use std::fs;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
+
+mod people;
+
+use people::{Someone, link, noise, text_and_file, until};
 
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// Waits until `look` finds something.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
 
 fn options(listen: Listen) -> Options {
     Options {
@@ -39,45 +27,7 @@ fn anywhere() -> Listen {
     Listen::At("127.0.0.1:0".parse().unwrap())
 }
 
-fn link(name: &str, uri: String, person: Option<&str>) -> LinkConfig {
-    LinkConfig {
-        name: name.into(),
-        uri,
-        person: person.map(str::to_owned),
-        rate_bps: None,
-        rtt_ms: None,
-        mtu: None,
-        cost: 0,
-        oneway: None,
-        loss_percent: None,
-    }
-}
-
-/// A person with a home, whose node may run.
-struct Someone {
-    _dir: TempDir,
-    home: PathBuf,
-    node: Option<Node>,
-}
-
 impl Someone {
-    fn new(name: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("home");
-        Home::create(&home, name).unwrap();
-        let node = None;
-        Self {
-            _dir: dir,
-            home,
-            node,
-        }
-    }
-
-    async fn run(&mut self, listen: Listen) {
-        let home = Home::open(&self.home).unwrap();
-        self.node = Some(Node::start(home, options(listen)).await.unwrap());
-    }
-
     async fn stop(&mut self) {
         self.node.take().unwrap().stop().await;
     }
@@ -86,79 +36,8 @@ impl Someone {
         self.node.as_ref().unwrap().listening().unwrap().to_string()
     }
 
-    /// As the command line asks.
-    async fn ask(&self, request: Request) -> Response {
-        let mut client = Client::connect_or_open(&self.home).await.unwrap();
-        assert_eq!(client.is_running(), self.node.is_some());
-        let response = client.ask(request).await.unwrap();
-        client.close().await;
-        response
-    }
-
-    async fn done(&self, request: Request) {
-        assert_eq!(self.ask(request).await, Response::Done);
-    }
-
-    async fn card(&self) -> String {
-        match self.ask(Request::Card).await {
-            Response::Card { text, .. } => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn knows(&self, other: &Someone) {
-        let card = other.card().await;
-        let added = self.ask(Request::PersonAdd { card }).await;
-        assert!(matches!(added, Response::Person(_)), "{added:?}");
-    }
-
-    async fn send(&self, request: SendRequest) -> String {
-        match self.ask(Request::Send(request)).await {
-            Response::Queued { message } => message,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn inbox(&self) -> Vec<InboxEntry> {
-        match self.ask(Request::Inbox).await {
-            Response::Inbox { messages } => messages,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn status(&self) -> StatusReport {
-        match self.ask(Request::Status).await {
-            Response::Status(report) => report,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn received(&self, message: &str) -> InboxEntry {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let inbox = self.inbox().await;
-            if let Some(entry) = inbox
-                .into_iter()
-                .find(|e| e.message == message && e.complete)
-            {
-                return entry;
-            }
-            if Instant::now() > end {
-                panic!("not received: {:#?}", self.status().await);
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     async fn receipt(&self, message: &str) {
-        let done = async || {
-            let report = self.status().await;
-            report
-                .outbound
-                .iter()
-                .any(|o| o.message == message && o.complete)
-                .then_some(())
-        };
+        let done = async || self.has_receipt(message).await.then_some(());
         until("a receipt", done).await;
     }
 
@@ -180,33 +59,6 @@ impl Someone {
             Response::Text { texts, .. } => texts,
             other => panic!("{other:?}"),
         }
-    }
-
-    async fn saved(&self, message: &str, dir: &Path) -> Vec<PathBuf> {
-        let (message, dir) = (message.to_owned(), dir.to_owned());
-        match self.ask(Request::Save { message, dir }).await {
-            Response::Saved { files } => files,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// Bytes that neither repeat nor compress.
-fn noise(len: usize, seed: u8) -> Vec<u8> {
-    let mut out = vec![0; len];
-    blake3::Hasher::new()
-        .update(&[seed])
-        .finalize_xof()
-        .fill(&mut out);
-    out
-}
-
-fn text_and_file(person: &str, text: &str, file: &Path) -> SendRequest {
-    SendRequest {
-        person: person.into(),
-        text: Some(text.into()),
-        files: vec![file.to_owned()],
-        ..SendRequest::default()
     }
 }
 
@@ -544,7 +396,7 @@ async fn refusals_are_classified_and_homes_are_private() {
     );
     assert_eq!(
         refused(Request::PersonAdd {
-            card: ada.card().await
+            card: ada.card().await.0
         })
         .await
         .0,

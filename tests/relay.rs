@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
-use ostrakon::node::api::{self, InboxEntry, LinkConfig, SendRequest};
+use ostrakon::node::Listen;
+use ostrakon::node::api;
 use ostrakon::node::relay::Counters;
 use ostrakon::node::relay::api::{LinkStatus, Request, Response, Status};
-use ostrakon::node::{Client, Home, Listen, Node, Options};
 use ostrakon::security::mailbox;
 use ostrakon::wire::envelope::Envelope;
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
@@ -18,25 +18,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
+
+mod people;
+
+use people::{Someone, link, noise, text_and_file, until};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        sleep(Duration::from_millis(30)).await;
-    }
-}
 
 /// A relay with a directory that outlives it. Killed at the end, if not before.
 struct Post {
@@ -128,121 +121,21 @@ impl Drop for Post {
     }
 }
 
-/// A person with a home, whose node may run.
-struct Someone {
-    _dir: TempDir,
-    home: PathBuf,
-    node: Option<Node>,
-}
-
 impl Someone {
-    fn new(name: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("home");
-        Home::create(&home, name).unwrap();
-        let node = None;
-        Self {
-            _dir: dir,
-            home,
-            node,
-        }
-    }
-
-    async fn run(&mut self) {
-        let options = Options {
-            listen: Listen::Off,
-            ..Options::default()
-        };
-        let home = Home::open(&self.home).unwrap();
-        self.node = Some(Node::start(home, options).await.unwrap());
-    }
-
-    async fn ask(&self, request: api::Request) -> api::Response {
-        let mut client = Client::connect_or_open(&self.home).await.unwrap();
-        let response = client.ask(request).await.unwrap();
-        client.close().await;
-        response
+    async fn runs(&mut self) {
+        self.run(Listen::Off).await;
     }
 
     async fn link(&self, uri: &str) {
-        let config = LinkConfig {
-            name: "post".into(),
-            uri: uri.into(),
-            person: None,
-            rate_bps: None,
-            rtt_ms: None,
-            mtu: None,
-            cost: 0,
-            oneway: None,
-            loss_percent: None,
-        };
-        let done = self.ask(api::Request::LinkAdd(config)).await;
-        assert_eq!(done, api::Response::Done);
-    }
-
-    /// The card and the address of the mailbox.
-    async fn card(&self) -> (String, String) {
-        match self.ask(api::Request::Card).await {
-            api::Response::Card { text, mailbox, .. } => (text, mailbox),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn knows(&self, other: &Someone) {
-        let card = other.card().await.0;
-        let added = self.ask(api::Request::PersonAdd { card }).await;
-        assert!(matches!(added, api::Response::Person(_)), "{added:?}");
-    }
-
-    async fn send(&self, to: &str, text: &str, file: &Path) -> String {
-        let request = SendRequest {
-            person: to.into(),
-            text: Some(text.into()),
-            files: vec![file.to_owned()],
-            ..SendRequest::default()
-        };
-        match self.ask(api::Request::Send(request)).await {
-            api::Response::Queued { message } => message,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn received(&self, message: &str) -> InboxEntry {
-        until("a message", async || {
-            let api::Response::Inbox { messages } = self.ask(api::Request::Inbox).await else {
-                panic!("no inbox");
-            };
-            let mut messages = messages.into_iter();
-            messages.find(|entry| entry.message == message && entry.complete)
-        })
-        .await
-    }
-
-    async fn has_receipt(&self, message: &str) -> bool {
-        let api::Response::Status(report) = self.ask(api::Request::Status).await else {
-            panic!("no status");
-        };
-        let mut sent = report.outbound.iter();
-        sent.any(|o| o.message == message && o.complete)
+        self.done(api::Request::LinkAdd(link("post", uri.into(), None)))
+            .await;
     }
 
     /// The file of a message with a text and a file.
     async fn file(&self, message: &str) -> Vec<u8> {
         let dir = self.home.with_file_name("saved");
-        let message = message.to_owned();
-        match self.ask(api::Request::Save { message, dir }).await {
-            api::Response::Saved { files } => fs::read(&files[1]).unwrap(),
-            other => panic!("{other:?}"),
-        }
+        fs::read(&self.saved(message, &dir).await[1]).unwrap()
     }
-}
-
-/// Bytes that neither repeat nor compress.
-fn noise(len: usize, seed: u8) -> Vec<u8> {
-    let mut out = vec![0; len];
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[seed]).finalize_xof().fill(&mut out);
-    out
 }
 
 /// A client of a relay, for frames that no node would make.
@@ -345,8 +238,8 @@ async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
     let file = ada.home.with_file_name("map.bin");
     let content = noise(2_000_000, 1);
     fs::write(&file, &content).unwrap();
-    let message = ada.send("Ben", "by two relays", &file).await;
-    ada.run().await;
+    let message = ada.send(text_and_file("Ben", "by two relays", &file)).await;
+    ada.runs().await;
     until("frames under way", async || {
         (first.counters().await.forwarded > 300).then_some(())
     })
@@ -354,7 +247,7 @@ async fn a_chain_of_relays_delivers_through_a_restart_and_a_narrow_hop() {
     first.kill();
     let before = second.counters().await.stored;
     first.start();
-    ben.run().await;
+    ben.runs().await;
 
     let entry = ben.received(&message).await;
     assert_eq!(entry.deliveries, 1);
@@ -397,9 +290,9 @@ async fn a_courier_between_two_relays_brings_a_message_and_its_receipt() {
     let file = ada.home.with_file_name("map.bin");
     let content = noise(400_000, 2);
     fs::write(&file, &content).unwrap();
-    let message = ada.send("Ben", "by courier", &file).await;
-    ada.run().await;
-    ben.run().await;
+    let message = ada.send(text_and_file("Ben", "by courier", &file)).await;
+    ada.runs().await;
+    ben.runs().await;
     let exported = async |post: &Post, least: u64| {
         let link = post.link_status("stick").await;
         (link.exported >= least && link.exported >= link.waiting_frames).then_some(())
