@@ -63,20 +63,8 @@ class Network:
     def offered(self):
         """IP bytes that were offered to the link so far, both ways."""
         done = subprocess.run([str(tools.PROGRAMS / "netsim"), "stats", NAME, "--json"], capture_output=True, text=True, check=True)
-        return sum(way["offered_bytes"] for way in ways(json.loads(done.stdout)))
-
-
-def ways(value):
-    """The directions in the emulator's statistics, wherever they stand."""
-    if isinstance(value, dict):
-        if "offered_bytes" in value:
-            yield value
-        else:
-            for inner in value.values():
-                yield from ways(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from ways(inner)
+        links = json.loads(done.stdout)["links"]
+        return sum(way["offered_bytes"] for link in links for way in link["directions"])
 
 
 @contextlib.contextmanager

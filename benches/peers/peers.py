@@ -106,7 +106,7 @@ class Ostrakon(Peer):
         done = subprocess.run(self.net.host("a", *self.ostrakon("a", "status", "--json")), capture_output=True, text=True)
         if done.returncode != 0:
             return False
-        return any(link.get("up") or link.get("state") == "up" for link in json.loads(done.stdout).get("links", []))
+        return any(link["up"] for link in json.loads(done.stdout)["links"])
 
     def start(self):
         if not self.sent:
@@ -119,7 +119,7 @@ class Ostrakon(Peer):
         done = subprocess.run(self.net.host("b", *self.ostrakon("b", "inbox", "--json")), capture_output=True, text=True)
         if done.returncode != 0:
             return None
-        for message in messages(json.loads(done.stdout)):
+        for message in (message for message in json.loads(done.stdout)["messages"] if message["complete"]):
             target = self.scratch / "saved"
             saved = subprocess.run(self.net.host("b", *self.ostrakon("b", "save", message["message"], str(target))), capture_output=True)
             found = [p for p in target.rglob("*") if p.is_file()] if saved.returncode == 0 else []
@@ -134,12 +134,6 @@ class Ostrakon(Peer):
                 return True
             time.sleep(0.1)
         return False
-
-
-def messages(value):
-    """The messages in the inbox that are whole."""
-    listed = value.get("messages", value.get("inbox", [])) if isinstance(value, dict) else value
-    return [message for message in listed if message.get("complete", True)]
 
 
 class Tcp(Peer):
