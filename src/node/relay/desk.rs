@@ -16,7 +16,7 @@ use crate::security::mailbox;
 use crate::store::OpenError;
 use crate::store::mailbox::{MailboxLimits, MailboxStore, Totals};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::{Instant, sleep};
 
 /// Asks the relay that runs in `dir` if there is one; otherwise opens the directory for this one question. Waits up to
@@ -41,6 +41,12 @@ pub async fn ask(dir: &Path, request: Request) -> Result<Response, NodeError> {
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+impl Inner {
+    fn counters(&self) -> MutexGuard<'_, Option<Counters>> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,8 +94,7 @@ impl Desk {
 
     /// The relay runs, and counted this.
     pub(super) fn counted(&self, counters: Counters) {
-        let mut kept = self.0.counters.lock();
-        *kept.as_deref_mut().unwrap_or(&mut None) = Some(counters);
+        *self.0.counters() = Some(counters);
     }
 
     async fn try_answer(&self, request: Request) -> Result<Response, NodeError> {
@@ -188,11 +193,7 @@ impl Desk {
                 waiting_bytes: waiting.bytes,
             }
         });
-        let counters = *self
-            .0
-            .counters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let counters = *self.0.counters();
         let totals = mailboxes.totals();
         Ok(Status {
             running: counters.is_some(),

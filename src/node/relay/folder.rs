@@ -4,7 +4,7 @@
 //! old or the operator says that it has arrived. When the folder comes back, or routes change, all of it is written
 //! anew, and then what was there before from here is removed: what is there is always all that still waits.
 
-use super::lane::{EXPORTED, Lane, Shown, write_cursor};
+use super::lane::{EXPORTED, Lane, STORE_RETRY, Shown, write_cursor};
 use super::mailboxes::Mailboxes;
 use crate::engine::io::StoreError;
 use ostrakon_transports::relay::{Cursor, Sorted, Sorter, Verdict};
@@ -12,12 +12,9 @@ use ostrakon_transports::spool::own_batches;
 use ostrakon_transports::{Direction, LinkEvent, LinkHandle, LinkId, LinkOrder};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-/// How long to wait when the store fails, before it is tried again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 /// What is fetched in one go, in bytes.
 const FETCH: usize = 256 * 1024;
 /// Events that are taken together, so that the frames among them become durable together.
@@ -96,13 +93,11 @@ impl Folder {
                         (true, Some(_)) => {}
                         (false, _) => self.state.mtu = None,
                     }
-                    let mut shown = self.shown.get();
-                    (shown.up, shown.down_reason) = (true, None);
+                    self.shown.up();
                 }
                 LinkEvent::Down(reason) => {
                     self.state = State::default();
-                    let mut shown = self.shown.get();
-                    (shown.up, shown.down_reason) = (false, Some(reason));
+                    self.shown.down(reason);
                 }
                 LinkEvent::Ready(count) => self.state.credit += count,
                 LinkEvent::Received { frame, .. } => frames.push(frame),

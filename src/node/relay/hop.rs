@@ -1,16 +1,13 @@
 //! Frames to the next relay. It takes custody: what it says is durable there is let go of here, and nothing before.
 
-use super::lane::{Lane, Leaving, Shown};
+use super::lane::{Lane, Leaving, STORE_RETRY, Shown};
 use crate::engine::io::StoreError;
 use ostrakon_transports::relay::{Fate, Place};
 use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
 use std::collections::BTreeMap;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long to wait when the store fails, before it is tried again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 /// What is fetched in one go, in bytes: little, so that the urgent finds few before it.
 const FETCH: usize = 64 * 1024;
 
@@ -81,8 +78,7 @@ impl Hop {
                     self.lane.begin(mtu);
                     self.state.mtu = Some(mtu);
                 }
-                let mut shown = self.shown.get();
-                (shown.up, shown.down_reason) = (true, None);
+                self.shown.up();
             }
             LinkEvent::Down(reason) => {
                 // What was in flight may be there or not. It is sent again; there it is known if it is.
@@ -91,8 +87,7 @@ impl Hop {
                     last,
                     ..State::default()
                 };
-                let mut shown = self.shown.get();
-                (shown.up, shown.down_reason) = (false, Some(reason));
+                self.shown.down(reason);
             }
             LinkEvent::Ready(frames) => self.state.credit += frames,
             LinkEvent::Received { .. } => {}

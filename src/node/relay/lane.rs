@@ -18,6 +18,8 @@ use tokio::time::Instant;
 pub(super) const EXPORTED: &str = "exported/";
 /// A mailbox for which the next relay had no room is tried again after this time.
 const PARKED: Duration = Duration::from_secs(30);
+/// How long to wait when the store fails, before it is tried again.
+pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 /// The most mailboxes that wait so; one more ends the wait of all.
 const MAX_PARKED: usize = 4096;
 
@@ -29,6 +31,18 @@ impl Shown {
     /// Reads or changes it.
     pub(super) fn get(&self) -> MutexGuard<'_, LinkStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The link came up.
+    pub(super) fn up(&self) {
+        let mut shown = self.get();
+        (shown.up, shown.down_reason) = (true, None);
+    }
+
+    /// The link is down, for this reason.
+    pub(super) fn down(&self, reason: String) {
+        let mut shown = self.get();
+        (shown.up, shown.down_reason) = (false, Some(reason));
     }
 
     /// Counts frames that were dropped before this link.

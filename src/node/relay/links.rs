@@ -83,14 +83,14 @@ impl Links {
             return;
         };
         let shown = Shown::default();
-        shown.get().down_reason = Some("not up yet".into());
+        shown.down("not up yet".into());
         let task = match Address::parse(&config.uri) {
             Ok(Address::Relay { at, key }) => {
                 self.hop(config, at, LinkKey(key), &endpoint, book, &shown)
             }
             Ok(Address::Spool { dir }) => self.folder(config, dir, &endpoint, book, &shown),
             Ok(_) | Err(_) => {
-                shown.get().down_reason = Some("its address is not usable; remove it".into());
+                shown.down("its address is not usable; remove it".into());
                 Box::pin(std::future::ready(()))
             }
         };
