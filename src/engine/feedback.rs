@@ -246,16 +246,19 @@ impl Outgoing {
         let there = |sent: &&Sent| {
             sent.message == self.id && self.is_there(sent) && self.is_telling(sent, by)
         };
-        let there: Vec<Sent> = link.sent.iter().filter(there).copied().collect();
-        let newest = there.iter().map(|sent| sent.at).max();
-        link.newest_there = link.newest_there.max(newest);
-        if !link.is_relayed() {
-            return;
+        let relayed = link.is_relayed();
+        let mut newest: BTreeMap<u8, u64> = BTreeMap::new();
+        for sent in link.sent.iter().filter(there) {
+            link.newest_there = link.newest_there.max(Some(sent.at));
+            if relayed {
+                // Numbers grow from the front to the back.
+                newest.insert(sent.part, sent.number);
+            }
         }
-        for sent in there {
-            if let Some(part) = self.parts.get_mut(&sent.part) {
-                let newest = part.newest_there.entry(id).or_default();
-                *newest = sent.number.max(*newest);
+        for (part, number) in newest {
+            if let Some(part) = self.parts.get_mut(&part) {
+                let known = part.newest_there.entry(id).or_default();
+                *known = number.max(*known);
             }
         }
     }

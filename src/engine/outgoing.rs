@@ -405,6 +405,14 @@ impl Cursor {
         self.plan = Some((self.block, loss_ppm, n));
         n
     }
+
+    /// A run of a symbol of so many slices was carried.
+    fn pass(&mut self, run: &Run, slices: u8) {
+        self.slice = run.slice + run.count;
+        if self.slice >= slices {
+            (self.symbol, self.slice) = (self.symbol + 1, 0);
+        }
+    }
 }
 
 impl OutPart {
@@ -468,16 +476,6 @@ impl OutPart {
             .filter(|c| c.block >= blocks && !c.done)?;
         cursor.done = true;
         Some(redundancy::all_blocks_ppm(cursor.success_ppm, blocks))
-    }
-}
-
-impl Cursor {
-    /// A run of a symbol of so many slices was carried.
-    fn pass(&mut self, run: &Run, slices: u8) {
-        self.slice = run.slice + run.count;
-        if self.slice >= slices {
-            (self.symbol, self.slice) = (self.symbol + 1, 0);
-        }
     }
 }
 

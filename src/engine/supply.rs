@@ -1,15 +1,12 @@
 //! What a part has for a link: the next symbol, or some slices of one, out of its pool.
 
 use super::blocks::BlockKey;
-use super::id::PersonId;
-use super::io::{Event, LinkId, Time};
+use super::io::{Event, LinkId};
 use super::link::{Link, Mode, Sent};
-use super::outgoing::Outgoing;
 use super::pool::{Draw, Drawn, Run, carrier};
 use super::serve::Found;
 use super::{Engine, LOSS_TICK};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
-use std::collections::BTreeMap;
 
 /// Bytes that a relay may hold for a recipient who has not answered yet, before they count as put there for good.
 const PROBATION: u64 = 128 << 10;
@@ -27,24 +24,36 @@ enum Supply {
 impl Engine {
     /// The next fragment of a part for a link.
     pub(super) fn next_symbol(&mut self, id: LinkId, seq: u64, part: u8) -> Found {
-        if let Some(later) = self.bulk_waits(id, seq) {
+        let Some(mode) = self.mode(id, seq) else {
+            return Found::Later(None);
+        };
+        if let Some(later) = self.bulk_waits(id, seq, mode) {
             return later;
         }
-        match self.draw(id, seq, part) {
+        match self.draw(id, seq, part, mode) {
             Supply::Run(run, weight) => self.symbol_frame(id, seq, part, run, weight),
             Supply::Needs { block, repair } => {
                 self.need(BlockKey { seq, part, block }, repair);
                 Found::Later(None)
             }
             Supply::Nothing => {
-                self.detached_done(id, seq, part);
+                if mode == Mode::Detached {
+                    self.detached_done(id, seq, part);
+                }
                 Found::Later(None)
             }
         }
     }
 
+    /// How symbols of a message are sent on a link.
+    fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
+        let (message, link) = (self.outbox.get(&seq)?, self.links.get(&id)?);
+        let heard = self.heard.get(&message.to).copied().unwrap_or_default();
+        Some(link.mode(heard.max(message.taken), self.now))
+    }
+
     /// Whether symbols of a message have to wait on this link, and until when.
-    fn bulk_waits(&mut self, id: LinkId, seq: u64) -> Option<Found> {
+    fn bulk_waits(&mut self, id: LinkId, seq: u64, mode: Mode) -> Option<Found> {
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Some(Found::Later(None));
         };
@@ -60,7 +69,6 @@ impl Engine {
                 .values_mut()
                 .for_each(|part| part.pool.learn(0, u32::MAX));
         }
-        let mode = mode(&self.heard, message, link, self.now);
         if mode == Mode::Silent {
             // The manifest goes on being offered; the recipient may have lost the session.
             self.sessions.doubt(message.to);
@@ -76,12 +84,11 @@ impl Engine {
         full.then_some(Found::Later(None))
     }
 
-    fn draw(&mut self, id: LinkId, seq: u64, part: u8) -> Supply {
+    fn draw(&mut self, id: LinkId, seq: u64, part: u8, mode: Mode) -> Supply {
         let weight = self.weight(id);
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Supply::Nothing;
         };
-        let mode = mode(&self.heard, message, link, self.now);
         let Some(state) = message.parts.get_mut(&part) else {
             return Supply::Nothing;
         };
@@ -181,12 +188,6 @@ impl Engine {
 
     /// Says, once, what a detached link that has sent everything has achieved.
     fn detached_done(&mut self, id: LinkId, seq: u64, part: u8) {
-        let (Some(message), Some(link)) = (self.outbox.get(&seq), self.links.get(&id)) else {
-            return;
-        };
-        if mode(&self.heard, message, link, self.now) != Mode::Detached {
-            return;
-        }
         let Some(state) = self.out_part(seq, part) else {
             return;
         };
@@ -201,12 +202,6 @@ impl Engine {
             });
         }
     }
-}
-
-/// How symbols of a message are sent on a link.
-fn mode(heard: &BTreeMap<PersonId, Time>, message: &Outgoing, link: &Link, now: Time) -> Mode {
-    let heard = heard.get(&message.to).copied().unwrap_or_default();
-    link.mode(heard.max(message.taken), now)
 }
 
 /// How many slices of a symbol one frame of this link takes.
