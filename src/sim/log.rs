@@ -113,6 +113,12 @@ impl Log {
         self.violations.push(what);
     }
 
+    /// The message with that number in the run.
+    pub(super) fn message(&self, number: u64) -> Option<MessageId> {
+        let found = self.sent.iter().find(|(_, p)| p.number == number);
+        found.map(|(id, _)| *id)
+    }
+
     pub(super) fn sent(&mut self, id: MessageId, planned: Planned) {
         self.sent.insert(id, planned);
     }

@@ -10,7 +10,6 @@ use super::outcome::Outcome;
 use super::promise;
 use super::series::{Recorder, Series};
 use super::tally::{self, seconds};
-use crate::engine::id::MessageId;
 use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::Medium;
@@ -93,9 +92,8 @@ impl Run {
         scenario.seed = seed;
         let began = Instant::now();
         let world = build::world(&scenario, &media, seed)?;
-        let bytes = |message: &Message| message.parts.iter().map(|part| part.bytes).sum::<u64>();
         let messages = scenario.messages.iter().enumerate();
-        let largest = messages.max_by_key(|(_, message)| bytes(message));
+        let largest = messages.max_by_key(|(_, message)| message.bytes());
         let number = largest.map_or(0, |(number, _)| number);
         let restarts = promise::restarts(&scenario);
         Ok(Self {
@@ -181,12 +179,10 @@ impl Run {
     fn focus_is_there(&self) -> bool {
         let there = || {
             let message = self.largest()?;
-            let sent = &tally::log(&self.world, message.from)?.sent;
-            let number = self.focus.number as u64;
-            let (id, _) = sent.iter().find(|(_, p)| p.number == number)?;
-            let whole: (MessageId, u8) = (*id, 0);
+            let sender = tally::log(&self.world, message.from)?;
+            let id = sender.message(self.focus.number as u64)?;
             let arrived = &tally::log(&self.world, message.to)?.arrived;
-            arrived.contains_key(&whole).then_some(())
+            arrived.contains_key(&(id, 0)).then_some(())
         };
         there().is_some()
     }
@@ -212,7 +208,7 @@ impl Run {
         let Some(message) = self.largest() else {
             return Vec::new();
         };
-        let bytes: u64 = message.parts.iter().map(|part| part.bytes).sum();
+        let bytes = message.bytes();
         let loss = |link: usize, way: usize| self.drawn_loss(link, way);
         let steps = (0..=STEPS).map(|step| (u128::from(bytes) * u128::from(step) / 100) as u64);
         let at = |bytes| bound::earliest(&self.scenario, &self.media, message, bytes, &loss);

@@ -173,9 +173,7 @@ fn held(scenario: &Scenario, world: &World<Machine>) -> Vec<Vec<u64>> {
     }
     let mut all = Vec::new();
     for (number, message) in (0u64..).zip(&scenario.messages) {
-        let sent = tally::log(world, message.from).map(|log| &log.sent);
-        let id = sent.and_then(|sent| sent.iter().find(|(_, p)| p.number == number));
-        let id = id.map(|(id, _)| *id);
+        let id = tally::log(world, message.from).and_then(|log| log.message(number));
         let arriving = arriving(world, message.to, id);
         let arrived = tally::log(world, message.to).map(|log| &log.arrived);
         let parts = (1..=u8::MAX).zip(&message.parts).map(|(part, planned)| {

@@ -6,7 +6,7 @@ use super::log::{Log, Planned};
 use super::machine::Machine;
 use super::outcome::{LinkOutcome, MessageOutcome, PartOutcome};
 use crate::engine::id::MessageId;
-use ostrakon_netsim::model::{BurstClock, LinkSpec, LinkStats, Nanos};
+use ostrakon_netsim::model::{BurstClock, CourierStats, LinkSpec, LinkStats, Nanos, StationStats};
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{Priority, Scenario};
 use ostrakon_netsim::world::{HostId, LinkId, World};
@@ -75,7 +75,7 @@ pub fn messages(scenario: &Scenario, world: &World<Machine>) -> Vec<MessageOutco
             from: name(message.from),
             to: name(message.to),
             at_s: seconds(known.map_or(message.at, |(_, planned)| planned.at)),
-            bytes: message.parts.iter().map(|part| part.bytes).sum(),
+            bytes: message.bytes(),
             frames: sender
                 .zip(known)
                 .map_or(0, |(log, (id, _))| log.frames_of(*id)),
@@ -106,12 +106,13 @@ pub fn links(
     let mut out = Vec::new();
     let name = |place: usize| scenario.nodes[place].name.clone();
     for (place, (link, medium)) in scenario.links.iter().zip(media).enumerate() {
+        let id = LinkId(place as u32);
+        let (stations, courier) = (world.station_stats(id), world.courier_stats(id));
         let blank = |kind, end| LinkOutcome {
-            peak_queue_bytes: world.peak_queue(LinkId(place as u32)),
+            peak_queue_bytes: world.peak_queue(id),
             nominal_loss: nominal_loss(media, place, end),
             ..blank(&link.name, kind, medium, end)
         };
-        let mut rows = Vec::new();
         match medium {
             Medium::Pair { forward, back } => {
                 let ways = counted.links.get(place).copied().unwrap_or_default();
@@ -119,46 +120,49 @@ pub fn links(
                 for (end, (stats, spec)) in ways.into_iter().zip(specs).enumerate() {
                     if let Some((stats, spec)) = stats.zip(spec) {
                         let ends = (name(link.ends[end]), name(link.ends[1 - end]));
-                        rows.push(pair(blank("pair", end), ends, &stats, spec, counted.at));
+                        out.push(pair(blank("pair", end), ends, &stats, spec, counted.at));
                     }
                 }
             }
-            Medium::Channel(_) => {
-                rows.extend(link.ends.iter().enumerate().map(|(end, node)| LinkOutcome {
-                    from: name(*node),
-                    ..blank("radio", end)
+            Medium::Channel(spec) => {
+                let ends = link.ends.iter().zip(&stations).enumerate();
+                out.extend(ends.map(|(end, (node, stats))| {
+                    station(blank("radio", end), name(*node), stats, spec.overhead)
                 }));
             }
-            _ => rows.push(blank("courier", 0)),
+            _ => out.extend(courier.map(|stats| carried(blank("courier", 0), &stats))),
         }
-        if let Medium::Channel(spec) = medium {
-            let all = world.station_stats(LinkId(place as u32));
-            for (row, stats) in rows.iter_mut().zip(all) {
-                row.offered_packets = stats.offered;
-                row.offered_bytes = stats.offered_bytes + stats.offered * spec.overhead as u64;
-                row.sent_packets = stats.sent;
-                row.sent_bytes = stats.sent_line_bytes;
-                row.lost_packets = stats.lost + stats.collided + stats.deaf;
-                row.queue_dropped = stats.queue_full;
-                row.cut_packets = stats.cut;
-                row.delivered_bytes = stats.delivered_bytes;
-            }
-        }
-        if let (Some(stats), Some(row)) =
-            (world.courier_stats(LinkId(place as u32)), rows.first_mut())
-        {
-            row.offered_packets = stats.offered;
-            row.offered_bytes = stats.offered_bytes;
-            row.sent_packets = stats.loaded;
-            row.sent_bytes = stats.offered_bytes;
-            row.lost_packets = stats.lost;
-            row.queue_dropped = stats.full;
-            row.cut_packets = stats.absent;
-            row.delivered_bytes = stats.delivered_bytes;
-        }
-        out.extend(rows);
     }
     out
+}
+
+fn station(blank: LinkOutcome, from: String, stats: &StationStats, overhead: usize) -> LinkOutcome {
+    LinkOutcome {
+        from,
+        offered_packets: stats.offered,
+        offered_bytes: stats.offered_bytes + stats.offered * overhead as u64,
+        sent_packets: stats.sent,
+        sent_bytes: stats.sent_line_bytes,
+        lost_packets: stats.lost + stats.collided + stats.deaf,
+        queue_dropped: stats.queue_full,
+        cut_packets: stats.cut,
+        delivered_bytes: stats.delivered_bytes,
+        ..blank
+    }
+}
+
+fn carried(blank: LinkOutcome, stats: &CourierStats) -> LinkOutcome {
+    LinkOutcome {
+        offered_packets: stats.offered,
+        offered_bytes: stats.offered_bytes,
+        sent_packets: stats.loaded,
+        sent_bytes: stats.offered_bytes,
+        lost_packets: stats.lost,
+        queue_dropped: stats.full,
+        cut_packets: stats.absent,
+        delivered_bytes: stats.delivered_bytes,
+        ..blank
+    }
 }
 
 /// A row with what is known beforehand.

@@ -60,6 +60,14 @@ pub struct Message {
     pub line: usize,
 }
 
+impl Message {
+    /// Bytes of all its parts.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+}
+
 /// What a node does with what is for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
