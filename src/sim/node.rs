@@ -143,7 +143,7 @@ impl Node {
                 Output::Timeout(at, _) => {
                     self.due = at.map(|at| at.0);
                     self.log.sealed(&engine.take_seal_marks());
-                    return self.set_alarm(now, out);
+                    return;
                 }
                 output => self.output(now, output, out),
             }
@@ -376,24 +376,20 @@ impl Node {
     }
 
     fn set_port(&mut self, now: Nanos, port: Port, up: bool, out: &mut Out<'_>) {
-        let Some(setup) = self.ports.get(port.0 as usize).cloned() else {
-            return;
-        };
         let link = LinkId(port.0);
         if self.quic.has(link) {
             // A connection finds out by itself.
             return;
         }
-        if self.paced.has(link) {
-            return if up {
-                self.paced.up(now, link, out);
-            } else {
-                self.paced.down(link);
-            };
+        match (self.paced.has(link), up) {
+            (true, true) => return self.paced.up(now, link, out),
+            (true, false) => return self.paced.down(link),
+            (false, true) => {}
+            (false, false) => return self.input(now, Input::LinkDown { link }, out),
         }
-        if !up {
-            return self.input(now, Input::LinkDown { link }, out);
-        }
+        let Some(setup) = self.ports.get(port.0 as usize).cloned() else {
+            return;
+        };
         let profile = setup.profile;
         self.input(now, Input::LinkUp { link, profile }, out);
         if !setup.tells {
@@ -441,20 +437,19 @@ impl Host for Node {
     }
 
     fn packet(&mut self, now: Nanos, port: Port, packet: Bytes, out: &mut Out<'_>) {
-        if self.quic.has(LinkId(port.0)) {
-            self.quic.receive(now, LinkId(port.0), &packet);
-            return self.drive(now, out);
+        let link = LinkId(port.0);
+        if self.quic.has(link) {
+            self.quic.receive(now, link, &packet);
+        } else if self.paced.has(link) {
+            self.paced.receive(now, link, &packet);
+        } else {
+            let received = Input::Received {
+                link,
+                frame: packet,
+                custody: None,
+            };
+            self.input(now, received, out);
         }
-        if self.paced.has(LinkId(port.0)) {
-            self.paced.receive(now, LinkId(port.0), &packet);
-            return self.drive(now, out);
-        }
-        let received = Input::Received {
-            link: LinkId(port.0),
-            frame: packet,
-            custody: None,
-        };
-        self.input(now, received, out);
         self.drive(now, out);
     }
 

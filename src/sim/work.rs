@@ -13,6 +13,15 @@ const DISK_PER_MICRO: u64 = 200;
 /// Bytes that a worker codes, decodes or hashes in a microsecond.
 const WORK_PER_MICRO: u64 = 500;
 
+/// The timers of the field's runtime are exact to this.
+const TICK: Nanos = 1_000_000;
+
+/// When a timer fires that is set for `at`: at a whole tick, and later than `now`.
+pub fn timer(at: Nanos, now: Nanos) -> Nanos {
+    let at = at.max(now.saturating_add(1));
+    at.div_ceil(TICK).saturating_mul(TICK)
+}
+
 /// What a node waits for.
 pub enum Pending {
     /// A batch is written.

@@ -7,11 +7,6 @@ use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use std::time::Duration;
 
-/// The fewest and the most frames that may wait before the pacer, and the time that those between last: the bounds of the
-/// field's valve.
-const WAITING: (usize, usize) = (4, 128);
-const AHEAD: Duration = Duration::from_millis(20);
-
 /// What an end is like.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -83,9 +78,9 @@ impl Link {
 
     /// Further frames that there is room for. They count as told.
     pub fn room(&mut self) -> usize {
-        let ahead = usize::try_from(self.sender.carried_in(AHEAD)).unwrap_or(usize::MAX);
-        let allowed = (ahead / self.mtu.max(1)).clamp(WAITING.0, WAITING.1);
-        let taken = self.sender.waiting_bytes().div_ceil(self.mtu.max(1)) + self.credit;
+        let frame = self.mtu.max(1);
+        let allowed = self.sender.allowance(frame) / frame;
+        let taken = self.sender.waiting_bytes().div_ceil(frame) + self.credit;
         let room = allowed.saturating_sub(taken);
         self.credit += room;
         room

@@ -1,15 +1,13 @@
 //! The ports of a node that pace themselves, as the node's runtime would have them: what happens on them becomes inputs
 //! of the engine.
 
+use super::super::work;
 use super::link::{Link, Setup};
 use crate::engine::io::{Input, LinkId, LinkProfile};
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Out, Port};
 use std::collections::{BTreeMap, VecDeque};
-
-/// The timers of the field's runtime are exact to this.
-const TICK: Nanos = 1_000_000;
 
 /// The paced ports of a node.
 #[derive(Debug, Default)]
@@ -118,8 +116,7 @@ impl PacedPorts {
             while let Some(packet) = link.transmit(now) {
                 out.send(Port(id.0), packet);
             }
-            let after = |at: Nanos| at.max(now + 1).div_ceil(TICK).saturating_mul(TICK);
-            port.due = link.due().map(after);
+            port.due = link.due().map(|at| work::timer(at, now));
             let frames = link.room();
             if frames > 0 {
                 return Some(Input::LinkReady { link: *id, frames });

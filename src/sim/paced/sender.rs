@@ -3,7 +3,7 @@
 use super::packet::Packet;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
-use ostrakon_transports::quic::parts::RateModel;
+use ostrakon_transports::quic::parts::{RateModel, allowance};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -91,9 +91,9 @@ impl Sender {
         self.waiting.iter().map(Bytes::len).sum()
     }
 
-    /// Bytes that the path carries in a time.
-    pub fn carried_in(&self, time: Duration) -> u64 {
-        per_trip(self.model.window(), time, self.srtt)
+    /// Bytes of frames of that size that may wait.
+    pub fn allowance(&self, frame: usize) -> usize {
+        allowance(self.model.window(), self.srtt, frame)
     }
 
     /// The next packet that may leave now.
@@ -153,7 +153,7 @@ impl Sender {
 
     fn burst(&self) -> u64 {
         let (least, most) = (BURST_PACKETS.0 * PACKET, BURST_PACKETS.1 * PACKET);
-        self.carried_in(BURST_TIME).clamp(least, most)
+        per_trip(self.model.window(), BURST_TIME, self.srtt).clamp(least, most)
     }
 
     /// An acknowledgement came.

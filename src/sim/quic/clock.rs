@@ -1,10 +1,9 @@
 //! Virtual time for a library that counts in instants of the machine's clock.
 
+use crate::sim::work;
 use ostrakon_netsim::model::Nanos;
 use std::time::{Duration, Instant};
 
-/// The timers of the runtime are exact to this.
-const TICK: Nanos = 1_000_000;
 /// How far back virtual time can be counted: as long as a scenario can last.
 const PAST: Duration = Duration::from_secs(3650 * 86_400);
 
@@ -29,11 +28,9 @@ impl Clock {
         self.0 + Duration::from_nanos(time)
     }
 
-    /// When a timer fires that is set for `instant`: at a whole tick, and later than `now`.
+    /// When a timer fires that is set for `instant`.
     pub fn fires(self, instant: Instant, now: Nanos) -> Nanos {
-        let wait = instant.saturating_duration_since(self.0).as_nanos();
-        let wait = Nanos::try_from(wait).unwrap_or(Nanos::MAX / 2);
-        let wait = wait.max(now.saturating_add(1));
-        wait.div_ceil(TICK).saturating_mul(TICK)
+        let at = instant.saturating_duration_since(self.0).as_nanos();
+        work::timer(Nanos::try_from(at).unwrap_or(Nanos::MAX / 2), now)
     }
 }

@@ -8,7 +8,7 @@ pub use super::backoff::Backoff;
 pub use super::link::{HELLO, PROFILE_LOOK, STEADY};
 pub use super::model::RateModel;
 pub use super::profile::{ProfileWatch, Reading};
-pub use super::valve::{MAX_CREDIT, Valve};
+pub use super::valve::{MAX_CREDIT, Valve, allowance};
 
 use super::config;
 use super::endpoint::EndpointError;

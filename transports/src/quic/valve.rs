@@ -16,6 +16,14 @@ const AHEAD: Duration = Duration::from_millis(20);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
+/// The bytes that may wait for a path with this congestion window in bytes and this round-trip time.
+pub fn allowance(window: u64, trip: Duration, frame: usize) -> usize {
+    let ahead = u128::from(window) * AHEAD.as_nanos() / trip.as_nanos().max(1);
+    usize::try_from(ahead)
+        .unwrap_or(usize::MAX)
+        .clamp(MIN_WAITING * frame, MAX_CREDIT * frame)
+}
+
 /// The state of one connection's valve. All sizes in bytes.
 #[derive(Debug)]
 pub struct Valve {
@@ -47,12 +55,8 @@ impl Valve {
 
     /// Looks at the path: what it carries now, and what a frame's size is.
     pub fn measure(&mut self, path: &PathStats, frame: usize) {
-        let micros = path.rtt.as_micros().max(1);
-        let ahead = u128::from(path.cwnd) * AHEAD.as_micros() / micros;
         self.frame = frame;
-        self.allowance = usize::try_from(ahead)
-            .unwrap_or(usize::MAX)
-            .clamp(MIN_WAITING * frame, MAX_CREDIT * frame);
+        self.allowance = allowance(path.cwnd, path.rtt, frame);
     }
 
     /// Looks at the `space` left in the send buffer and says how many further frames the owner may send now.
