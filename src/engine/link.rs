@@ -4,6 +4,7 @@ use super::id::{MessageId, PersonId};
 use super::io::{LinkProfile, Reach, Time};
 use super::pool::Run;
 use super::rate::RateMeter;
+use super::reports::Quiet;
 use super::status;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -76,6 +77,8 @@ pub struct Link {
     pub pending: Option<Ready>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
     pub idle: Option<(u64, Option<Time>)>,
+    /// No report is due before this.
+    pub quiet: Option<Quiet>,
     /// Plain numbers for people.
     pub stats: status::Link,
     /// The highest custody number received, and the highest on its way to be released.
@@ -115,6 +118,7 @@ impl Link {
             newest_there: None,
             pending: None,
             idle: None,
+            quiet: None,
             stats: status::Link::new(id),
             custody: (0, 0),
             custody_broken: false,
@@ -133,6 +137,7 @@ impl Link {
             self.unproven_since = None;
         }
         self.stats.up = true;
+        self.quiet = None;
         self.profile = Some(profile);
     }
 
@@ -141,6 +146,7 @@ impl Link {
         self.down_since = self.profile.take().map(|_| now).or(self.down_since);
         self.credit = 0;
         self.stats.up = false;
+        self.quiet = None;
         self.pending = None;
         self.custody = (0, 0);
         self.custody_broken = false;

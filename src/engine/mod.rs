@@ -28,7 +28,7 @@
 //! | `arrival`, [`reassembly`], `receive` | a frame came, whole or in pieces: whose it is |
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
-//! | `reporting` | what others are told of what is here |
+//! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
@@ -60,6 +60,7 @@ pub mod reassembly;
 mod receive;
 pub mod redundancy;
 mod reporting;
+mod reports;
 mod restore;
 mod seals;
 mod serve;
@@ -93,7 +94,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use reassembly::Reassembly;
 use receive::Limiter;
-use reporting::{Reporting, View};
+use reporting::View;
+use reports::Reports;
 use seals::Seals;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -224,7 +226,7 @@ pub struct Engine {
     quarantine: VecDeque<Arrival>,
     quarantine_bytes: usize,
     ledger: Ledger,
-    reports: BTreeMap<MessageId, Reporting>,
+    reports: Reports,
     offered: BTreeSet<(MessageId, u8)>,
     /// Messages with blocks to solve or to digest.
     reading: BTreeSet<MessageId>,
@@ -285,7 +287,7 @@ impl Engine {
             quarantine: VecDeque::new(),
             quarantine_bytes: 0,
             ledger: Ledger::default(),
-            reports: BTreeMap::new(),
+            reports: Reports::default(),
             offered: BTreeSet::new(),
             reading: BTreeSet::new(),
             reread: BTreeSet::new(),
@@ -433,9 +435,7 @@ impl Engine {
         if !fresh {
             return;
         }
-        for reporting in self.reports.values_mut() {
-            reporting.told.remove(&id);
-        }
+        self.reports.forget(id);
         for message in self.outbox.values_mut() {
             let reaches = link.toward(message.to).is_some();
             if reaches && !link.profile.as_ref().is_some_and(|p| p.courier) {

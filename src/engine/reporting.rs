@@ -83,7 +83,7 @@ impl Reporting {
     }
 
     /// When a report by this link is due; `None` if there is nothing to say.
-    fn due(&self, link: LinkId) -> Option<Time> {
+    pub fn due(&self, link: LinkId) -> Option<Time> {
         self.view.as_ref()?;
         match self.told.get(&link) {
             None => Some(Time::default()),
@@ -147,10 +147,8 @@ impl Engine {
         }
         let (now, unwanted) = (self.now, entry.unwanted);
         let from = entry.from;
-        let reporting = self
-            .reports
-            .entry(message)
-            .or_insert_with(|| Reporting::closed(from, unwanted, now));
+        let closed = || Reporting::closed(from, unwanted, now);
+        let reporting = self.reports.get_or_insert(message, closed);
         if let Some(view) = &mut reporting.view {
             view.at = now;
         }
@@ -164,23 +162,18 @@ impl Engine {
             .iter()
             .filter(|(_, l)| l.credit > 0 && l.pending.is_none());
         links
-            .flat_map(|(id, link)| {
-                let able = self
-                    .reports
-                    .values()
-                    .filter(move |r| link.toward(r.to).is_some());
-                able.filter_map(move |r| r.due(*id))
-            })
+            .filter_map(|(id, link)| self.reports.due(*id, link).1)
             .min()
     }
 
     /// A report that is due on this link.
     pub(super) fn next_report(&mut self, id: LinkId) -> Option<Ready> {
-        let link = self.links.get(&id)?;
+        let link = self.links.get_mut(&id)?;
         let room = control_room(link.room());
-        let due = |r: &&Reporting| r.due(id).is_some_and(|at| at <= self.now);
-        let able = |r: &&Reporting| link.toward(r.to).is_some();
-        let (&message, _) = self.reports.iter().find(|(_, r)| able(r) && due(r))?;
+        let quiet = self.reports.due(id, link);
+        link.quiet = Some(quiet);
+        quiet.1.filter(|at| *at <= self.now)?;
+        let message = self.reports.first_due(id, link, self.now)?;
         let interval = self.report_interval(id, room);
         let reporting = self.reports.get_mut(&message)?;
         let from = reporting.told.get(&id).and_then(|told| told.goes_on);

@@ -123,7 +123,7 @@ impl Engine {
         }
         (*since, *every) = (0, (*every * 2).min(PREAMBLE_EVERY));
         Some(Ready {
-            frame: sending.preamble(&self.me).into(),
+            frame: sending.preamble(&self.me),
             ..ready.clone()
         })
     }

@@ -9,6 +9,7 @@ use crate::security::seal::MessageKeys;
 use crate::security::session::{Epoch, RecvSession, SendSession, SessionError, SessionId};
 use crate::wire::fragment::{Label, View};
 use crate::wire::read::{Malformed, Reader};
+use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ pub struct Sending {
     /// When that age was last written down.
     noted: Time,
     labels: BTreeSet<Label>,
+    /// The frame that announces it, and its epoch.
+    preamble: Option<(u32, Bytes)>,
 }
 
 /// A session that somebody opened with us.
@@ -276,6 +279,7 @@ impl Sending {
             age_s: 0,
             noted: now,
             labels: BTreeSet::new(),
+            preamble: None,
         }
     }
 
@@ -311,9 +315,17 @@ impl Sending {
         })
     }
 
-    /// The frame that announces it.
-    pub fn preamble(&self, me: &Identity) -> Vec<u8> {
-        self.session.preamble(me)
+    /// The frame that announces it. It is the same for a whole epoch.
+    pub fn preamble(&mut self, me: &Identity) -> Bytes {
+        let epoch = self.session.epoch_number();
+        if let Some((known, frame)) = &self.preamble
+            && *known == epoch
+        {
+            return frame.clone();
+        }
+        let frame = Bytes::from(self.session.preamble(me));
+        self.preamble = Some((epoch, frame.clone()));
+        frame
     }
 
     /// The number of the current epoch.

@@ -12,7 +12,7 @@ use crate::wire::{FrameKind, frame_kind};
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Host, Out, Port, Stop};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 /// Frames that a port may have waiting, in bytes, if nothing else is said.
 pub const QUEUE_BYTES: usize = 256 << 20;
@@ -66,7 +66,7 @@ pub struct Relay {
     /// Which port leads nearer to the owner of a mailbox.
     routes: BTreeMap<MailboxTag, Port>,
     /// Frames that wait here, by what their envelopes hold: a second copy of one is of no use.
-    held: BTreeSet<[u8; 16]>,
+    held: HashSet<[u8; 16]>,
     /// What was dropped, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Frames passed on.
