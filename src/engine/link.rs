@@ -77,6 +77,9 @@ pub struct Link {
     pub pending: Option<Ready>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
     pub idle: Option<(u64, Option<Time>)>,
+    /// Everything before this item of the schedule had nothing to send at this count of the engine's work, and will not
+    /// have before this moment.
+    pub passed: Option<(u64, (u8, u64, u8), Option<Time>)>,
     /// No report is due before this.
     pub quiet: Option<Quiet>,
     /// Plain numbers for people.
@@ -118,6 +121,7 @@ impl Link {
             newest_there: None,
             pending: None,
             idle: None,
+            passed: None,
             quiet: None,
             stats: status::Link::new(id),
             custody: (0, 0),
@@ -137,7 +141,7 @@ impl Link {
             self.unproven_since = None;
         }
         self.stats.up = true;
-        self.quiet = None;
+        (self.passed, self.quiet) = (None, None);
         self.profile = Some(profile);
     }
 
@@ -146,7 +150,7 @@ impl Link {
         self.down_since = self.profile.take().map(|_| now).or(self.down_since);
         self.credit = 0;
         self.stats.up = false;
-        self.quiet = None;
+        (self.passed, self.quiet) = (None, None);
         self.pending = None;
         self.custody = (0, 0);
         self.custody_broken = false;

@@ -15,9 +15,9 @@ use std::time::Duration;
 const ONE_WAY_ROUNDS: u32 = 8;
 /// Symbols on a link from one round of the manifest to the next, while its recipient has not answered: symbols without a
 /// manifest are of little use.
-const OFFER_EVERY: u32 = 64;
+pub(super) const OFFER_EVERY: u32 = 64;
 /// The same where nobody can answer: what is carried is heard or read in any order, and perhaps not all of it.
-const OFFER_EVERY_ONE_WAY: u32 = 500;
+pub(super) const OFFER_EVERY_ONE_WAY: u32 = 500;
 /// An unanswered message changes its label once its epoch is so far behind.
 const EPOCHS_BEHIND: u32 = 8;
 

@@ -70,18 +70,29 @@ impl Engine {
         {
             return None;
         }
-        let mut later = None;
-        let mut next = self.schedule.first().copied();
-        while let Some(item) = next {
+        // What had nothing when the last frame was found has nothing now, unless there was news since.
+        let work = self.work;
+        let passed = link
+            .passed
+            .filter(|(known, _, until)| *known == work && until.is_none_or(|at| at > self.now));
+        let mut later = passed.and_then(|(_, _, until)| until);
+        let mut from = passed.map_or(Bound::Unbounded, |(_, item, _)| Bound::Included(item));
+        while let Some(item) = self
+            .schedule
+            .range((from, Bound::Unbounded))
+            .next()
+            .copied()
+        {
             match self.next_of(id, item.1, item.2) {
-                Found::Frame(ready) => return Some(ready),
+                Found::Frame(ready) => {
+                    if let Some(link) = self.links.get_mut(&id) {
+                        link.passed = Some((work, item, later));
+                    }
+                    return Some(ready);
+                }
                 Found::Later(at) => later = earliest(later, at),
             }
-            next = self
-                .schedule
-                .range((Bound::Excluded(item), Bound::Unbounded))
-                .next()
-                .copied();
+            from = Bound::Excluded(item);
         }
         if let Some(link) = self.links.get_mut(&id) {
             link.idle = Some((self.work, later));

@@ -3,6 +3,7 @@
 use super::blocks::BlockKey;
 use super::io::{Event, LinkId};
 use super::link::{Link, Mode, Sent};
+use super::offers::{OFFER_EVERY, OFFER_EVERY_ONE_WAY};
 use super::pool::{Draw, Drawn, Run, carrier};
 use super::serve::Found;
 use super::{Engine, LOSS_TICK};
@@ -175,6 +176,8 @@ impl Engine {
         message.sent_fragments += 1;
         if let Some(offer) = message.offers.get_mut(&id) {
             offer.symbols = offer.symbols.saturating_add(1);
+            // The manifest may be due again before the next symbol.
+            self.work += u64::from([OFFER_EVERY, OFFER_EVERY_ONE_WAY].contains(&offer.symbols));
         }
         let tick = self.now.after(LOSS_TICK);
         self.loss_at = Some(self.loss_at.map_or(tick, |at| at.min(tick)));
