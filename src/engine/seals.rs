@@ -18,11 +18,12 @@ pub struct Seals {
 impl Seals {
     /// A whole fragment.
     pub fn seal(&mut self, keys: &MessageKeys, kind: Kind, place: &Place, plain: &[u8]) -> Bytes {
+        let frame = keys.seal(kind, place, plain);
         #[cfg(feature = "sim")]
         if let Some(marks) = &mut self.marks {
-            marks.push(keys.mark(kind, place, plain));
+            marks.push(keys.mark(kind, place, &frame));
         }
-        keys.seal(kind, place, plain)
+        frame
     }
 
     /// Gives what was sealed since the last call, and has what follows noted.

@@ -200,19 +200,17 @@ pub struct SealMark {
 
 #[cfg(feature = "sim")]
 impl MessageKeys {
-    /// The mark of what [`MessageKeys::seal`] would seal.
-    pub fn mark(&self, kind: Kind, place: &Place, plain: &[u8]) -> SealMark {
-        let first = |whole: Key| {
-            let mut half = [0; 16];
-            half.copy_from_slice(&whole.bytes()[..16]);
-            half
-        };
+    /// The mark of a frame that [`MessageKeys::seal`] has sealed at a place. Under one key and nonce, the tag stands for
+    /// the content and all that it is bound to.
+    pub fn mark(&self, kind: Kind, place: &Place, frame: &[u8]) -> SealMark {
+        let len = frame.len().saturating_sub(kind.header_len() + TAG);
         let key = prf(&self.secret, "mark", &[&[kind.code()]]);
-        let nonce = prf(&key, "nonce", &[&nonce(kind, place, plain.len())]);
-        let content = prf(&key, "content", &[&self.context, plain]);
+        let whole = prf(&key, "nonce", &[&nonce(kind, place, len)]);
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&whole.bytes()[..16]);
         SealMark {
-            nonce: first(nonce),
-            content: first(content),
+            nonce: mark,
+            content: frame.last_chunk().copied().unwrap_or_default(),
         }
     }
 }

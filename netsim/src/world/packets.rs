@@ -42,14 +42,13 @@ fn flip(bytes: &mut [u8], rng: &mut ChaCha8Rng) {
 impl<H: Host> World<H> {
     /// Gives a packet to the transmitter of a port.
     pub(super) fn send(&mut self, host: usize, port: Port, bytes: Bytes) {
-        let (packet, len) = (self.counts.packets, bytes.len());
+        let packet = self.counts.packets;
         self.counts.packets += 1;
-        let digest = *blake3::hash(&bytes).as_bytes();
         let at = self.places[host].ports.get(port.0 as usize).copied();
         let offered = at.and_then(|at| {
             let parcel = Parcel {
                 number: packet,
-                bytes,
+                bytes: bytes.clone(),
             };
             let medium = &mut self.media[at.medium as usize];
             medium.offer(self.now, at.station as usize, parcel)
@@ -61,8 +60,7 @@ impl<H: Host> World<H> {
                 host,
                 port,
                 packet,
-                len,
-                digest,
+                bytes: &bytes,
                 offered,
             },
         );

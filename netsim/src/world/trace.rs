@@ -21,10 +21,8 @@ pub enum Record<'a> {
         port: Port,
         /// The number of the packet.
         packet: u64,
-        /// Its length in bytes.
-        len: usize,
-        /// BLAKE3 of its bytes.
-        digest: [u8; 32],
+        /// Its bytes.
+        bytes: &'a [u8],
         /// What the transmitter made of it; `None` if there is no such port or no way out by it.
         offered: Option<Offered>,
     },
@@ -113,7 +111,7 @@ impl Trace {
     }
 }
 
-/// A record as bytes: a kind, then its fields in fixed width, texts with their length first. No two records encode
+/// A record as bytes: a kind, then its fields in fixed width, texts and packets with their length first. No two records encode
 /// alike.
 fn encode(record: &Record<'_>, line: &mut Vec<u8>) {
     let mut put = |kind: u8, words: &[u64]| {
@@ -129,13 +127,13 @@ fn encode(record: &Record<'_>, line: &mut Vec<u8>) {
             host,
             port,
             packet,
-            len,
-            digest,
+            bytes,
             offered,
         } => {
             let fate = offered.map_or(0, |offered| 1 + offered as u64);
-            put(3, &[host.0.into(), port.0.into(), packet, len as u64, fate]);
-            line.extend_from_slice(&digest);
+            let len = bytes.len() as u64;
+            put(3, &[host.0.into(), port.0.into(), packet, len, fate]);
+            line.extend_from_slice(bytes);
         }
         Record::Arrived {
             host,
