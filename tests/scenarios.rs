@@ -113,6 +113,29 @@ fn what_a_wide_link_brought_crosses_a_thin_hop() {
     }
 }
 
+/// Guards relays in a row and couriers between them: whatever hops there are, everything comes through under any seed.
+#[test]
+fn what_relays_and_couriers_pass_on_arrives_under_any_seed() {
+    for name in ["relay-chain", "relay-courier"] {
+        for seed in 1..=5 {
+            let outcome = ran(name, seed);
+            assert_eq!(outcome.violations, [""; 0], "{name}, seed {seed}");
+            assert_eq!(outcome.confirmed, outcome.sent, "{name}, seed {seed}");
+        }
+    }
+}
+
+/// Guards a whole day of fifty people: everything arrives, and it is as much as is said.
+#[test]
+#[ignore = "takes a minute in a release build: cargo test --release --test scenarios -- --ignored"]
+fn a_day_after_the_storm_brings_everything_to_everybody() {
+    let outcome = ran("disaster", 7);
+    assert_eq!(outcome.violations, [""; 0], "seed 7");
+    assert!(outcome.frames >= 1_000_000, "{} frames", outcome.frames);
+    let with = |bytes: u64| outcome.messages.iter().filter(|m| m.bytes > bytes).count();
+    assert!(with(0) >= 2000 && with(290_000) >= 200 + 49 && with(20_000_000) == 49);
+}
+
 /// Guards everything that checkers look for, whatever goes wrong: nothing that was confirmed is lost, everything comes out
 /// once and unchanged, what is in the manifest first, and no nonce meets two contents.
 #[test]

@@ -160,6 +160,42 @@ fn the_earliest_arrival_follows_couriers_contacts_and_routes() {
     scenario.check_reach().unwrap();
 }
 
+/// Guards names of many: a route for several nodes and recipients is one for each, and a part that may leave by a group may
+/// leave by each of its links.
+#[test]
+fn lists_and_groups_stand_for_each_of_theirs() {
+    let text = r#"
+[scenario]
+duration = "1h"
+[[node]]
+name = "hub"
+kind = "relay"
+[[nodes]]
+prefix = "n"
+count = 3
+[[link]]
+name = "spokes"
+among = ["hub", "n*"]
+pattern = "star"
+profile = "lan"
+[[route]]
+node = ["n1", "n2"]
+to = ["n3"]
+via = "hub"
+[[message]]
+from = "n1"
+to = "n3"
+parts = [{ text = 10, via = "spokes" }]
+"#;
+    let scenario = Scenario::parse("spokes.toml", text).unwrap();
+    let routes = scenario.routes.iter().map(|r| (r.node, r.to, r.via));
+    assert_eq!(routes.collect::<Vec<_>>(), [(1, 3, 0), (2, 3, 0)]);
+    assert_eq!(scenario.messages[0].parts[0].via, [0, 1, 2]);
+    let circle = text.replace(r#"["n3"]"#, r#"["n*"]"#);
+    let why = Scenario::parse("spokes.toml", &circle).unwrap_err();
+    assert!(why.to_string().contains("spokes.toml:14"), "{why}");
+}
+
 /// Guards the manual: its worked example is a scenario, and what it says of it is so.
 #[test]
 fn the_example_of_the_manual_is_as_it_says() {

@@ -77,9 +77,8 @@ pub struct Link {
     pub pending: Option<Ready>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
     pub idle: Option<(u64, Option<Time>)>,
-    /// Everything before this item of the schedule had nothing to send at this count of the engine's work, and will not
-    /// have before this moment.
-    pub passed: Option<(u64, (u8, u64, u8), Option<Time>)>,
+    /// How far down the schedule there was nothing to send.
+    pub passed: Option<Passed>,
     /// No report is due before this.
     pub quiet: Option<Quiet>,
     /// Plain numbers for people.
@@ -88,6 +87,17 @@ pub struct Link {
     pub custody: (u64, u64),
     /// A frame in custody was not taken in, so nothing after it may be released.
     pub custody_broken: bool,
+}
+
+/// Everything before an item of the schedule has nothing to send on a link.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    /// The item.
+    pub item: (u8, u64, u8),
+    /// It was so at this count of the engine's work …
+    pub work: u64,
+    /// … and will be until this moment.
+    pub until: Option<Time>,
 }
 
 /// A frame that has been chosen.

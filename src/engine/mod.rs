@@ -18,7 +18,8 @@
 //! | --- | --- |
 //! | [`io`] | what goes in and out |
 //! | [`message`], [`geometry`], [`coding`] | message → parts → blocks → symbols → slices |
-//! | `outgoing`, `pool`, `redundancy` | a message being sent, and which symbol leaves next |
+//! | `outgoing`, `pool` | a message being sent, and which symbol leaves next |
+//! | `detached`, `redundancy` | the same where nobody answers, and how much is to leave there |
 //! | `incoming` | a message arriving, and which symbols are here |
 //! | `link`, [`rate`] | what is under way on each link |
 //! | `sessions`, `seals` | who seals to whom; where it happens |
@@ -38,6 +39,7 @@ mod arrival;
 mod assembly;
 mod blocks;
 pub mod coding;
+mod detached;
 mod feedback;
 pub mod geometry;
 pub mod id;

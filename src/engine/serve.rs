@@ -5,7 +5,7 @@
 
 use super::Engine;
 use super::io::{LinkId, Output, Time};
-use super::link::{Link, Ready};
+use super::link::{Link, Passed, Ready};
 use crate::security::mailbox;
 use crate::wire::envelope::{self, Envelope};
 use bytes::Bytes;
@@ -72,21 +72,23 @@ impl Engine {
         }
         // What had nothing when the last frame was found has nothing now, unless there was news since.
         let work = self.work;
-        let passed = link
-            .passed
-            .filter(|(known, _, until)| *known == work && until.is_none_or(|at| at > self.now));
-        let mut later = passed.and_then(|(_, _, until)| until);
-        let mut from = passed.map_or(Bound::Unbounded, |(_, item, _)| Bound::Included(item));
-        while let Some(item) = self
-            .schedule
-            .range((from, Bound::Unbounded))
-            .next()
-            .copied()
-        {
+        let still = |p: &Passed| p.work == work && p.until.is_none_or(|at| at > self.now);
+        let passed = link.passed.filter(still);
+        let mut later = passed.and_then(|passed| passed.until);
+        let mut from = passed.map_or(Bound::Unbounded, |passed| Bound::Included(passed.item));
+        loop {
+            let mut rest = self.schedule.range((from, Bound::Unbounded));
+            let Some(item) = rest.next().copied() else {
+                break;
+            };
             match self.next_of(id, item.1, item.2) {
                 Found::Frame(ready) => {
                     if let Some(link) = self.links.get_mut(&id) {
-                        link.passed = Some((work, item, later));
+                        link.passed = Some(Passed {
+                            item,
+                            work,
+                            until: later,
+                        });
                     }
                     return Some(ready);
                 }

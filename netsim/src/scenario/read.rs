@@ -140,7 +140,12 @@ impl Scenario {
             start: head.start,
             mode: head.mode,
             routes: traffic::read_routes(&mut root, &node_names)?,
-            messages: traffic::read_messages(&mut root, &nodes, &node_names, &link_names)?,
+            messages: traffic::read_messages(
+                &mut root,
+                &nodes,
+                &node_names,
+                (&links, &link_names),
+            )?,
             faults: faults::read(&mut root, &node_names, &links, &link_names)?,
             expect: expect::read(&mut root)?,
             nodes,

@@ -1,6 +1,7 @@
 //! What is sent: messages, their parts, and the static routes they may take.
 
 use super::error::ScenarioError;
+use super::links::{self, Link};
 use super::names::Names;
 use super::nodes::{Node, NodeKind, check_count};
 use super::table::Table;
@@ -12,6 +13,9 @@ use crate::model::Nanos;
 const MAX_PART: u64 = 1 << 40;
 /// The most parts of a message.
 const MAX_PARTS: u64 = 255;
+
+/// All links, and their names.
+type Links<'a> = (&'a [Link], &'a Names<'a>);
 
 /// How urgent a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +122,7 @@ pub(super) fn read_messages(
     root: &mut Table<'_>,
     nodes: &[Node],
     names: &Names<'_>,
-    links: &Names<'_>,
+    links: Links<'_>,
 ) -> Result<Vec<Message>, ScenarioError> {
     let mut messages: Vec<Message> = Vec::new();
     for mut table in root.tables("message", "[[message]]")? {
@@ -215,7 +219,7 @@ pub(super) fn repetitions(table: &mut Table<'_>) -> Result<Times, ScenarioError>
     }
 }
 
-fn read_parts(table: &mut Table<'_>, links: &Names<'_>) -> Result<Vec<Part>, ScenarioError> {
+fn read_parts(table: &mut Table<'_>, links: Links<'_>) -> Result<Vec<Part>, ScenarioError> {
     let tables = table.tables("parts", "parts = [{ text = 160 }]")?;
     if tables.is_empty() {
         return Err(table.missing(
@@ -236,7 +240,7 @@ fn read_parts(table: &mut Table<'_>, links: &Names<'_>) -> Result<Vec<Part>, Sce
         .collect()
 }
 
-fn read_part(place: usize, mut table: Table<'_>, links: &Names<'_>) -> Result<Part, ScenarioError> {
+fn read_part(place: usize, mut table: Table<'_>, links: Links<'_>) -> Result<Part, ScenarioError> {
     let size = |table: &mut Table<'_>, key| {
         let read = |text: &str| units::size(text).filter(|bytes| *bytes <= MAX_PART);
         table.quantity(key, read, units::SIZE)
@@ -267,7 +271,7 @@ fn read_part(place: usize, mut table: Table<'_>, links: &Names<'_>) -> Result<Pa
         priority: table.word("priority", &words)?.unwrap_or(by_default),
         lifetime: table.duration("lifetime")?,
         via: match table.texts("via")? {
-            Some(via) => links.select(&via)?,
+            Some(via) => links::select(&via, links.0, links.1)?,
             None => Vec::new(),
         },
         max_cost: table
