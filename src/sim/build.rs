@@ -8,10 +8,11 @@ use super::line::Line;
 use super::log::{Planned, PlannedPart};
 use super::machine::Machine;
 use super::node::Node;
+use super::options::{self, Options};
 use super::paced;
 use super::quic;
 use super::quic_links::{self, Known};
-use super::relay::{QUEUE_BYTES, Relay, RelayPort};
+use super::relay::{Relay, RelayPort};
 use super::setup::{Person, PortSetup};
 use crate::engine::io::{LinkId, LinkProfile, Reach};
 use crate::engine::limits::Limits;
@@ -20,10 +21,8 @@ use crate::security::identity::Identity;
 use crate::security::mailbox;
 use crate::wire::manifest::Lifetime;
 use crate::wire::{MIN_MTU, envelope};
-use ostrakon_netsim::profile::{Medium, value};
-use ostrakon_netsim::scenario::{
-    self, Carrier, NodeKind, Problem, Scenario, ScenarioError, Shape, Start,
-};
+use ostrakon_netsim::profile::Medium;
+use ostrakon_netsim::scenario::{self, Carrier, NodeKind, Scenario, ScenarioError, Shape, Start};
 use ostrakon_netsim::world::{Notice, Port, World};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -79,12 +78,15 @@ pub fn world(
 ) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
     let mut plans = plans(scenario, &people, seed);
-    let storage = scenario.nodes.iter().map(|node| storage(scenario, node));
+    let options = scenario
+        .nodes
+        .iter()
+        .map(|node| Options::of(scenario, node));
     let plan = &Plan {
         scenario,
         media,
         people,
-        storage: storage.collect::<Result<_, _>>()?,
+        options: options.collect::<Result<_, _>>()?,
         clock: quic::Clock::new(),
     };
     plan.check_sizes()?;
@@ -100,8 +102,8 @@ pub(super) struct Plan<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) media: &'a [Medium],
     pub(super) people: People,
-    /// Bytes that each node keeps for others before each of its links.
-    storage: Vec<usize>,
+    /// What each machine is like.
+    options: Vec<Options>,
     pub(super) clock: quic::Clock,
 }
 
@@ -125,12 +127,12 @@ impl Plan<'_> {
                 let envelope = if profile.enveloped { envelope::LEN } else { 0 };
                 let least = MIN_MTU + envelope;
                 if let Some(mtu) = mtu.filter(|mtu| *mtu < least) {
-                    return Err(bad_value(
-                        self.scenario,
+                    let problem = options::refused(
                         format!("mtu of {}", at.link.name),
                         &format!("{mtu} bytes of a frame"),
                         format!("room for frames of {least} bytes beside the link's own headers"),
-                    ));
+                    );
+                    return Err(options::error(self.scenario, problem));
                 }
             }
         }
@@ -187,30 +189,6 @@ fn header_bytes(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> 
     }
 }
 
-fn bad_value(scenario: &Scenario, key: String, value: &str, expected: String) -> ScenarioError {
-    ScenarioError {
-        file: scenario.file.clone(),
-        line: None,
-        problem: Box::new(Problem::Value {
-            key,
-            value: value.chars().take(60).collect(),
-            expected,
-        }),
-    }
-}
-
-/// What a relay has room for, by its option `storage`.
-fn storage(scenario: &Scenario, node: &scenario::Node) -> Result<usize, ScenarioError> {
-    let Some(text) = node.options.get("storage") else {
-        return Ok(QUEUE_BYTES);
-    };
-    let bytes = value::bytes(text).map_err(|why| {
-        let key = format!("storage of {}", node.name);
-        bad_value(scenario, key, text, why.expected.into())
-    })?;
-    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
-}
-
 fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known) -> Node {
     let sends = plans.by_sender.remove(&place).unwrap_or_default();
     let contents: Vec<u64> = sends
@@ -219,6 +197,7 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
         .collect();
     let person = plan.people.persons[place].clone();
     let mut node = Node::new(person, Limits::default(), sends, plan.clock);
+    node.sync = plan.options[place].sync;
     for number in contents {
         if let Some(content) = plans.contents.get(&number) {
             node.add_content(number, content.clone());
@@ -252,7 +231,7 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
 }
 
 fn make_relay(plan: &Plan<'_>, place: usize) -> Relay {
-    let mut relay = Relay::new(plan.storage[place]);
+    let mut relay = Relay::new(plan.options[place].storage);
     for at in plan.attached(place) {
         let line = Line::out_of(at.medium, at.station);
         relay.add_port(RelayPort {

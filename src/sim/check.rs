@@ -167,6 +167,24 @@ pub fn overfull(links: &[LinkOutcome]) -> Vec<String> {
     .collect()
 }
 
+/// Each of them once, in their order; with how often, if it was more than that.
+pub fn once_each(all: Vec<String>) -> Vec<String> {
+    let mut times: BTreeMap<String, u64> = BTreeMap::new();
+    let mut order = Vec::new();
+    for what in all {
+        let times = times.entry(what.clone()).or_default();
+        *times += 1;
+        if *times == 1 {
+            order.push(what);
+        }
+    }
+    let told = |what: String| match times.get(&what) {
+        Some(times @ 2..) => format!("{what} ({times} times)"),
+        _ => what,
+    };
+    order.into_iter().map(told).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,5 +344,12 @@ mod tests {
         assert_eq!(overfull(&fine), [""; 0]);
         let full = [link("a", 10, 21), link("a", 20, 21)];
         assert_eq!(overfull(&full).len(), 1);
+    }
+
+    /// Guards what people read: a thing that happened a thousand times is told once.
+    #[test]
+    fn what_happened_often_is_told_once() {
+        let seen = ["b", "a", "b"].map(String::from).to_vec();
+        assert_eq!(once_each(seen), ["b (2 times)", "a"]);
     }
 }

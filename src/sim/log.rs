@@ -123,6 +123,22 @@ impl Log {
         self.sent.insert(id, planned);
     }
 
+    /// Takes out what was asked for before the process ended and was never answered, unless `outbox` has it; in order of
+    /// time.
+    pub(super) fn take_unanswered(&mut self, outbox: &BTreeSet<MessageId>) -> Vec<Planned> {
+        let mut taken = Vec::new();
+        self.sent.retain(|id, planned| {
+            let refused = || self.refused.iter().any(|(n, _)| *n == planned.number);
+            let answered = self.accepted.contains(id) || outbox.contains(id) || refused();
+            if !answered {
+                taken.push(planned.clone());
+            }
+            answered
+        });
+        taken.sort_by_key(|planned| planned.at);
+        taken
+    }
+
     /// A message was accepted, and its frames have this tag.
     pub(super) fn accepted(&mut self, id: MessageId, tag: Option<u64>) {
         self.accepted.insert(id);

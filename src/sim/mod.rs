@@ -17,6 +17,7 @@ mod line;
 mod log;
 mod machine;
 mod node;
+mod options;
 mod outcome;
 mod paced;
 mod promise;

@@ -21,7 +21,7 @@ use crate::security::identity::Identity;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Host, Out, Port, Stop};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// Parts up to this many bytes stand in the manifest, as in the node.
@@ -42,6 +42,8 @@ pub struct Node {
     contents: BTreeMap<u64, Rc<Content>>,
     engine: Option<Engine>,
     disk: Disk,
+    /// What a durable write takes, beside its bytes.
+    pub sync: Nanos,
     store_free: Nanos,
     /// When each transport that paces has sent all that it was given.
     busy_until: BTreeMap<LinkId, Nanos>,
@@ -67,6 +69,7 @@ impl Node {
             contents: BTreeMap::new(),
             engine: None,
             disk: Disk::default(),
+            sync: work::SYNC,
             store_free: 0,
             busy_until: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -171,7 +174,7 @@ impl Node {
                 out.send(Port(link.0), frame);
             }
             Output::Persist(batch) => {
-                self.store_free = self.store_free.max(now) + work::writing(&batch);
+                self.store_free = self.store_free.max(now) + work::writing(&batch, self.sync);
                 let wait = self.store_free - now;
                 self.later(wait, Pending::Persist(batch), out);
             }
@@ -193,7 +196,7 @@ impl Node {
                 let wait = work::computing(&job);
                 self.later(wait, Pending::Compute(token, Box::new(job)), out);
             }
-            Output::Deliver(delivery) => self.later(work::SYNC, Pending::Deliver(delivery), out),
+            Output::Deliver(delivery) => self.later(self.sync, Pending::Deliver(delivery), out),
             Output::Event(event) => self.event(out.world_now(), event),
             Output::Release { .. } | Output::Purge { .. } | Output::Timeout(..) => {}
         }
@@ -243,12 +246,32 @@ impl Node {
         }
     }
 
-    /// The application takes a part, or the whole, durably.
+    /// Who asked for something and never heard that it was taken, before the process ended, looks at the outbox and asks
+    /// again for what is not there.
+    fn ask_again(&mut self) {
+        let outbox = self.status().map(|status| status.outbound);
+        let outbox: BTreeSet<MessageId> =
+            outbox.iter().flatten().map(|sent| sent.message).collect();
+        for id in &outbox {
+            let tag = self.engine.as_ref().and_then(|engine| engine.tag(*id));
+            self.log.accepted(*id, tag);
+        }
+        let again = self.log.take_unanswered(&outbox);
+        again
+            .into_iter()
+            .rev()
+            .for_each(|planned| self.plan.push_front(planned));
+    }
+
+    /// The application takes a part, or the whole, durably. What it has, it does not read once more.
     fn take(&mut self, at: Nanos, delivery: &Delivery) {
         let (message, part) = (delivery.message, delivery.part);
         if part == 0 {
             self.log.delivered(at, message, 0, [0; 32]);
             return self.forget_content(message);
+        }
+        if let Some(known) = self.log.arrived.get(&(message, part)) {
+            return self.log.delivered(at, message, part, known.digest);
         }
         let info = self
             .engine
@@ -417,6 +440,7 @@ impl Host for Node {
             Ok(engine) => self.engine = Some(engine),
             Err(damaged) => return self.log.violation(damaged.to_string()),
         }
+        self.ask_again();
         let seconds = u64::try_from(out.calendar() / 1_000_000_000).unwrap_or(0);
         self.input(now, Input::Calendar(seconds), out);
         for card in self.person.cards.clone().iter() {

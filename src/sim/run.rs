@@ -2,7 +2,7 @@
 
 use super::bound::{self, Counted, Span};
 use super::build;
-use super::check::{Witness, overfull, violations};
+use super::check::{Witness, once_each, overfull, violations};
 use super::expect::unmet;
 use super::log::Log;
 use super::machine::Machine;
@@ -262,6 +262,7 @@ impl Run {
         outcome.violations.extend(overfull(&outcome.links));
         let unmet = unmet(&scenario.expect, &outcome);
         outcome.violations.extend(unmet);
+        outcome.violations = once_each(outcome.violations);
         outcome
     }
 

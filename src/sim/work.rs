@@ -4,7 +4,7 @@ use crate::engine::coding;
 use crate::engine::io::{Batch, Delivery, FileId, Job, LinkId, Record, Token};
 use ostrakon_netsim::model::Nanos;
 
-/// What a durable batch takes: a sync of an SD card or a laptop's disk.
+/// What a durable write takes unless a scenario says otherwise: a sync of a laptop's disk or of a good SD card.
 pub const SYNC: Nanos = 4_000_000;
 /// What a cheap batch or a read takes, beside its bytes.
 const TOUCH: Nanos = 200_000;
@@ -45,15 +45,15 @@ pub enum Pending {
     Ready(LinkId),
 }
 
-/// The time that a batch takes to write.
-pub fn writing(batch: &Batch) -> Nanos {
+/// The time that a batch takes to write; `sync` is that of a durable one beside its bytes.
+pub fn writing(batch: &Batch, sync: Nanos) -> Nanos {
     let bytes = batch.records.iter().map(|record| match record {
         Record::Put { key, value, .. } => key.len() + value.len(),
         Record::Write { bytes, .. } => bytes.len(),
         Record::Journal(note) => note.len(),
         Record::Delete { .. } | Record::Create { .. } | Record::Remove { .. } => 0,
     });
-    let fixed = if batch.durable { SYNC } else { TOUCH };
+    let fixed = if batch.durable { sync } else { TOUCH };
     fixed + bytes.sum::<usize>() as u64 / DISK_PER_MICRO * 1000
 }
 

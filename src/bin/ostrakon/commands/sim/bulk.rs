@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Violations of a seed that are told; `--json` has all.
+const TOLD: usize = 3;
 /// Seeds with violations that are named.
 const NAMED: usize = 20;
 
@@ -38,6 +40,18 @@ struct Summary {
 struct Violated {
     seed: u64,
     violations: Vec<String>,
+}
+
+impl Violated {
+    /// The first of its violations, and how many more there are.
+    fn told(&self) -> String {
+        let (told, more) = self.violations.split_at(self.violations.len().min(TOLD));
+        let told = told.join("; ");
+        match more.len() {
+            0 => told,
+            more => format!("{told}; and {more} more"),
+        }
+    }
 }
 
 /// What threads have found so far.
@@ -89,7 +103,7 @@ pub fn run(out: Out, args: &SimArgs, scenario: &Scenario, seeds: SeedRange) -> O
     let all: Vec<String> = found
         .violated
         .iter()
-        .map(|v| format!("seed {}: {}", v.seed, v.violations.join("; ")))
+        .map(|violated| format!("seed {}: {}", violated.seed, violated.told()))
         .collect();
     verdict(&all)
 }
@@ -158,12 +172,7 @@ fn describe(summary: &Summary) -> String {
         );
     }
     for violated in &summary.first {
-        let _ = writeln!(
-            text,
-            "  seed {}: {}",
-            violated.seed,
-            violated.violations.join("; ")
-        );
+        let _ = writeln!(text, "  seed {}: {}", violated.seed, violated.told());
     }
     if let Some(repeat) = &summary.repeat {
         let _ = writeln!(text, "repeat with: {repeat}");

@@ -1,0 +1,113 @@
+//! What a scenario says of a machine, in the `options` of its node.
+
+use super::relay::QUEUE_BYTES;
+use super::work;
+use ostrakon_netsim::model::Nanos;
+use ostrakon_netsim::profile::value::{self, ValueError};
+use ostrakon_netsim::scenario::{Node, Problem, Scenario, ScenarioError};
+use std::time::Duration;
+
+/// The longest that a durable write may take.
+const SLOWEST: Duration = Duration::from_secs(60);
+
+/// A machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes that a relay keeps before each of its links: `storage`.
+    pub storage: usize,
+    /// What a durable write of a node's disk takes, beside its bytes: `sync`.
+    pub sync: Nanos,
+}
+
+impl Options {
+    /// Of a node of a scenario.
+    ///
+    /// # Errors
+    /// An option that there is not, or a value that it does not take.
+    pub fn of(scenario: &Scenario, node: &Node) -> Result<Self, ScenarioError> {
+        let mut options = Self {
+            storage: QUEUE_BYTES,
+            sync: work::SYNC,
+        };
+        for (key, text) in &node.options {
+            let read = match key.as_str() {
+                "storage" => storage(text).map(|bytes| options.storage = bytes),
+                "sync" => sync(text).map(|time| options.sync = time),
+                _ => return Err(error(scenario, unknown(key, node))),
+            };
+            read.map_err(|why| {
+                let key = format!("{key} of {}", node.name);
+                error(scenario, refused(key, text, why.expected))
+            })?;
+        }
+        Ok(options)
+    }
+}
+
+fn storage(text: &str) -> Result<usize, ValueError> {
+    let bytes = value::bytes(text)?;
+    Ok(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+fn sync(text: &str) -> Result<Nanos, ValueError> {
+    let expected = "a time of at most 60s, such as 4ms";
+    let time = value::time(text).ok().filter(|time| *time <= SLOWEST);
+    let nanos = time.and_then(|time| Nanos::try_from(time.as_nanos()).ok());
+    nanos.ok_or(ValueError { expected })
+}
+
+fn unknown(key: &str, node: &Node) -> Problem {
+    Problem::UnknownKey {
+        key: key.chars().take(60).collect(),
+        table: format!("the options of {}", node.name),
+        nearest: None,
+        known: "storage, sync".into(),
+    }
+}
+
+/// A value that its key does not take.
+pub fn refused(key: String, value: &str, expected: impl Into<String>) -> Problem {
+    Problem::Value {
+        key,
+        value: value.chars().take(60).collect(),
+        expected: expected.into(),
+    }
+}
+
+/// What is wrong with a scenario as a whole.
+pub fn error(scenario: &Scenario, problem: Problem) -> ScenarioError {
+    ScenarioError {
+        file: scenario.file.clone(),
+        line: None,
+        problem: Box::new(problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(options: &str) -> Result<Options, String> {
+        let text = format!("[scenario]\nduration = \"1h\"\n[[node]]\nname = \"a\"\n{options}");
+        let scenario = Scenario::parse("one.toml", &text).map_err(|why| why.to_string())?;
+        Options::of(&scenario, &scenario.nodes[0]).map_err(|why| why.to_string())
+    }
+
+    /// Guards what a scenario may say of a machine: each option counts, and what is none is refused and not passed over.
+    #[test]
+    fn a_machine_is_as_its_scenario_says() {
+        let bare = read("").unwrap();
+        assert_eq!((bare.storage, bare.sync), (QUEUE_BYTES, work::SYNC));
+        let both = read("options = { storage = \"64MB\", sync = \"250ms\" }").unwrap();
+        assert_eq!((both.storage, both.sync), (64_000_000, 250_000_000));
+        for bad in [
+            "sync = \"2min\"",
+            "sync = \"-1s\"",
+            "storage = \"lots\"",
+            "stroage = \"1GB\"",
+        ] {
+            let why = read(&format!("options = {{ {bad} }}")).unwrap_err();
+            assert!(why.contains("one.toml") && why.contains(" a"), "{why}");
+        }
+    }
+}
