@@ -43,10 +43,10 @@ enum Order {
 impl Order {
     fn is_late(&self, sent: &Sent) -> bool {
         match self {
-            Self::OfTimes(time) => sent.at <= *time,
+            Self::OfTimes(time) => sent.at < *time,
             Self::OfParts { late, newest } => {
                 let passed = |newest: &u64| sent.number + REORDERED < *newest;
-                sent.at <= *late || newest.get(&sent.part).is_some_and(passed)
+                sent.at < *late || newest.get(&sent.part).is_some_and(passed)
             }
         }
     }

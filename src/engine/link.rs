@@ -166,6 +166,13 @@ impl Link {
         self.custody_broken = false;
     }
 
+    /// Whether nothing to send was found on it and nothing has changed since.
+    pub fn is_idle(&self, work: u64, now: Time) -> bool {
+        let still =
+            |(known, until): (u64, Option<Time>)| known == work && until.is_none_or(|at| at > now);
+        self.idle.is_some_and(still)
+    }
+
     /// The profile, if frames for this person can leave by it.
     pub fn toward(&self, person: PersonId) -> Option<&LinkProfile> {
         self.profile.as_ref().filter(|p| {

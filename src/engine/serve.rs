@@ -29,11 +29,26 @@ impl Engine {
         self.probe_at = None;
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
-            while self.serve_one(id) {}
+            if self.has_work(id) {
+                while self.serve_one(id) {}
+            }
             let able = |l: &&Link| l.credit > 0;
             let idle = self.links.get(&id).filter(able).and_then(|l| l.idle);
             self.probe_at = earliest(self.probe_at, idle.and_then(|(_, until)| until));
         }
+    }
+
+    /// Whether a link has room and may have something for it. Most have not, and this is asked at every input.
+    fn has_work(&mut self, id: LinkId) -> bool {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.credit > 0) else {
+            return false;
+        };
+        let quiet = self.reports.due(id, link);
+        link.quiet = Some(quiet);
+        link.pending.is_some()
+            || self.sessions.owes_acks()
+            || quiet.1.is_some_and(|at| at <= self.now)
+            || !link.is_idle(self.work, self.now)
     }
 
     /// Gives a link one frame, and the preamble before it if one is due: what was chosen already, then what tells others
@@ -64,10 +79,7 @@ impl Engine {
     /// The next frame of a message.
     fn choose(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get_mut(&id)?;
-        if let Some((work, until)) = link.idle
-            && work == self.work
-            && until.is_none_or(|at| at > self.now)
-        {
+        if link.is_idle(self.work, self.now) {
             return None;
         }
         // What had nothing when the last frame was found has nothing now, unless there was news since.

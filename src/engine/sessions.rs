@@ -255,6 +255,11 @@ impl Sessions {
         Some((receiving.session.peer(), moved.then(|| receiving.record())))
     }
 
+    /// Whether there may be openers of sessions to be told so.
+    pub fn owes_acks(&self) -> bool {
+        self.acks
+    }
+
     /// The next session whose opener has to be told that we know it and can be reached, as one who is told now.
     pub fn take_ack(&mut self, able: impl Fn(PersonId) -> bool) -> Option<(PersonId, SessionId)> {
         if !self.acks {

@@ -204,8 +204,7 @@ impl MessageKeys {
     /// the content and all that it is bound to.
     pub fn mark(&self, kind: Kind, place: &Place, frame: &[u8]) -> SealMark {
         let len = frame.len().saturating_sub(kind.header_len() + TAG);
-        let key = prf(&self.secret, "mark", &[&[kind.code()]]);
-        let whole = prf(&key, "nonce", &[&nonce(kind, place, len)]);
+        let whole = prf(&self.secret, "mark", &[&nonce(kind, place, len)]);
         let mut mark = [0; 16];
         mark.copy_from_slice(&whole.bytes()[..16]);
         SealMark {
