@@ -6,12 +6,12 @@
 
 use crate::engine::io::LinkProfile;
 use crate::engine::reassembly::Reassembly;
-use crate::wire::envelope::{Envelope, MailboxTag};
+use crate::wire::envelope::{self, Envelope, MailboxTag};
 use crate::wire::piece::{self, Piece};
 use crate::wire::{FrameKind, frame_kind};
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
-use ostrakon_netsim::world::{Host, Out, Port, Stop};
+use ostrakon_netsim::world::{Host, Out, Port, Stop, fingerprint};
 use std::collections::{BTreeMap, HashSet};
 
 /// Frames that a port may have waiting, in bytes, if nothing else is said.
@@ -112,8 +112,8 @@ impl Relay {
         *self.dropped.entry(why).or_default() += 1;
     }
 
-    fn take(&mut self, now: Nanos, from: Port, frame: &[u8], out: &mut Out<'_>) {
-        let Ok((envelope, inner)) = Envelope::unwrap(frame) else {
+    fn take(&mut self, now: Nanos, from: Port, frame: Bytes, out: &mut Out<'_>) {
+        let Ok((envelope, inner)) = Envelope::unwrap(&frame) else {
             return self.count("no carrier envelope");
         };
         let Some(hops) = envelope.hops.checked_sub(1) else {
@@ -126,11 +126,11 @@ impl Relay {
             return self.count("came from where it would go");
         }
         // A preamble is repeated on purpose: what comes behind it needs one that arrives.
-        let name = matches!(frame_kind(inner), FrameKind::Fragment(_)).then(|| name(inner));
+        let name = matches!(frame_kind(inner), FrameKind::Fragment(_)).then(|| fingerprint(inner));
         if name.is_some_and(|name| self.held.contains(&name)) {
             return self.count("held already");
         }
-        let frame = Bytes::from(Envelope { hops, ..envelope }.wrap(inner));
+        let frame = envelope::with_hops(frame, hops);
         self.enqueue(port, envelope.priority, name, &frame);
         self.serve(now, port, out);
     }
@@ -223,7 +223,7 @@ impl Host for Relay {
             Err(_) => Some(packet),
         };
         if let Some(frame) = frame {
-            self.take(now, port, &frame, out);
+            self.take(now, port, frame, out);
         }
     }
 
@@ -253,10 +253,4 @@ impl Host for Relay {
             (lane.up, lane.reassembly) = (false, Reassembly::default());
         }
     }
-}
-
-fn name(inner: &[u8]) -> [u8; 16] {
-    let mut name = [0; 16];
-    name.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
-    name
 }

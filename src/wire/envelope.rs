@@ -15,6 +15,7 @@
 //! so that a lifetime can be kept without clocks that agree.
 
 use super::read::{Malformed, Reader};
+use bytes::{Bytes, BytesMut};
 
 /// Bytes of an envelope.
 pub const LEN: usize = 16;
@@ -22,6 +23,9 @@ pub const LEN: usize = 16;
 const FIRST: u8 = 6 << 5 | 1;
 /// How many hops a frame may make from its sender.
 pub const HOPS: u8 = 16;
+
+/// Where the hops stand.
+const HOPS_AT: usize = 13;
 
 /// Names a mailbox to those who carry frames for it.
 pub type MailboxTag = [u8; 8];
@@ -37,6 +41,16 @@ pub struct Envelope {
     pub hops: u8,
     /// As [`crate::engine::message::Priority::code`].
     pub priority: u8,
+}
+
+/// A frame in its envelope with so many hops left, otherwise as it is: the very same bytes, if nobody else holds them.
+pub fn with_hops(frame: Bytes, hops: u8) -> Bytes {
+    let own = frame.try_into_mut();
+    let mut frame = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    if let Some(left) = frame.get_mut(HOPS_AT) {
+        *left = hops;
+    }
+    frame.freeze()
 }
 
 impl Envelope {

@@ -66,4 +66,4 @@ pub use fault::{
 pub use host::{Host, HostId, Out, Port, Stop};
 pub use medium::{Air, Notice, Pair};
 pub use run::{End, World};
-pub use trace::Record;
+pub use trace::{Record, fingerprint};
