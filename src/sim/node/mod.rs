@@ -3,6 +3,8 @@
 //! It does what the node does with its runtime: takes one input at a time, drains the outputs, and gives back what was
 //! asked for, here after a modelled time. What the application has taken is the host's own log and survives everything.
 
+mod app;
+
 use super::content::Content;
 use super::disk::Disk;
 use super::gauge::Gauge;
@@ -11,17 +13,16 @@ use super::paced::{self, PacedPorts};
 use super::quic::{self, QuicPorts};
 use super::setup::{Person, PortSetup};
 use super::work::{self, Pending};
-use crate::engine::id::{MessageId, PersonId};
-use crate::engine::io::{Delivery, Event, FileId, FileKind, Input, LinkId, Output, Time};
+use crate::engine::id::PersonId;
+use crate::engine::io::{Event, Input, LinkId, Output, Time};
 use crate::engine::limits::Limits;
-use crate::engine::message::{self, Draft, DraftPart};
 use crate::engine::status::Status;
 use crate::engine::{Config, Engine};
 use crate::security::identity::Identity;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::world::{Host, Out, Port, Stop};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 /// Parts up to this many bytes stand in the manifest, as in the node.
@@ -246,132 +247,6 @@ impl Node {
         }
     }
 
-    /// Who asked for something and never heard that it was taken, before the process ended, looks at the outbox and asks
-    /// again for what is not there.
-    fn ask_again(&mut self) {
-        let outbox = self.status().map(|status| status.outbound);
-        let outbox: BTreeSet<MessageId> =
-            outbox.iter().flatten().map(|sent| sent.message).collect();
-        for id in &outbox {
-            let tag = self.engine.as_ref().and_then(|engine| engine.tag(*id));
-            self.log.accepted(*id, tag);
-        }
-        let again = self.log.take_unanswered(&outbox);
-        again
-            .into_iter()
-            .rev()
-            .for_each(|planned| self.plan.push_front(planned));
-    }
-
-    /// The application takes a part, or the whole, durably. What it has, it does not read once more.
-    fn take(&mut self, at: Nanos, delivery: &Delivery) {
-        let (message, part) = (delivery.message, delivery.part);
-        if part == 0 {
-            self.log.delivered(at, message, 0, [0; 32]);
-            return self.forget_content(message);
-        }
-        if let Some(known) = self.log.arrived.get(&(message, part)) {
-            return self.log.delivered(at, message, part, known.digest);
-        }
-        let info = self
-            .engine
-            .as_ref()
-            .and_then(|engine| engine.part_info(message, part));
-        let Some(info) = info else {
-            return self.log.violation(format!(
-                "part {part} of {message} is delivered and not there"
-            ));
-        };
-        let bytes = match info.inline {
-            Some(bytes) => Ok(bytes),
-            None => self
-                .disk
-                .read(&incoming(message, part), 0, info.bytes as usize),
-        };
-        match bytes {
-            Ok(bytes) => {
-                let digest = *blake3::hash(&bytes).as_bytes();
-                self.log.delivered(at, message, part, digest);
-            }
-            Err(error) => self
-                .log
-                .violation(format!("part {part} of {message} cannot be read: {error}")),
-        }
-    }
-
-    fn forget_content(&mut self, message: MessageId) {
-        for part in 1..=u8::MAX {
-            self.disk.remove(&incoming(message, part));
-        }
-    }
-
-    /// Sends what is due of the plan.
-    fn send_due(&mut self, now: Nanos, out: &mut Out<'_>) {
-        let world_now = out.world_now();
-        let due = |p: &&Planned| p.at <= world_now;
-        while self.engine.is_some() && self.plan.front().filter(due).is_some() {
-            let Some(planned) = self.plan.pop_front() else {
-                return;
-            };
-            let mut salt = [0; 8];
-            out.random(&mut salt);
-            let draft = self.draft(&planned, salt);
-            let from = match Identity::decode(&self.person.keys) {
-                Ok(identity) => identity.person(),
-                Err(error) => return self.log.violation(format!("the keys do not read: {error}")),
-            };
-            let id = match draft.message_id(from, &self.limits) {
-                Ok(id) => id,
-                Err(error) => {
-                    self.log.refused.push((planned.number, error.to_string()));
-                    continue;
-                }
-            };
-            for (part, number) in planned.snapshots(INLINE) {
-                if let Some(content) = self.contents.get(&number) {
-                    let file = FileId {
-                        kind: FileKind::Outgoing,
-                        message: id,
-                        part,
-                    };
-                    self.disk.add_snapshot(file, content.bytes.clone());
-                }
-            }
-            self.log.sent(id, planned);
-            self.input(now, Input::Send(Box::new(draft)), out);
-        }
-    }
-
-    fn draft(&self, planned: &Planned, salt: [u8; 8]) -> Draft {
-        let parts = planned.parts.iter().zip(1..).map(|(part, id)| {
-            let content = self.contents.get(&part.content);
-            let content = match content {
-                Some(content) if part.bytes > INLINE => message::Content::Snapshot {
-                    len: part.bytes as u64,
-                    digest: content.digest,
-                },
-                Some(content) => message::Content::Inline(content.bytes.clone()),
-                None => message::Content::Inline(Bytes::new()),
-            };
-            DraftPart {
-                id,
-                media_type: part.media_type().into(),
-                name: part.name.clone(),
-                priority: part.priority,
-                lifetime: part.lifetime,
-                policy: part.policy.clone(),
-                content,
-            }
-        });
-        Draft {
-            request: planned.number,
-            to: planned.to,
-            salt,
-            created: None,
-            parts: parts.collect(),
-        }
-    }
-
     /// Asks the world for a call when the engine or the person is next due.
     fn set_alarm(&self, now: Nanos, out: &mut Out<'_>) {
         let until_plan = self
@@ -547,13 +422,5 @@ impl Host for Node {
             self.disk.power_cut();
         }
         self.log.restarted();
-    }
-}
-
-fn incoming(message: MessageId, part: u8) -> FileId {
-    FileId {
-        kind: FileKind::Incoming,
-        message,
-        part,
     }
 }
