@@ -1,17 +1,18 @@
-//! A part on a link where nobody answers: everything leaves once, with as many repair symbols as the loss to reckon with
-//! asks for.
+//! A part on a link where nobody answers soon: everything leaves once, with as many repair symbols as the loss to reckon
+//! with asks for. What a courier turns out to have lost leaves once more.
 
 use super::geometry::Geometry;
 use super::io::LinkId;
 use super::outgoing::OutPart;
 use super::pool::Run;
 use super::redundancy;
+use std::collections::BTreeSet;
 
 /// The probability, in parts per million, with which all that is put on a link without an answer is to suffice.
 const ENOUGH: u32 = 999_500;
 
 /// How far a link that nobody answers on has carried a part.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Cursor {
     /// The block.
     block: u32,
@@ -27,6 +28,8 @@ pub struct Cursor {
     plan: Option<(u32, u32, u32)>,
     /// All was sent.
     done: bool,
+    /// What a courier has taken along and nobody has told of: block, symbol and first slice.
+    carried: BTreeSet<(u16, u16, u8)>,
 }
 
 impl OutPart {
@@ -64,7 +67,9 @@ impl OutPart {
                 slice: cursor.slice,
                 count: slices.min(geometry.coding.slices - cursor.slice),
             };
-            if carried.is_some_and(|by| self.pool.is_carried(&run, by)) {
+            let under_way = cursor.carried.contains(&name(&run))
+                || carried.is_some_and(|by| self.pool.is_carried(&run, by));
+            if under_way || self.pool.has(&run) {
                 cursor.pass(&run, geometry.coding.slices);
                 continue;
             }
@@ -73,11 +78,26 @@ impl OutPart {
         None
     }
 
-    /// The run that [`OutPart::next_detached`] gave has left.
-    pub fn took_detached(&mut self, link: LinkId, run: &Run) {
+    /// The run that [`OutPart::next_detached`] gave has left. `noted`: until it is settled it does not leave again.
+    pub fn took_detached(&mut self, link: LinkId, run: &Run, noted: bool) {
         let slices = self.pool.geometry().coding.slices;
         if let Some(cursor) = self.detached.get_mut(&link) {
             cursor.pass(run, slices);
+            cursor.carried.extend(noted.then(|| name(run)));
+        }
+    }
+
+    /// What a courier took along is there, or lost.
+    pub fn settle_carried(&mut self, link: LinkId, run: &Run) {
+        if let Some(cursor) = self.detached.get_mut(&link) {
+            cursor.carried.remove(&name(run));
+        }
+    }
+
+    /// Something that a courier took along is lost: it goes through all blocks once more, past what is under way.
+    pub fn carry_again(&mut self, link: LinkId) {
+        if let Some(cursor) = self.detached.get_mut(&link) {
+            (cursor.block, cursor.symbol, cursor.slice) = (0, 0, 0);
         }
     }
 
@@ -91,6 +111,10 @@ impl OutPart {
         cursor.done = true;
         Some(redundancy::all_blocks_ppm(cursor.success_ppm, blocks))
     }
+}
+
+fn name(run: &Run) -> (u16, u16, u8) {
+    (run.block, run.symbol, run.slice)
 }
 
 impl Cursor {

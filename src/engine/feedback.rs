@@ -128,9 +128,7 @@ impl Engine {
         let Some(message) = self.outbox.get_mut(&seq) else {
             return;
         };
-        let to = message.to;
-        let answers = |link: &&Link| link.toward(to).is_some_and(|p| !p.courier && p.can_receive);
-        let alone = self.links.values().filter(answers).count() == 1;
+        let alone = is_alone(&self.links, message.to);
         for (&id, link) in &mut self.links {
             message.tally(id, link, report, alone, self.now);
         }
@@ -146,7 +144,7 @@ impl Engine {
         for (&id, link) in &mut self.links {
             let limit = link.loss_limit();
             // A relay that nobody asks still has what it was given.
-            let kept = link.is_relayed();
+            let (kept, carried) = (link.is_relayed(), link.is_carried_both_ways());
             while let Some(sent) = link
                 .sent
                 .front()
@@ -160,9 +158,9 @@ impl Engine {
                     .get(&sent.message)
                     .and_then(|seq| self.outbox.get_mut(seq))
                 {
-                    message.settle(&sent);
+                    message.settle(&sent, id);
                     if !kept {
-                        message.lost(&sent, carrier(id));
+                        message.lost(&sent, id, carried);
                     }
                     self.work += 1;
                 }
@@ -181,14 +179,13 @@ impl Engine {
         self.loss_at = next;
     }
 
-    /// The chance, of [`super::pool::FULL`], that a fragment sent by this link now will arrive.
-    pub(super) fn weight(&self, id: LinkId) -> u32 {
-        // Probes of a link that seems to swallow everything are no reason for others to wait.
-        let Some(link) = self
-            .links
-            .get(&id)
-            .filter(|link| !link.is_unanswered(self.now))
-        else {
+    /// The chance, of [`super::pool::FULL`], that a fragment sent to somebody by this link now will arrive.
+    pub(super) fn weight(&self, id: LinkId, to: PersonId) -> u32 {
+        // What a link may well swallow is no reason for others to wait.
+        let Some(link) = self.links.get(&id).filter(|link| {
+            let others = link.is_untried() && !is_alone(&self.links, to);
+            !others && !link.is_unanswered(self.now)
+        }) else {
             return 0;
         };
         let loss = link.loss_ppm();
@@ -197,14 +194,24 @@ impl Engine {
     }
 }
 
+/// Whether no more than one link may bring reports of somebody.
+pub(super) fn is_alone(links: &BTreeMap<LinkId, Link>, person: PersonId) -> bool {
+    let answers = |link: &&Link| {
+        let profile = link.toward(person);
+        profile.is_some_and(|p| !p.courier && p.can_receive)
+    };
+    links.values().filter(answers).count() <= 1
+}
+
 impl Outgoing {
     /// Settles what is under way on a link. `alone`: no other link may bring reports.
     fn tally(&mut self, id: LinkId, link: &mut Link, report: &Report, alone: bool, now: Time) {
         let by = carrier(id);
         let delay = Duration::from_millis(u64::from(report.header.delay_ms));
-        let alive = !link.is_unanswered(now);
+        let alive = !link.is_unanswered(now) && (alone || !link.is_untried());
         self.note_newest(id, link);
         let order = self.order(id, link, alone, delay, now);
+        let carried = link.is_carried_both_ways();
         let mut tally = Tally::default();
         link.sent.retain(|sent| {
             if sent.message != self.id {
@@ -229,23 +236,29 @@ impl Outgoing {
             tally.settled.push(*sent);
             false
         });
-        tally.settled.iter().for_each(|sent| self.settle(sent));
-        tally.gone.iter().for_each(|sent| self.lost(sent, by));
+        tally.settled.iter().for_each(|sent| self.settle(sent, id));
+        tally
+            .gone
+            .iter()
+            .for_each(|sent| self.lost(sent, id, carried));
         link.rate.forget(tally.untold as usize);
         let rtt = tally.newest.map(|at| now.since(at).saturating_sub(delay));
         link.rate.on_feedback(now, tally.delivered, tally.lost, rtt);
         // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
         if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
             link.prove(now);
+        } else if tally.lost > 0 {
+            link.doubt(now, alone);
         }
     }
 
     /// Notes the youngest fragments of a link that have arrived.
     fn note_newest(&mut self, id: LinkId, link: &mut Link) {
         let by = carrier(id);
-        let there = |sent: &&Sent| {
-            sent.message == self.id && self.is_there(sent) && self.is_telling(sent, by)
-        };
+        // What a courier carries, others go on with: who else has carried it is not noted.
+        let carried = link.is_carried_both_ways();
+        let tells = |sent: &Sent| carried || self.is_telling(sent, by);
+        let there = |sent: &&Sent| sent.message == self.id && self.is_there(sent) && tells(sent);
         let relayed = link.is_relayed();
         let mut newest: BTreeMap<u8, u64> = BTreeMap::new();
         for sent in link.sent.iter().filter(there) {
@@ -271,6 +284,11 @@ impl Outgoing {
             Time(time.0.saturating_sub(wait))
         };
         let late = before(now, lateness);
+        if link.is_carried_both_ways() {
+            // What a courier took along together is read together.
+            let read = link.newest_there.map(|at| Time(at.0.saturating_add(1)));
+            return Order::OfTimes(late.max(read.unwrap_or_default()));
+        }
         if !link.is_relayed() {
             let newest = link.newest_there.unwrap_or_default();
             let overtaken = before(newest, link.rate.reordering());
@@ -347,17 +365,25 @@ impl Outgoing {
             .is_some_and(|p| p.pool.is_only_by(&sent.run, by))
     }
 
-    /// A fragment is lost.
-    fn lost(&mut self, sent: &Sent, by: u8) {
-        if let Some(part) = self.parts.get_mut(&sent.part) {
-            part.pool.lost(&sent.run, by);
+    /// A fragment is lost. A courier who lost something takes it along once more.
+    fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool) {
+        let Some(part) = self.parts.get_mut(&sent.part) else {
+            return;
+        };
+        part.pool.lost(&sent.run, carrier(id));
+        if courier {
+            part.carry_again(id);
+            if !self.manifest_there {
+                self.offers.remove(&id);
+            }
         }
     }
 
     /// A fragment is no longer under way.
-    pub(super) fn settle(&mut self, sent: &Sent) {
+    fn settle(&mut self, sent: &Sent, id: LinkId) {
         if let Some(part) = self.parts.get_mut(&sent.part) {
             part.pool.settle(&sent.run, sent.weight);
+            part.settle_carried(id, &sent.run);
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Link {
     pub down_since: Option<Time>,
     /// When the youngest fragment left that is known to have arrived.
     pub newest_there: Option<Time>,
+    /// Of a relay's link: what it carried was late while its recipient answered by others, and nothing has come since.
+    pub doubted: bool,
     /// Since when it has sent without any proof that something arrived.
     pub unproven_since: Option<Time>,
     /// Frames since the last preamble, by recipient, and from how many on the next is due; none was sent yet where there
@@ -129,6 +131,7 @@ impl Link {
             unproven_since: None,
             since_preamble: BTreeMap::new(),
             newest_there: None,
+            doubted: false,
             pending: None,
             idle: None,
             passed: None,
@@ -148,6 +151,7 @@ impl Link {
             self.since_preamble.clear();
             self.idle = None;
             self.newest_there = None;
+            self.doubted = false;
             self.unproven_since = None;
         }
         self.stats.up = true;
@@ -214,6 +218,17 @@ impl Link {
     pub fn is_relayed(&self) -> bool {
         let relayed = |p: &LinkProfile| p.enveloped && p.can_receive && !p.courier;
         self.profile.as_ref().is_some_and(relayed)
+    }
+
+    /// Whether its frames are carried by somebody who also brings what there is from the recipient.
+    pub fn is_carried_both_ways(&self) -> bool {
+        let both = |p: &LinkProfile| p.courier && p.can_receive;
+        self.profile.as_ref().is_some_and(both)
+    }
+
+    /// Whether it leads to a relay that nothing is known to have come through: it may lead nowhere.
+    pub fn is_untried(&self) -> bool {
+        self.is_relayed() && self.newest_there.is_none()
     }
 
     /// Loss to reckon with, in parts per million: measured, else assumed.
@@ -283,6 +298,9 @@ impl Link {
     /// long as it needs at the rate at which things have come through. `alone`: no other link may bring those reports, so
     /// the relay is asked for what it holds.
     pub fn lateness(&self, alone: bool) -> Duration {
+        if self.is_carried_both_ways() {
+            return self.patience() * 2;
+        }
         if !self.is_relayed() {
             return self.rate.patience() * 2;
         }
@@ -298,10 +316,21 @@ impl Link {
 
     /// Whether nothing has proven for long that what leaves by it arrives. It becomes so no later than the first
     /// fragments count as lost for want of a word: it may be the word alone that is late, so what is sent for them
-    /// then are a few probes. A relay keeps what it was given, however long its recipient stays away.
+    /// then are a few probes. A relay keeps what it was given, however long its recipient stays away, so it is in doubt
+    /// only while the recipient answers by other links.
     pub fn is_unanswered(&self, now: Time) -> bool {
-        let since = self.unproven_since.filter(|_| !self.is_relayed());
+        if self.is_relayed() {
+            return self.doubted;
+        }
+        let since = self.unproven_since;
         since.is_some_and(|since| now.since(since) > self.doubt_limit())
+    }
+
+    /// Some of what it carried is late. `alone`: no other link may bring reports.
+    pub fn doubt(&mut self, now: Time, alone: bool) {
+        let lateness = self.lateness(alone);
+        let unproven = |since| now.since(since) > lateness;
+        self.doubted |= self.is_relayed() && !alone && self.unproven_since.is_some_and(unproven);
     }
 
     /// Whether it seems to swallow everything, so that a few fragments at a time are enough to find out when it
@@ -312,6 +341,7 @@ impl Link {
 
     /// Something that left by it has arrived.
     pub fn prove(&mut self, now: Time) {
+        self.doubted = false;
         self.unproven_since = (!self.sent.is_empty()).then_some(now);
     }
 

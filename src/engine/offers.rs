@@ -164,11 +164,11 @@ fn round_len(message: &Outgoing, loss_ppm: u32) -> usize {
 fn may_repeat(link: &Link, rounds: u32) -> bool {
     link.profile
         .as_ref()
-        .is_some_and(|p| !p.courier && (p.can_receive || rounds < ONE_WAY_ROUNDS))
+        .is_some_and(|p| p.can_receive || (!p.courier && rounds < ONE_WAY_ROUNDS))
 }
 
 /// How long to wait before the next round: twice as long each time, up to a minute, ten where a relay keeps what
-/// it was given.
+/// it was given, or as long as the answer to a courier takes.
 fn pause(link: &Link, rounds: u32) -> Duration {
     let most = if link.profile.as_ref().is_some_and(|p| p.enveloped) {
         600

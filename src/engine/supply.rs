@@ -1,6 +1,7 @@
 //! What a part has for a link: the next symbol, or some slices of one, out of its pool.
 
 use super::blocks::BlockKey;
+use super::feedback::is_alone;
 use super::io::{Event, LinkId};
 use super::link::{Link, Mode, Sent};
 use super::offers::{OFFER_EVERY, OFFER_EVERY_ONE_WAY};
@@ -75,9 +76,12 @@ impl Engine {
             self.sessions.doubt(message.to);
             return Some(Found::Later(None));
         }
-        // Who has answered tells what is missing, and no more than that leaves.
-        let unproven =
-            link.is_relayed() && message.heard.is_none() && link.rate.rate_measured().is_none();
+        // Who has answered tells what is missing, and no more than that leaves; but a relay that nothing came through yet may
+        // lead nowhere, and there are other links to wait for.
+        let unproven = match message.heard {
+            None => link.is_relayed() && link.rate.rate_measured().is_none(),
+            Some(_) => link.is_untried() && !is_alone(&self.links, message.to),
+        };
         let full = mode == Mode::Attached
             && (link.sent.len() >= self.limits.outstanding
                 || (unproven && link.rate.in_flight() > PROBATION)
@@ -86,7 +90,10 @@ impl Engine {
     }
 
     fn draw(&mut self, id: LinkId, seq: u64, part: u8, mode: Mode) -> Supply {
-        let weight = self.weight(id);
+        let Some(to) = self.outbox.get(&seq).map(|message| message.to) else {
+            return Supply::Nothing;
+        };
+        let weight = self.weight(id, to);
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Supply::Nothing;
         };
@@ -122,13 +129,13 @@ impl Engine {
             let repair = run.symbol >= k;
             return Supply::Needs { block, repair };
         }
-        state.took_detached(id, &run);
+        // What is not remembered could never be settled.
+        let remembered = link.sent.len() < self.limits.outstanding;
+        state.took_detached(id, &run, remembered && link.is_carried_both_ways());
         if !relayed {
             // A stick may carry everything while other links go on with it.
             return Supply::Run(run, 0);
         }
-        // What is not remembered could never be settled.
-        let remembered = link.sent.len() < self.limits.outstanding;
         let weight = if remembered { weight } else { 0 };
         state.pool.take(&run, &Draw { weight, ..draw });
         Supply::Run(run, weight)
