@@ -149,6 +149,11 @@ const BAD: &[(&str, usize, &str)] = &[
         "a size of at most 1 GiB",
     ),
     (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nevery = \"1ns\"\ncount = 100000\nparts = [{ text = 1 }, { text = 1 }, { text = 1 },\n{ text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }]",
+        11,
+        "1100000 parts are more than a scenario may have: give at most 1000000",
+    ),
+    (
         "[[message]]\nfrom = \"a\"\nto = []\nparts = [{ text = 1 }]",
         13,
         "`to` cannot be an empty list: give a string, or a list of at least one",

@@ -70,6 +70,8 @@ pub const MAX_DURATION: Nanos = 3650 * 86_400 * 1_000_000_000;
 pub const MAX_LINKS: u64 = 50_000;
 /// The most messages, each recipient and repetition counted.
 pub const MAX_MESSAGES: u64 = 100_000;
+/// The most parts of all messages together, each recipient and repetition counted.
+pub const MAX_ALL_PARTS: u64 = 1_000_000;
 /// The most routes, each node and recipient counted.
 pub const MAX_ROUTES: u64 = 1_000_000;
 /// The most contacts, each link and repetition counted.

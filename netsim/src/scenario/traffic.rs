@@ -6,7 +6,7 @@ use super::names::Names;
 use super::nodes::{Node, NodeKind, check_count};
 use super::table::Table;
 use super::units;
-use super::{MAX_MESSAGES, MAX_ROUTES};
+use super::{MAX_ALL_PARTS, MAX_MESSAGES, MAX_ROUTES};
 use crate::model::Nanos;
 
 /// The most bytes of one part, for whoever plays it has it in memory: 1 GiB.
@@ -130,6 +130,7 @@ pub(super) fn read_messages(
     links: Links<'_>,
 ) -> Result<Vec<Message>, ScenarioError> {
     let mut messages: Vec<Message> = Vec::new();
+    let mut all_parts = 0u64;
     for mut table in root.tables("message", "[[message]]", "[[message]]")? {
         let from = ends(&mut table, "from", nodes, names)?;
         let to = ends(&mut table, "to", nodes, names)?;
@@ -152,6 +153,8 @@ pub(super) fn read_messages(
             count.saturating_add(messages.len() as u64),
             MAX_MESSAGES,
         )?;
+        all_parts = all_parts.saturating_add(count.saturating_mul(parts.len() as u64));
+        check_count(source, line, "parts", all_parts, MAX_ALL_PARTS)?;
         for at in times.all() {
             for &from in &from {
                 for &to in to.iter().filter(|to| **to != from) {
