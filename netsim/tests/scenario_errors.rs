@@ -99,7 +99,7 @@ const BAD: &[(&str, usize, &str)] = &[
     (
         "[[nodes]]\nprefix = \"n\"\ncount = 1000000",
         11,
-        "1000002 nodes are more than a scenario may have: give at most 10000",
+        "1000002 nodes are more than a scenario may have: give at most 2000",
     ),
     (
         "[[contact]]\nlink = \"l\"\nfrom = \"2h\"\nuntil = \"1h\"",
@@ -137,6 +137,57 @@ const BAD: &[(&str, usize, &str)] = &[
         "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ text = 1, file = 2 }]",
         14,
         "either `text` or `file`",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ size = 1 }]",
+        14,
+        "a part in `parts`: a part has either",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ file = \"1025MiB\" }]",
+        14,
+        "a size of at most 1 GiB",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nevery = \"1ns\"\ncount = 100000\nparts = [{ text = 1 }, { text = 1 }, { text = 1 },\n{ text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }, { text = 1 }]",
+        11,
+        "1100000 parts are more than a scenario may have: give at most 1000000",
+    ),
+    (
+        "[[message]]\nfrom = \"a\"\nto = []\nparts = [{ text = 1 }]",
+        13,
+        "`to` cannot be an empty list: give a string, or a list of at least one",
+    ),
+    (
+        "[[node]]\nname = \"r\"\nkind = \"relay\"\n[[message]]\nfrom = \"a\"\nto = [\"b\",\n\"r\"]\nparts = [{ text = 1 }]",
+        17,
+        "`to` cannot be `r`: give names of nodes of kind \"node\"",
+    ),
+    (
+        "[[fault]]\nkind = \"crash\"\nnode = \"a\"\nat = \"30min\"\nevery = \"30min\"\ncount = 2",
+        11,
+        "`at` cannot be 1 h: give a time within the duration of 1 h",
+    ),
+    (
+        "[[link]]\nbetween = [\"a\", \"b\", \"a\"]\nprofile = \"geo\"",
+        11,
+        "two different nodes",
+    ),
+    (
+        "[[link]]\nprofile = \"bus-mule\"\ntimetable = [{ arrive = \"1h\", leave = \"2h\" }]",
+        13,
+        "a halt in `timetable` needs `at`: give the name of a node",
+    ),
+    (
+        "[[link]]\nprofile = \"bus-mule\"\nevery = \"5us\"\ntimetable = [{ at = \"a\", arrive = \"0s\", leave = \"1us\" },\n{ at = \"b\", arrive = \"2us\", leave = \"3us\" }]",
+        11,
+        "stops of couriers, each round counted, are more than a scenario may have: give at most 200000",
+    ),
+    ("[[node]]\nname = \"c\\u001b[2J\"", 12, "letters, digits"),
+    (
+        "[[link]]\nprofile = \"geo\"\nbetween = [\"a\", \"\\u001b[2J\"]",
+        13,
+        "there is no node `\\u{1b}[2J`",
     ),
     (
         "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ text = 1, via = \"x\" }]",
@@ -225,6 +276,14 @@ fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
             "above 0 and of at most 3650d",
         ),
         (
+            "[scenario]\nduration = \"1h\"\ntitle = \"\\u202Egnp.exe\"",
+            "bad.toml:3: `title` has the control character U+202E: leave it out",
+        ),
+        (
+            "[scenario]\nduration = \"1h\"\ndescription = \"\"\"\ntwo\nlines\\u001b[2J\"\"\"",
+            "`description` has the control character U+001B",
+        ),
+        (
             "[scenario]\nduration = \"1h\"\nmode = \"fast\"",
             "one of model, quic",
         ),
@@ -238,6 +297,59 @@ fn what_is_wrong_is_said_with_its_line_and_a_remedy() {
     assert!(
         missing.contains("/nowhere/at-all.toml: the file cannot be read"),
         "{missing}"
+    );
+}
+
+/// Guards the bound of a part's name, which is that of a manifest: 255 bytes, and not one more.
+#[test]
+fn the_name_of_a_part_has_at_most_255_bytes() {
+    let named = |length| {
+        let name = "n".repeat(length);
+        let part = format!("parts = [{{ text = 1, name = \"{name}\" }}]");
+        Scenario::parse(
+            "long.toml",
+            &format!("{GOOD}[[message]]\nfrom = \"a\"\nto = \"b\"\n{part}\n"),
+        )
+    };
+    named(255).unwrap();
+    let why = named(256).unwrap_err().to_string();
+    assert!(
+        why.starts_with("long.toml:14: ") && why.contains("at most 255 bytes"),
+        "{why}"
+    );
+}
+
+/// Guards against files that are never read to their end, or that nobody writes to.
+#[test]
+#[cfg(unix)]
+fn a_trace_that_is_no_regular_file_is_refused() {
+    let folder = std::env::temp_dir().join(format!("netsim-trace-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("endless.toml");
+    std::fs::write(&file, format!("{GOOD}trace = \"/dev/zero\"\n")).unwrap();
+    let refused = Scenario::load(&file).unwrap_err().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(
+        refused.contains(":11: the trace /dev/zero: it is no regular file"),
+        "{refused}"
+    );
+    let endless = Scenario::load(Path::new("/dev/zero"))
+        .unwrap_err()
+        .to_string();
+    assert!(endless.contains("more than the 4194304 bytes"), "{endless}");
+}
+
+/// Guards reading against work that grows with the square of a file's length: as many nodes as fit into one are refused at
+/// the first that is too many.
+#[test]
+fn too_many_nodes_are_refused_where_they_are_too_many() {
+    let node = |n: usize| format!("[[node]]\nname = \"n{n}\"\n");
+    let nodes: String = (0..120_000).map(node).collect();
+    let text = format!("[scenario]\nduration = \"1h\"\n{nodes}");
+    let why = Scenario::parse("many.toml", &text).unwrap_err().to_string();
+    assert!(
+        why.starts_with("many.toml:4003: 2001 nodes are more"),
+        "{why}"
     );
 }
 

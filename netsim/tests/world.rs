@@ -105,7 +105,7 @@ fn the_trace_is_the_same_on_every_machine() {
         .collect();
     assert_eq!(
         hex,
-        "c7b84180ff60a794ec3de8a61ad2ce65fea515040e14f684c8365ff73e765146"
+        "0457340d0f7e262cc888b1d6b188af4bd1496ffcde31b2a96eb5533f3b07278f"
     );
 }
 

@@ -1,5 +1,6 @@
 //! The process that carries a network: it makes everything, waits for orders, and removes everything.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -44,7 +45,7 @@ pub fn carry(plan: Plan, attached: bool) -> Result<(), NetworkError> {
             return Err(error);
         }
     };
-    eprintln!("{name} is up");
+    note(format_args!("{name} is up"));
     let asked = serve(&mut network, &listener, &signals, attached);
     drop(network);
     let released = claim.release();
@@ -101,7 +102,9 @@ fn serve(
         let mut ready = sources.iter().map(|source| !source.revents().is_empty());
         let ordered = ready.next().unwrap_or_default();
         if ready.any(|ready| ready) {
-            eprintln!("ending, by a signal or because whoever started this is gone");
+            note(format_args!(
+                "ending, by a signal or because whoever started this is gone"
+            ));
             return Ok(None);
         }
         if !ordered {
@@ -119,7 +122,7 @@ fn serve(
             Ok(Order::End) => return Ok(Some(stream)),
             Ok(order) => order,
             Err(error) => {
-                eprintln!("an order that could not be read: {error}");
+                note(format_args!("an order that could not be read: {error}"));
                 continue;
             }
         };
@@ -138,7 +141,7 @@ fn obey(network: &mut Network, order: &Order) -> Answer {
     };
     match done {
         Ok(()) => {
-            eprintln!("done: {order:?}");
+            note(format_args!("done: {order:?}"));
             Answer::Done
         }
         Err(error) => Answer::Refused(error.to_string()),
@@ -153,6 +156,11 @@ fn signals() -> io::Result<SignalFd> {
     }
     asked.thread_block()?;
     Ok(SignalFd::with_flags(&asked, SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// Writes a line to the log. That the log is full ends no network.
+pub(super) fn note(line: fmt::Arguments<'_>) {
+    let _noted = writeln!(io::stderr(), "{line}");
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> NetworkError {

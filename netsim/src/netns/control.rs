@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::NetworkName;
 use super::report::NetworkReport;
-use super::state::control_path;
+use super::state::{control_path, lives};
 
 /// How long either side waits for the other. Ending a network takes a call of `ip` for each host.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,6 +70,9 @@ pub enum OrderError {
         /// What the system said.
         source: io::Error,
     },
+    /// The network's carrier ended before it could be asked.
+    #[error("{0} has ended meanwhile: see `netsim list`")]
+    Ended(NetworkName),
     /// The network's carrier said no.
     #[error("{0}")]
     Refused(String),
@@ -102,21 +105,37 @@ pub fn order(name: &NetworkName, pid: u32, order: &Order) -> Result<Answer, Orde
 ///
 /// # Errors
 ///
-/// As [`order`].
+/// As [`order`]; [`OrderError::Ended`] if the process has ended or ends without having heard of this order.
 pub fn end(name: &NetworkName, pid: u32) -> Result<(), OrderError> {
     // Taken before the order, so that it is the carrier's and no later process's.
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let process = process.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    order(name, pid, &Order::End)?;
+    let ordered = order(name, pid, &Order::End);
+    let unheard = match &ordered {
+        Ok(_) => false,
+        // It has been waited for already.
+        Err(OrderError::Silent { source, .. }) if !is_timeout(source) => true,
+        Err(_) => return ordered.map(|_done| ()),
+    };
+    // Once it has answered everything is removed, and that it also exits is for tidiness.
     if let Some(process) = process {
         let patience = Timespec::try_from(PATIENCE).ok();
-        // Everything is removed already; that it also exits is for tidiness.
         let _gone = poll(
             &mut [PollFd::new(&process, PollFlags::IN)],
             patience.as_ref(),
         );
     }
-    Ok(())
+    if unheard && !lives(pid) {
+        return Err(OrderError::Ended(name.clone()));
+    }
+    ordered.map(|_done| ())
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 /// Reads an order from a stream just accepted.

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use super::carry::note;
 use super::ip::{IpError, ip, ip_batch};
 use super::line::{Line, Works};
 use super::names::HostName;
-use super::plan::{Plan, PlanError};
+use super::plan::{Plan, PlanError, PlannedLink};
 use super::report::{DirectionReport, LinkReport, NetworkReport, StationReport};
 use super::shape::ShapeError;
 use super::space::{self, DeviceSpec, Space, SpaceError};
@@ -47,7 +48,9 @@ pub enum NetworkError {
         source: io::Error,
     },
     /// No link of that name.
-    #[error("there is no link {0}: see `netsim stats`")]
+    #[error(
+        "there is no link {0}: give `link0` and so on, see `netsim stats`, or a name of the scenario"
+    )]
     NoLink(String),
     /// A link without as many devices as it has ends.
     #[error("a link lacks a device at one of its ends: bring the network up again")]
@@ -124,7 +127,9 @@ impl Network {
                     .name(name.clone())
                     .spawn(move || {
                         if let Err(error) = job() {
-                            eprintln!("{name} carries no more: {error}; was its device removed?");
+                            note(format_args!(
+                                "{name} carries no more: {error}; was its device removed?"
+                            ));
                         }
                     })
                     .map_err(|source| NetworkError::System {
@@ -207,8 +212,10 @@ impl Network {
         let Some(name) = link else {
             return Ok(all.collect());
         };
+        let named = |link: &PlannedLink| link.name.as_deref() == Some(name);
         let found = all.into_iter().find(|&index| Plan::device(index) == name);
         found
+            .or_else(|| self.plan.links.iter().position(named))
             .map(|index| vec![index])
             .ok_or_else(|| NetworkError::NoLink(name.to_owned()))
     }

@@ -31,6 +31,8 @@ pub struct Plan {
 /// A link between hosts.
 #[derive(Debug, Clone)]
 pub struct PlannedLink {
+    /// What its scenario calls it, if it is of one.
+    pub name: Option<String>,
     /// Its ends, as places in [`Plan::hosts`]: two, or more on a channel.
     pub ends: Vec<usize>,
     /// On a channel, who does not hear whom: a sender and a receiver, as places in `ends`.
@@ -76,6 +78,7 @@ impl Plan {
             name,
             hosts: hosts.into(),
             links: vec![PlannedLink {
+                name: None,
                 ends: vec![0, 1],
                 deaf: Vec::new(),
                 shape,
@@ -190,6 +193,7 @@ mod tests {
             name: "test".parse().unwrap(),
             hosts: hosts.into(),
             links: vec![PlannedLink {
+                name: None,
                 ends: ends.to_vec(),
                 deaf: Vec::new(),
                 shape,

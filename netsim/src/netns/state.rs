@@ -107,6 +107,8 @@ pub enum Found {
 pub(super) struct Claim {
     folder: PathBuf,
     _lock: File,
+    /// Whether there was a record of a network whose carrier is dead.
+    swept: bool,
 }
 
 impl Claim {
@@ -144,9 +146,11 @@ impl Claim {
             }
             // A lock on a file that its last owner has removed is worth nothing.
             if same_file(&lock, &path) {
+                let swept = folder.join(RECORD).exists();
                 let claim = Self {
                     folder,
                     _lock: lock,
+                    swept,
                 };
                 claim.sweep()?;
                 return Ok(claim);
@@ -215,8 +219,12 @@ pub fn find(name: &NetworkName) -> Result<Found, StateError> {
     }
     match Claim::take(name) {
         Ok(claim) => {
+            let swept = claim.swept;
             claim.release()?;
-            Ok(Found::Swept)
+            // Without a record it ended as it should while it was looked for.
+            swept
+                .then_some(Found::Swept)
+                .ok_or_else(|| StateError::Unknown(name.clone()))
         }
         Err(StateError::InUse(_)) => {
             let record = read(&folder(name).join(RECORD))?;
@@ -317,7 +325,7 @@ fn is_carried(folder: &Path) -> Result<bool, StateError> {
 
 /// Whether a process lives; one that was killed and waits for its end to be noticed (state Z in `proc_pid_stat(5)`, after
 /// the name in brackets) does not.
-fn lives(pid: u32) -> bool {
+pub(super) fn lives(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| {
         let state = stat.rsplit(')').next().unwrap_or_default();

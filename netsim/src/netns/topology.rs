@@ -53,6 +53,7 @@ impl Plan {
                 why,
             })?;
             links.push(PlannedLink {
+                name: Some(link.name.clone()),
                 ends: link.ends.clone(),
                 deaf: deaf(link),
                 shape,

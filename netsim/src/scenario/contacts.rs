@@ -48,7 +48,7 @@ pub(super) fn read(
     names: &Names<'_>,
 ) -> Result<Vec<Contact>, ScenarioError> {
     let mut contacts = Vec::new();
-    for mut table in root.tables("contact", "[[contact]]")? {
+    for mut table in root.tables("contact", "[[contact]]", "[[contact]]")? {
         let Some(chosen) = table.texts("link")? else {
             return Err(table.missing("link", "the name of a link, or a list"));
         };

@@ -4,7 +4,7 @@ use crate::profile::ProfileError;
 
 /// A scenario that cannot be, and the place in its file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("{file}{}: {problem}", .line.map(|line| format!(":{line}")).unwrap_or_default())]
+#[error("{file}{}: {}", .line.map(|line| format!(":{line}")).unwrap_or_default(), plain(&.problem.to_string()))]
 pub struct ScenarioError {
     /// The file, as named by whoever gave it.
     pub file: String,
@@ -24,6 +24,16 @@ pub enum Problem {
     /// The file cannot be read.
     #[error("the file cannot be read: {0}; give the path of a readable file")]
     Read(String),
+    /// A text with a character that would steer the terminal it is shown on.
+    #[error(
+        "`{key}` has the control character U+{control:04X}: leave it out, for terminals obey such characters"
+    )]
+    Control {
+        /// The key.
+        key: &'static str,
+        /// The character's number in Unicode.
+        control: u32,
+    },
     /// A key that means nothing there.
     #[error("unknown key `{key}` in {table}{}; the keys there are {known}", or_nearest(.nearest))]
     UnknownKey {
@@ -170,6 +180,25 @@ pub enum Problem {
 fn or_nearest(nearest: &Option<String>) -> String {
     let suggestion = |name| format!(" (did you mean `{name}`?)");
     nearest.as_ref().map(suggestion).unwrap_or_default()
+}
+
+/// Whether a terminal would obey a character instead of showing it: control characters, and those that turn the
+/// direction of text (Unicode Standard Annex 9, section 2).
+pub(super) fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A message that may quote a file, with such characters shown by their numbers.
+fn plain(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push(c),
+            c if is_control(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// The name most like `name`, if one is like it at all.

@@ -18,6 +18,8 @@ use super::units;
 pub struct Faults {
     /// Those that are named one by one.
     pub plan: FaultPlan,
+    /// Where each of the plan stands in the file.
+    pub lines: Vec<usize>,
     /// For each random mix its seed; `None` is that of the run.
     pub random: Vec<Option<u64>>,
 }
@@ -59,7 +61,7 @@ pub(super) fn read(
     link_names: &Names<'_>,
 ) -> Result<Faults, ScenarioError> {
     let mut faults = Faults::default();
-    for mut table in root.tables("fault", "[[fault]]")? {
+    for mut table in root.tables("fault", "[[fault]]", "[[fault]]")? {
         let Some(kind) = table.word("kind", &KINDS)? else {
             return Err(table.missing("kind", "what goes wrong, such as \"crash\" or \"cut\""));
         };
@@ -85,6 +87,7 @@ pub(super) fn read(
                 .plan
                 .faults
                 .extend(all.map(|kind| Fault { when, kind }));
+            faults.lines.resize(faults.plan.faults.len(), line);
         }
     }
     Ok(faults)

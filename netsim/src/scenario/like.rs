@@ -1,5 +1,6 @@
 //! What a link is like: its profile, what differs from it, and what hosts want to know.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{Nanos, Trace};
@@ -12,11 +13,24 @@ use super::places::Place;
 use super::read::Files;
 use super::table::Table;
 
+/// Recorded rates, each file read once.
+pub(super) struct Traces<'f> {
+    files: Files<'f>,
+    known: BTreeMap<String, Trace>,
+}
+
+impl<'f> Traces<'f> {
+    pub(super) fn new(files: Files<'f>) -> Self {
+        let known = BTreeMap::new();
+        Self { files, known }
+    }
+}
+
 /// Reads all but the name and the places of a link; what it gives has none.
 pub(super) fn read(
     mut table: Table<'_>,
     place: Option<&Place>,
-    files: Files<'_>,
+    traces: &mut Traces<'_>,
 ) -> Result<Link, ScenarioError> {
     let Some(wanted) = table.text("profile")? else {
         return Err(table.missing("profile", "the name of a profile, such as \"geo\""));
@@ -54,8 +68,8 @@ pub(super) fn read(
     let cost = table.number("cost", 0..=u64::from(u32::MAX))?.unwrap_or(0) as u32;
     let assume_loss_ppm = table.share_ppm("assume-loss")?;
     let traces = [
-        trace(&mut table, "trace", files)?,
-        trace(&mut table, "trace-back", files)?,
+        trace(&mut table, "trace", traces)?,
+        trace(&mut table, "trace-back", traces)?,
     ];
     for (key, value) in table.rest()? {
         let keys: Vec<&str> = profile.keys().iter().map(|key| key.name).collect();
@@ -83,7 +97,7 @@ pub(super) fn read(
 fn trace(
     table: &mut Table<'_>,
     key: &'static str,
-    files: Files<'_>,
+    traces: &mut Traces<'_>,
 ) -> Result<Option<Trace>, ScenarioError> {
     let Some(name) = table.text(key)? else {
         return Ok(None);
@@ -92,11 +106,17 @@ fn trace(
         let file = name.value.clone();
         table.error(name.line, Problem::Trace { file, why })
     };
-    let text = files(&name.value)
-        .map_err(|why| wrong(format!("{why}; give the path of a readable file")))?;
-    Trace::parse(&text)
-        .map(Some)
-        .map_err(|why| wrong(why.to_string()))
+    if let Some(trace) = traces.known.get(&name.value) {
+        return Ok(Some(trace.clone()));
+    }
+    let text = (traces.files)(&name.value).map_err(|why| {
+        wrong(format!(
+            "{why}; give the path of a readable, regular file, and at most 64 MiB of traces in all"
+        ))
+    })?;
+    let trace = Trace::parse(&text).map_err(|why| wrong(why.to_string()))?;
+    traces.known.insert(name.value.clone(), trace.clone());
+    Ok(Some(trace))
 }
 
 /// Makes of a shape what the medium of a profile can be.

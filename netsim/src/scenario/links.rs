@@ -1,5 +1,7 @@
 //! What joins the nodes: pairs of links, shared channels, couriers, each by a profile and what differs from it.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Nanos, Trace};
 use crate::profile::Profile;
 use crate::world::Notice;
@@ -114,6 +116,11 @@ pub(super) fn select(
 ) -> Result<Vec<usize>, ScenarioError> {
     let mut chosen = Vec::new();
     for text in texts {
+        // No group has the name of a link.
+        if names.has(&text.value) {
+            chosen.push(names.find(text)?);
+            continue;
+        }
         let group = links.iter().enumerate();
         let group = group.filter(|(_, link)| link.group.as_ref() == Some(&text.value));
         let mut places: Vec<usize> = group.map(|(place, _)| place).collect();
@@ -136,7 +143,9 @@ pub(super) fn read<'a>(
     let source = root.source;
     let mut links: Vec<Link> = Vec::new();
     let mut names = Names::new(source, "link");
-    for mut table in root.tables("link", "[[link]]")? {
+    let mut traces = like::Traces::new(files);
+    let mut numbers = BTreeMap::new();
+    for mut table in root.tables("link", "[[link]]", "[[link]]")? {
         let line = table.line;
         let name = table.text("name")?;
         let places = places::read(&mut table, nodes)?;
@@ -144,12 +153,12 @@ pub(super) fn read<'a>(
         check_count(source, line, "links", all, MAX_LINKS)?;
         let group = name.as_ref().filter(|_| table.has("among"));
         let group = group.map(|name| name.value.clone());
-        let like = like::read(table, places.first(), files)?;
+        let like = like::read(table, places.first(), &mut traces)?;
         for (n, (ends, shape)) in (1..).zip(places) {
             let value = match (&name, &group) {
                 (Some(_), Some(group)) => format!("{group}-{n}"),
                 (Some(name), None) => name.value.clone(),
-                (None, _) => free_name(&ends, nodes, &names),
+                (None, _) => free_name(&ends, nodes, &names, &mut numbers),
             };
             let at = name.as_ref().map_or(line, |name| name.line);
             names.add(&Found {
@@ -180,16 +189,25 @@ pub(super) fn read<'a>(
     Ok((links, names))
 }
 
-/// `a-b`, or `a-b-2` if that is taken.
-fn free_name(ends: &[usize], nodes: &Names<'_>, taken: &Names<'_>) -> String {
+/// `a-b`, or `a-b-2` if that is taken. `numbers` has the last number tried for each, so that none is tried twice.
+fn free_name(
+    ends: &[usize],
+    nodes: &Names<'_>,
+    taken: &Names<'_>,
+    numbers: &mut BTreeMap<String, u64>,
+) -> String {
     let ends: Vec<&str> = ends.iter().take(2).map(|end| nodes.name(*end)).collect();
     let mut name: String = ends.join("-").chars().take(60).collect();
     if taken.has(&name) {
-        let numbered = (2..).map(|n| format!("{name}-{n}"));
-        name = numbered
-            .into_iter()
-            .find(|name| !taken.has(name))
-            .unwrap_or_default();
+        let number = numbers.entry(name.clone()).or_insert(1);
+        loop {
+            *number += 1;
+            let numbered = format!("{name}-{number}");
+            if !taken.has(&numbered) {
+                name = numbered;
+                break;
+            }
+        }
     }
     name
 }

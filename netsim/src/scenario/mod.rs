@@ -36,6 +36,7 @@
 
 mod build;
 mod contacts;
+mod couriers;
 mod error;
 mod expect;
 mod faults;
@@ -69,11 +70,17 @@ pub const MAX_DURATION: Nanos = 3650 * 86_400 * 1_000_000_000;
 pub const MAX_LINKS: u64 = 50_000;
 /// The most messages, each recipient and repetition counted.
 pub const MAX_MESSAGES: u64 = 100_000;
+/// The most parts of all messages together, each recipient and repetition counted.
+pub const MAX_ALL_PARTS: u64 = 1_000_000;
 /// The most routes, each node and recipient counted.
 pub const MAX_ROUTES: u64 = 1_000_000;
 /// The most contacts, each link and repetition counted.
 pub const MAX_CONTACTS: u64 = 200_000;
+/// The most stops of couriers, each round counted.
+pub const MAX_STOPS: u64 = 200_000;
 /// The most faults, each node, link and repetition counted.
 pub const MAX_FAULTS: u64 = 10_000;
 /// The most bytes of a scenario's text.
 pub const MAX_TEXT: u64 = 4 << 20;
+/// The most bytes of all recorded rates that a scenario names, each file counted once: 64 MiB.
+pub const MAX_TRACES: u64 = 64 << 20;

@@ -7,7 +7,7 @@ use super::names::Names;
 use super::table::{Found, Source, Table};
 
 /// The most nodes that a scenario may have.
-pub const MAX_NODES: u64 = 10_000;
+pub const MAX_NODES: u64 = 2_000;
 
 /// What a node is to the others. What that means is for the host that plays it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,13 +37,20 @@ pub(super) fn read<'a>(root: &mut Table<'a>) -> Result<(Vec<Node>, Names<'a>), S
     let source = root.source;
     let mut names = Names::new(source, "node");
     let mut nodes = Vec::new();
-    for mut table in root.tables("node", "[[node]]")? {
+    for mut table in root.tables("node", "[[node]]", "[[node]]")? {
+        check_count(
+            source,
+            table.line,
+            "nodes",
+            nodes.len() as u64 + 1,
+            MAX_NODES,
+        )?;
         let Some(name) = table.text("name")? else {
             return Err(table.missing("name", "a name, such as \"clinic\""));
         };
         add(&mut nodes, &mut names, &name, read_rest(table)?)?;
     }
-    for mut table in root.tables("nodes", "[[nodes]]")? {
+    for mut table in root.tables("nodes", "[[nodes]]", "[[nodes]]")? {
         let Some(prefix) = table.text("prefix")? else {
             return Err(table.missing("prefix", "what the names begin with, such as \"mesh-\""));
         };
@@ -62,7 +69,6 @@ pub(super) fn read<'a>(root: &mut Table<'a>) -> Result<(Vec<Node>, Names<'a>), S
     if nodes.is_empty() {
         return Err(root.missing("node", "at least one node, as [[node]] with a name"));
     }
-    check_count(source, root.line, "nodes", nodes.len() as u64, MAX_NODES)?;
     Ok((nodes, names))
 }
 

@@ -7,6 +7,9 @@ use super::names::Names;
 use super::nodes::check_count;
 use super::table::Table;
 
+/// What is said of ends that are not two.
+const BETWEEN: &str = "`between` names two different nodes: give two";
+
 /// The nodes on a link, and how they hear of each other.
 pub(super) type Place = (Vec<usize>, Shape);
 
@@ -16,6 +19,10 @@ pub(super) fn read(table: &mut Table<'_>, nodes: &Names<'_>) -> Result<Vec<Place
         let Some(texts) = table.texts(key)? else {
             return Ok(None);
         };
+        // What is named twice would be one end.
+        if key == "between" && texts.len() > 2 {
+            return Err(table.together(BETWEEN));
+        }
         nodes.select(&texts).map(Some)
     };
     let (between, stations, among) = (given("between")?, given("stations")?, given("among")?);
@@ -30,7 +37,7 @@ pub(super) fn read(table: &mut Table<'_>, nodes: &Names<'_>) -> Result<Vec<Place
     let pattern = table.word("pattern", &patterns)?;
     match (between, stations, among, halts) {
         (Some(ends), None, None, None) if ends.len() == 2 => Ok(vec![(ends, Shape::Between)]),
-        (Some(_), None, None, None) => Err(table.together("`between` names two different nodes: give two")),
+        (Some(_), None, None, None) => Err(table.together(BETWEEN)),
         (None, Some(ends), None, None) if ends.len() >= 2 => {
             let hears = read_hears(table, nodes, &ends)?;
             Ok(vec![(ends, Shape::Shared { hears })])
@@ -97,6 +104,7 @@ fn read_halts(
     let mut halts: Vec<Halt> = Vec::new();
     let tables = table.tables(
         "timetable",
+        "a halt in `timetable`",
         "timetable = [{ at = \"village\", arrive = \"0s\", leave = \"10min\" }]",
     )?;
     if tables.is_empty() {

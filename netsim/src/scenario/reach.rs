@@ -7,6 +7,7 @@ use crate::profile::Medium;
 use crate::reach::{Hop, Window, delivery_bound, earliest_arrivals};
 
 use super::MAX_DURATION;
+use super::couriers::check_stops;
 use super::error::{Problem, ScenarioError};
 use super::like::nanos;
 use super::links::{Halt, Link, Shape};
@@ -122,6 +123,7 @@ impl Scenario {
 
     /// All hops there are, whoever passes on.
     fn hops(&self) -> Result<Vec<Hop>, ScenarioError> {
+        check_stops(self)?;
         let links = self.links.iter().zip(self.media()?);
         Ok(links
             .flat_map(|(link, medium)| hops_of(link, &medium, self.duration))
@@ -237,6 +239,9 @@ fn rides(
             )
         })
     };
+    let mut places: Vec<usize> = halts.iter().map(|halt| halt.node).collect();
+    places.sort_unstable();
+    places.dedup();
     let mut rides: BTreeMap<(usize, usize), Vec<Window>> = BTreeMap::new();
     for n in 0..rounds {
         for (i, (from, _, leaves)) in round(n).enumerate() {
@@ -244,6 +249,9 @@ fn rides(
             // What lies after it in this round, and before it in the next.
             let next = round(n + 1).take(if n + 1 < rounds { i } else { 0 });
             for (to, arrives, _) in round(n).skip(i + 1).chain(next) {
+                if seen.len() == places.len() {
+                    break;
+                }
                 if !seen.contains(&to) {
                     seen.push(to);
                     let ride = Window::ride(leaves, arrives, capacity);

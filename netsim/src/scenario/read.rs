@@ -1,11 +1,14 @@
 //! A whole scenario, and its reading.
 
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use toml::de::DeTable;
 
 use crate::model::Nanos;
-use crate::world::FaultPlan;
+use crate::world::{FaultPlan, When};
 
 use super::contacts::{Contact, Occurrence};
 use super::error::{Problem, ScenarioError};
@@ -13,10 +16,12 @@ use super::expect::Expect;
 use super::faults::Faults;
 use super::links::Link;
 use super::nodes::{Node, check_count};
-use super::table::{Source, Table};
+use super::table::{Found, Source, Table, line_ends};
 use super::traffic::{Message, Route};
 use super::units::{self, show};
-use super::{MAX_DURATION, MAX_TEXT, contacts, expect, faults, links, nodes, traffic};
+use super::{
+    MAX_DURATION, MAX_TEXT, MAX_TRACES, contacts, couriers, expect, faults, links, nodes, traffic,
+};
 
 /// What the nodes know of their links when the scenario begins. A hint for hosts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,9 +100,15 @@ impl Scenario {
             line: None,
             problem: Box::new(problem),
         };
-        let text = read_bounded(path).map_err(|why| refused(Problem::Read(why.to_string())))?;
+        let text =
+            read_bounded(path, MAX_TEXT).map_err(|why| refused(Problem::Read(why.to_string())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse_with(&file, &text, &|name| read_bounded(&folder.join(name)))
+        let left = Cell::new(MAX_TRACES);
+        Self::parse_with(&file, &text, &|name| {
+            let text = read_regular(&folder.join(name), left.get())?;
+            left.set(left.get().saturating_sub(text.len() as u64));
+            Ok(text)
+        })
     }
 
     /// Reads a scenario that names no other files. `file` is what messages call it; its stem is the default of the
@@ -107,7 +118,7 @@ impl Scenario {
     ///
     /// The first thing that is wrong, with its line and the remedy.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        Self::parse_with(file, text, &|_| Err(std::io::ErrorKind::NotFound.into()))
+        Self::parse_with(file, text, &|_| Err(io::ErrorKind::NotFound.into()))
     }
 
     /// Reads a scenario; `files` gives the text of a file that it names.
@@ -116,7 +127,8 @@ impl Scenario {
     ///
     /// As [`parse`](Self::parse).
     pub fn parse_with(file: &str, text: &str, files: Files<'_>) -> Result<Self, ScenarioError> {
-        let source = Source { file, text };
+        let ends = line_ends(text);
+        let source = Source { file, ends: &ends };
         check_count(source, 1, "bytes of text", text.len() as u64, MAX_TEXT)?;
         let parsed = DeTable::parse(text).map_err(|why| {
             let line = why.span().map_or(1, |span| source.line(&span));
@@ -154,33 +166,44 @@ impl Scenario {
         };
         root.finish()?;
         scenario.check()?;
+        scenario.check_faults()?;
         Ok(scenario)
     }
 
     /// Checks what overrides may have changed: links that can be, contacts that do not overlap, times within the
     /// duration.
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
+        couriers::check_stops(self)?;
         self.media()?;
-        let late = |line, key: &str, at| {
-            let expected = format!("a time within the duration of {}", show(self.duration));
-            let (key, value) = (key.into(), show(at));
-            self.error(
-                Some(line),
-                Problem::Value {
-                    key,
-                    value,
-                    expected,
-                },
-            )
-        };
-        match self
-            .messages
-            .iter()
-            .find(|message| message.at >= self.duration)
-        {
-            Some(message) => Err(late(message.line, "at", message.at)),
+        let late = |message: &&Message| message.at >= self.duration;
+        match self.messages.iter().find(late) {
+            Some(message) => Err(self.late(message.line, message.at)),
             None => Ok(()),
         }
+    }
+
+    /// Checks that each fault comes within the duration that the file gives. An override may leave some out.
+    fn check_faults(&self) -> Result<(), ScenarioError> {
+        let faults = self.faults.plan.faults.iter().zip(&self.faults.lines);
+        let mut times = faults.filter_map(|(fault, line)| match fault.when {
+            When::At(at) => Some((*line, at)),
+            When::AfterEvents(_) => None,
+        });
+        match times.find(|(_, at)| *at >= self.duration) {
+            Some((line, at)) => Err(self.late(line, at)),
+            None => Ok(()),
+        }
+    }
+
+    fn late(&self, line: usize, at: Nanos) -> ScenarioError {
+        let expected = format!("a time within the duration of {}", show(self.duration));
+        let (key, value) = ("at".into(), show(at));
+        let problem = Problem::Value {
+            key,
+            value,
+            expected,
+        };
+        self.error(Some(line), problem)
     }
 
     /// For each link the times that it is there within the duration, in order; `None` if it is there always.
@@ -224,15 +247,27 @@ impl Scenario {
 }
 
 /// Gives the text of a file that a scenario names.
-pub type Files<'a> = &'a dyn Fn(&str) -> std::io::Result<String>;
+pub type Files<'a> = &'a dyn Fn(&str) -> io::Result<String>;
 
-/// The text of a file, unless it is too long.
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_TEXT {
-        let why = format!("it has more than {MAX_TEXT} bytes");
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+/// The text of a file, unless it is too long. No more is read of one that never ends.
+fn read_bounded(path: &Path, most: u64) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > most {
+        let why = format!("it has more than the {most} bytes that may be");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    std::fs::read_to_string(path)
+    String::from_utf8(text)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+}
+
+/// The same of a file that a scenario names: no pipe that nobody writes to holds up whoever reads it.
+fn read_regular(path: &Path, most: u64) -> io::Result<String> {
+    if std::fs::metadata(path)?.is_file() {
+        return read_bounded(path, most);
+    }
+    let why = "it is no regular file";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
 }
 
 /// The table `[scenario]`.
@@ -260,12 +295,12 @@ pub(super) const STARTS: [(&str, Start); 2] = [("cold", Start::Cold), ("warm", S
 
 impl Head {
     fn read(mut table: Table<'_>) -> Result<Self, ScenarioError> {
-        let text = |table: &mut Table<'_>, key| -> Result<Option<String>, ScenarioError> {
-            Ok(table.text(key)?.map(|found| found.value))
+        let name = table.plain_text("name")?.map(|found| found.value);
+        let text = |found: Option<Found<String>>| {
+            found.map_or_else(String::new, |found| found.value.trim().into())
         };
-        let name = text(&mut table, "name")?;
-        let title = text(&mut table, "title")?.unwrap_or_default();
-        let description = text(&mut table, "description")?.unwrap_or_default();
+        let title = text(table.plain_text("title")?);
+        let description = text(table.plain_lines("description")?);
         let Some(duration) = table.quantity("duration", duration, DURATION)? else {
             return Err(table.missing("duration", DURATION));
         };
@@ -275,8 +310,8 @@ impl Head {
         table.finish()?;
         Ok(Self {
             name,
-            title: title.trim().into(),
-            description: description.trim().into(),
+            title,
+            description,
             duration: duration.value,
             seed,
             start,

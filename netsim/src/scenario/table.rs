@@ -6,21 +6,26 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Problem, ScenarioError, list, nearest};
+use super::error::{Problem, ScenarioError, is_control, list, nearest};
 use super::units;
 use crate::model::Nanos;
 
-/// The text of a scenario, for places in it.
+/// A scenario's file, for places in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) file: &'a str,
-    pub(super) text: &'a str,
+    /// Where its lines end, in bytes: every key is asked for its line, so that counting anew would take too long.
+    pub(super) ends: &'a [usize],
+}
+
+/// Where the lines of a text end.
+pub(super) fn line_ends(text: &str) -> Vec<usize> {
+    text.match_indices('\n').map(|(place, _)| place).collect()
 }
 
 impl Source<'_> {
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().iter().take(span.start);
-        1 + before.filter(|byte| **byte == b'\n').count()
+        1 + self.ends.partition_point(|end| *end < span.start)
     }
 
     pub(super) fn error(&self, line: usize, problem: Problem) -> ScenarioError {
@@ -150,6 +155,40 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// A string that may go to a terminal or a page: without control characters.
+    pub(super) fn plain_text(&mut self, key: &'static str) -> Read<Option<Found<String>>> {
+        let Some(found) = self.text(key)? else {
+            return Ok(None);
+        };
+        match found.value.trim().chars().find(|c| is_control(*c)) {
+            Some(control) => Err(self.control(key, found.line, control)),
+            None => Ok(Some(found)),
+        }
+    }
+
+    /// The same of several lines.
+    pub(super) fn plain_lines(&mut self, key: &'static str) -> Read<Option<Found<String>>> {
+        let Some(mut found) = self.text(key)? else {
+            return Ok(None);
+        };
+        found.value = found.value.replace("\r\n", "\n");
+        let control = |c: &char| is_control(*c) && !matches!(c, '\n' | '\t');
+        match found.value.chars().find(control) {
+            Some(control) => Err(self.control(key, found.line, control)),
+            None => Ok(Some(found)),
+        }
+    }
+
+    fn control(&self, key: &'static str, line: usize, control: char) -> ScenarioError {
+        self.error(
+            line,
+            Problem::Control {
+                key,
+                control: control.into(),
+            },
+        )
+    }
+
     /// One of some words.
     pub(super) fn word<T: Copy>(
         &mut self,
@@ -246,6 +285,10 @@ impl<'a> Table<'a> {
                 .collect(),
             value => text(value, found.line).map(|text| vec![text]),
         };
+        if texts.as_ref().is_some_and(Vec::is_empty) {
+            let expected = "a string, or a list of at least one";
+            return Err(self.refuse(key, found.line, "an empty list", expected));
+        }
         texts
             .map(Some)
             .ok_or_else(|| self.bad(key, &found, "a string, or a list of strings"))
@@ -279,8 +322,13 @@ impl<'a> Table<'a> {
             .ok_or_else(|| self.bad(key, &found, "a list of lists of strings"))
     }
 
-    /// A list of tables, `[[key]]` or inline.
-    pub(super) fn tables(&mut self, key: &'static str, name: &str) -> Read<Vec<Table<'a>>> {
+    /// A list of tables, `[[key]]` or inline; each is called `name` in messages.
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        name: &str,
+        example: &str,
+    ) -> Read<Vec<Table<'a>>> {
         let Some(found) = self.take(key) else {
             return Ok(Vec::new());
         };
@@ -295,7 +343,8 @@ impl<'a> Table<'a> {
             DeValue::Array(array) => array.iter().map(table).collect(),
             _ => None,
         };
-        tables.ok_or_else(|| self.bad(key, &found, &format!("a list of tables, such as {name}")))
+        let expected = || format!("a list of tables, such as {example}");
+        tables.ok_or_else(|| self.bad(key, &found, &expected()))
     }
 
     /// A table, `[key]` or inline.

@@ -6,13 +6,18 @@ use super::names::Names;
 use super::nodes::{Node, NodeKind, check_count};
 use super::table::Table;
 use super::units;
-use super::{MAX_MESSAGES, MAX_ROUTES};
+use super::{MAX_ALL_PARTS, MAX_MESSAGES, MAX_ROUTES};
 use crate::model::Nanos;
 
-/// The most bytes of one part: 1 TiB.
-const MAX_PART: u64 = 1 << 40;
+/// The most bytes of one part, for whoever plays it has it in memory: 1 GiB.
+const MAX_PART: u64 = 1 << 30;
 /// The most parts of a message.
 const MAX_PARTS: u64 = 255;
+/// The most bytes of a part's name.
+const MAX_PART_NAME: usize = 255;
+
+/// What the size of a part has to look like.
+const PART_SIZE: &str = "a size of at most 1 GiB, such as \"300kB\"";
 
 /// All links, and their names.
 type Links<'a> = (&'a [Link], &'a Names<'a>);
@@ -88,7 +93,7 @@ pub(super) fn read_routes(
     nodes: &Names<'_>,
 ) -> Result<Vec<Route>, ScenarioError> {
     let mut routes = Vec::new();
-    for mut table in root.tables("route", "[[route]]")? {
+    for mut table in root.tables("route", "[[route]]", "[[route]]")? {
         let places = |table: &mut Table<'_>, key: &'static str| match table.texts(key)? {
             Some(texts) => nodes.select(&texts),
             None => Err(table.missing(key, "the name of a node, or a list of names")),
@@ -125,7 +130,8 @@ pub(super) fn read_messages(
     links: Links<'_>,
 ) -> Result<Vec<Message>, ScenarioError> {
     let mut messages: Vec<Message> = Vec::new();
-    for mut table in root.tables("message", "[[message]]")? {
+    let mut all_parts = 0u64;
+    for mut table in root.tables("message", "[[message]]", "[[message]]")? {
         let from = ends(&mut table, "from", nodes, names)?;
         let to = ends(&mut table, "to", nodes, names)?;
         let times = repetitions(&mut table)?;
@@ -147,6 +153,8 @@ pub(super) fn read_messages(
             count.saturating_add(messages.len() as u64),
             MAX_MESSAGES,
         )?;
+        all_parts = all_parts.saturating_add(count.saturating_mul(parts.len() as u64));
+        check_count(source, line, "parts", all_parts, MAX_ALL_PARTS)?;
         for at in times.all() {
             for &from in &from {
                 for &to in to.iter().filter(|to| **to != from) {
@@ -176,15 +184,33 @@ fn ends(
     let Some(texts) = table.texts(key)? else {
         return Err(table.missing(key, "the name of a node, a list of names, or \"*\""));
     };
+    let is_node = |place: &usize| {
+        nodes
+            .get(*place)
+            .is_some_and(|node| node.kind == NodeKind::Node)
+    };
     if texts.iter().any(|text| text.value == "*") {
-        let all = nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| node.kind == NodeKind::Node);
-        return Ok(all.map(|(place, _)| place).collect());
+        let all: Vec<usize> = (0..nodes.len()).filter(is_node).collect();
+        if all.is_empty() {
+            return Err(table.together(
+                "`*` is all nodes of kind \"node\", and there is none: give a node this kind",
+            ));
+        }
+        return Ok(all);
+    }
+    for text in &texts {
+        let chosen = names.select(std::slice::from_ref(text))?;
+        if let Some(other) = chosen.iter().find(|place| !is_node(place)) {
+            let (value, expected) = (format!("`{}`", names.name(*other)), NO_PERSON);
+            return Err(table.refuse(key, text.line, &value, expected));
+        }
     }
     names.select(&texts)
 }
+
+/// What is said of a relay or courier that is to send or receive.
+const NO_PERSON: &str =
+    "names of nodes of kind \"node\", for relays and couriers only pass on what is for others";
 
 /// Times that something happens at.
 pub(super) struct Times {
@@ -220,7 +246,7 @@ pub(super) fn repetitions(table: &mut Table<'_>) -> Result<Times, ScenarioError>
 }
 
 fn read_parts(table: &mut Table<'_>, links: Links<'_>) -> Result<Vec<Part>, ScenarioError> {
-    let tables = table.tables("parts", "parts = [{ text = 160 }]")?;
+    let tables = table.tables("parts", "a part in `parts`", "parts = [{ text = 160 }]")?;
     if tables.is_empty() {
         return Err(table.missing(
             "parts",
@@ -243,7 +269,7 @@ fn read_parts(table: &mut Table<'_>, links: Links<'_>) -> Result<Vec<Part>, Scen
 fn read_part(place: usize, mut table: Table<'_>, links: Links<'_>) -> Result<Part, ScenarioError> {
     let size = |table: &mut Table<'_>, key| {
         let read = |text: &str| units::size(text).filter(|bytes| *bytes <= MAX_PART);
-        table.quantity(key, read, units::SIZE)
+        table.quantity(key, read, PART_SIZE)
     };
     let (text, file) = (size(&mut table, "text")?, size(&mut table, "file")?);
     let (bytes, is_text) = match (text, file) {
@@ -251,7 +277,14 @@ fn read_part(place: usize, mut table: Table<'_>, links: Links<'_>) -> Result<Par
         (None, Some(file)) => (file.value, false),
         _ => return Err(table.together("a part has either `text` or `file`: give the size of one")),
     };
-    let name = table.text("name")?.map(|name| name.value);
+    let name = table.plain_text("name")?;
+    if let Some(name) = name
+        .as_ref()
+        .filter(|name| name.value.len() > MAX_PART_NAME)
+    {
+        let value = format!("{} bytes long", name.value.len());
+        return Err(table.refuse("name", name.line, &value, "a name of at most 255 bytes"));
+    }
     let words = [
         ("urgent", Priority::Urgent),
         ("high", Priority::High),
@@ -265,6 +298,7 @@ fn read_part(place: usize, mut table: Table<'_>, links: Links<'_>) -> Result<Par
     };
     let part = Part {
         name: name
+            .map(|name| name.value)
             .unwrap_or_else(|| format!("{}-{}", if is_text { "text" } else { "file" }, place + 1)),
         text: is_text,
         bytes,

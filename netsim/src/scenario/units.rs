@@ -7,8 +7,6 @@ use super::like::nanos;
 
 /// What a duration has to look like.
 pub(super) const DURATION: &str = value::TIME;
-/// What a size has to look like.
-pub(super) const SIZE: &str = value::BYTES;
 /// What a rate has to look like.
 pub(super) const RATE: &str = value::RATE;
 /// What a share has to look like.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_netsim");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_netsim");
 /// Says what this program is to do instead of testing.
 const ROLE: &str = "NETSIM_TEST_ROLE";
 /// The addresses of the two hosts, which are the same in every network.
@@ -77,6 +77,14 @@ impl Net {
             "{command} {arguments:?}: {output:?}"
         );
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Starts `netsim down NAME`.
+    pub fn start_down(&self) -> Child {
+        let mut down = Command::new(PROGRAM);
+        down.args(["down", &self.name]);
+        let down = down.stdout(Stdio::piped()).stderr(Stdio::piped());
+        down.spawn().unwrap()
     }
 
     /// Starts this program on a host in another role, and returns when it is ready.

@@ -15,6 +15,26 @@ pub fn down_leaves_nothing() {
     assert!(net.fail("down", &[]).contains("no network"));
 }
 
+/// Guards a script and a person who end a network at once: whoever comes second is told that it has ended, and not to kill
+/// a process that is gone or another's by now.
+pub fn of_two_ends_at_once_neither_fails_badly() {
+    for _ in 0..3 {
+        let net = Net::up(&["--profile", "lan"]);
+        let both = [(), ()].map(|()| net.start_down());
+        for down in both {
+            let output = down.wait_with_output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let ended = output.status.success() || said.contains("there is no network");
+            assert!(
+                ended && !said.contains("kill"),
+                "{:?}: {said}",
+                output.status
+            );
+        }
+        assert_eq!(net.remnants(), Vec::<String>::new());
+    }
+}
+
 /// Guards a shutdown of the machine, or an impatient user: SIGTERM is an ordinary end.
 pub fn a_terminated_carrier_leaves_nothing() {
     let net = Net::up(&["--profile", "lan"]);

@@ -113,7 +113,8 @@ pub fn a_scenario_s_hosts_have_all_its_links() {
     let refused = Net::named().fail("up", &["--topology", path, "sat.los=1"]);
     std::fs::remove_file(&file).unwrap();
     assert!(refused.contains("sat.loss"), "{refused}");
-    net.succeed("set", &["--link", "link0", "loss=1"]);
+    net.succeed("set", &["--link", "sat", "loss=1"]);
+    assert!(net.fail("cut", &["--link", "sad"]).contains("no link sad"));
     net.succeed("exec", &["a", "--", "sh", "-c", SEND_TEN]);
     for address in ["1.2/", "2.2/", "2.3/"] {
         let send = SEND_TEN.replace("0.2/", address);

@@ -48,7 +48,7 @@ pub(super) enum Command {
     Set {
         /// The network
         name: NetworkName,
-        /// Only this link
+        /// Only this link, as `link0` or by the scenario's name for it
         #[arg(long)]
         link: Option<String>,
         /// What to change
@@ -79,6 +79,13 @@ pub(super) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Become a program, for `exec`
+    #[command(hide = true)]
+    Become {
+        /// The program and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
     },
     /// Carry a network, for `up`
     #[command(hide = true)]
@@ -117,7 +124,7 @@ pub(super) struct Up {
 pub(super) struct Links {
     /// The network
     pub(super) name: NetworkName,
-    /// Only this link
+    /// Only this link, as `link0` or by the scenario's name for it
     #[arg(long)]
     pub(super) link: Option<String>,
 }

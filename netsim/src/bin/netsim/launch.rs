@@ -1,21 +1,26 @@
 //! Starts the background process that carries a network.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use ostrakon_netsim::netns::READY;
 
 use super::arguments::Up;
-use super::run::Failure;
+use super::failure::Failure;
+
+/// The file of this program.
+pub(super) fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| {
+        Failure::new(format!(
+            "cannot find this program's own file: {error}; see whether /proc is mounted"
+        ))
+    })
+}
 
 /// Starts a carrier and returns when the network is ready. If `attached`, it ends with the child's standard input.
 pub(super) fn launch(up: &Up, attached: bool) -> Result<Child, Failure> {
-    let own = std::env::current_exe().map_err(|error| {
-        Failure(format!(
-            "cannot find this program's own file: {error}; see whether /proc is mounted"
-        ))
-    })?;
-    let mut command = Command::new(own);
+    let mut command = Command::new(own_program()?);
     command.arg("carry");
     if attached {
         command.arg("--attached").stdin(Stdio::piped());
@@ -27,7 +32,7 @@ pub(super) fn launch(up: &Up, attached: bool) -> Result<Child, Failure> {
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
-        .map_err(|error| Failure(format!("cannot start the carrier: {error}; try again")))?;
+        .map_err(|error| Failure::new(format!("cannot start the carrier: {error}; try again")))?;
     let mut said = String::new();
     if let Some(output) = child.stdout.take() {
         let mut output = BufReader::new(output);
@@ -46,5 +51,5 @@ pub(super) fn launch(up: &Up, attached: bool) -> Result<Child, Failure> {
             up.name
         );
     }
-    Err(Failure(said.trim().to_owned()))
+    Err(Failure::new(said.trim()))
 }

@@ -1,18 +1,18 @@
 //! Commands to networks that are up.
 
 use ostrakon_netsim::netns::{
-    Answer, DirectionReport, Found, LatenessReport, NetworkName, NetworkReport, Order, StateError,
-    StationReport, end, find, find_up, names, order,
+    Answer, DirectionReport, Found, LatenessReport, NetworkName, NetworkReport, Order, OrderError,
+    StateError, StationReport, end, find, find_up, names, order,
 };
 
-use super::run::Failure;
+use super::failure::{Failure, complain, say};
 
 pub(super) fn stats(name: &NetworkName, json: bool) -> Result<(), Failure> {
     let report = report(name)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say(format_args!("{}", serde_json::to_string_pretty(&report)?))?;
     } else {
-        print(name, &report);
+        print(name, &report)?;
     }
     Ok(())
 }
@@ -21,7 +21,7 @@ pub(super) fn stats(name: &NetworkName, json: bool) -> Result<(), Failure> {
 pub(super) fn report(name: &NetworkName) -> Result<NetworkReport, Failure> {
     match tell(name, &Order::Report)? {
         Answer::Report(report) => Ok(report),
-        _ => Err(Failure(format!(
+        _ => Err(Failure::new(format!(
             "the carrier of {name} is of another version: `netsim down {name}`, then `up` again"
         ))),
     }
@@ -47,18 +47,38 @@ pub(super) fn down(name: &NetworkName) -> Result<(), Failure> {
                 let running = host.processes().unwrap_or_default();
                 if !running.is_empty() {
                     let running: Vec<String> = running.iter().map(u32::to_string).collect();
-                    eprintln!(
+                    complain(format_args!(
                         "still running on {}, without a link from now on: process {}",
                         host.name,
                         running.join(", ")
-                    );
+                    ));
                 }
             }
-            end(name, record.pid)?;
+            match end(name, record.pid) {
+                // Another command or a signal was quicker.
+                Err(OrderError::Ended(_)) => ended_meanwhile(name),
+                ended => Ok(ended?),
+            }
         }
-        Found::Swept => println!("{name} had been killed; what it left is removed"),
+        Found::Swept => swept(name),
     }
-    Ok(())
+}
+
+/// Says what became of a network whose carrier ended before it could be asked to.
+fn ended_meanwhile(name: &NetworkName) -> Result<(), Failure> {
+    match find(name) {
+        Ok(Found::Swept) => swept(name),
+        Ok(Found::Up(_)) | Err(StateError::Unknown(_)) => say(format_args!(
+            "{name} has ended by another command or a signal meanwhile"
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn swept(name: &NetworkName) -> Result<(), Failure> {
+    say(format_args!(
+        "{name} had been killed; what it left is removed"
+    ))
 }
 
 pub(super) fn list() -> Result<(), Failure> {
@@ -70,12 +90,18 @@ pub(super) fn list() -> Result<(), Failure> {
                     .iter()
                     .map(|host| format!("{} ({})", host.name, host.addresses.join(", ")))
                     .collect();
-                println!("{name}: {}; process {}", hosts.join("; "), record.pid);
+                say(format_args!(
+                    "{name}: {}; process {}",
+                    hosts.join("; "),
+                    record.pid
+                ))?;
             }
-            Ok(Found::Swept) => println!("{name}: had been killed; what it left is removed"),
+            Ok(Found::Swept) => say(format_args!(
+                "{name}: had been killed; what it left is removed"
+            ))?,
             // It ended meanwhile.
             Err(StateError::Unknown(_)) => {}
-            Err(error) => println!("{name}: {error}"),
+            Err(error) => say(format_args!("{name}: {error}"))?,
         }
     }
     Ok(())
@@ -86,25 +112,26 @@ fn tell(name: &NetworkName, what: &Order) -> Result<Answer, Failure> {
     Ok(order(name, record.pid, what)?)
 }
 
-fn print(name: &NetworkName, report: &NetworkReport) {
-    println!(
+fn print(name: &NetworkName, report: &NetworkReport) -> Result<(), Failure> {
+    say(format_args!(
         "{name}: up for {:.0} s, process {}",
         report.uptime_s, report.pid
-    );
+    ))?;
     for link in &report.links {
         let cut = if link.cut { ", cut" } else { "" };
-        println!("{}: {}{cut}", link.name, link.profile);
-        link.directions.iter().for_each(print_direction);
-        link.stations.iter().for_each(print_station);
+        say(format_args!("{}: {}{cut}", link.name, link.profile))?;
+        link.directions.iter().try_for_each(print_direction)?;
+        link.stations.iter().try_for_each(print_station)?;
     }
+    Ok(())
 }
 
-fn print_direction(direction: &DirectionReport) {
+fn print_direction(direction: &DirectionReport) -> Result<(), Failure> {
     let d = direction;
-    println!(
+    say(format_args!(
         "  {} to {}: offered {} ({} B), delivered {} ({} B), queued {} B",
         d.from, d.to, d.offered, d.offered_bytes, d.delivered, d.delivered_bytes, d.queued_bytes
-    );
+    ))?;
     let other = [
         ("lost", d.lost),
         ("queue full", d.queue_full),
@@ -117,15 +144,15 @@ fn print_direction(direction: &DirectionReport) {
         ("missed by the emulator", d.missed),
         ("refused by the kernel", d.refused),
     ];
-    print_other(&other, &d.lateness);
+    print_other(&other, &d.lateness)
 }
 
-fn print_station(station: &StationReport) {
+fn print_station(station: &StationReport) -> Result<(), Failure> {
     let s = station;
-    println!(
+    say(format_args!(
         "  {}: offered {} ({} B), sent {}, heard {} ({} B), queued {} B",
         s.host, s.offered, s.offered_bytes, s.sent, s.delivered, s.delivered_bytes, s.queued_bytes
-    );
+    ))?;
     let other = [
         ("missed by chance", s.lost),
         ("missed by collision", s.collided),
@@ -137,11 +164,11 @@ fn print_station(station: &StationReport) {
         ("missed by the emulator", s.missed),
         ("refused by the kernel", s.refused),
     ];
-    print_other(&other, &s.lateness);
+    print_other(&other, &s.lateness)
 }
 
 /// Prints those of the counts that are not zero, and the lateness.
-fn print_other(counts: &[(&str, u64)], lateness: &LatenessReport) {
+fn print_other(counts: &[(&str, u64)], lateness: &LatenessReport) -> Result<(), Failure> {
     let counts = counts.iter().filter(|(_, count)| *count > 0);
     let mut told: Vec<String> = counts
         .map(|(what, count)| format!("{what} {count}"))
@@ -149,9 +176,9 @@ fn print_other(counts: &[(&str, u64)], lateness: &LatenessReport) {
     if told.is_empty() {
         told.push("nothing lost".to_owned());
     }
-    println!("    {}", told.join(", "));
-    println!(
+    say(format_args!("    {}", told.join(", ")))?;
+    say(format_args!(
         "    emulator late by {:.0} us (median), {:.0} us (99 %), {:.0} us (worst)",
         lateness.median_us, lateness.p99_us, lateness.worst_us
-    );
+    ))
 }

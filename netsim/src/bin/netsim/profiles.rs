@@ -3,39 +3,45 @@
 use ostrakon_netsim::model::LinkSpec;
 use ostrakon_netsim::profile::{Medium, Profile};
 
-use super::run::Failure;
+use super::failure::{Failure, say};
 
 /// Lists all profiles, or tells all about one.
 pub(super) fn print(name: Option<&str>) -> Result<(), Failure> {
     let Some(name) = name else {
         for profile in Profile::all() {
-            println!("{:<18} {}", profile.name(), profile.title());
+            say(format_args!("{:<18} {}", profile.name(), profile.title()))?;
         }
-        println!(
+        say(format_args!(
             "\n`netsim profiles NAME` tells the numbers of one, their source, and what can be changed."
-        );
+        ))?;
         return Ok(());
     };
     let profile = Profile::named(name)?;
-    println!("{}: {}", profile.name(), profile.title());
+    say(format_args!("{}: {}", profile.name(), profile.title()))?;
     match profile.medium()? {
         Medium::Pair { forward, back } => {
-            println!("  a to b: {}", describe(&forward));
+            say(format_args!("  a to b: {}", describe(&forward)))?;
             match back {
-                Some(back) => println!("  b to a: {}", describe(&back)),
-                None => println!("  b to a: nothing"),
+                Some(back) => say(format_args!("  b to a: {}", describe(&back)))?,
+                None => say(format_args!("  b to a: nothing"))?,
             }
         }
-        Medium::Channel(spec) => println!(
+        Medium::Channel(spec) => say(format_args!(
             "  a channel that stations share; MTU {} B, {} of them headers",
             spec.mtu, spec.overhead
-        ),
-        _ => println!("  storage that travels, in virtual time only"),
+        ))?,
+        _ => say(format_args!("  storage that travels, in virtual time only"))?,
     }
-    println!("\n{}\n\nWhat can be changed:", profile.source());
+    say(format_args!(
+        "\n{}\n\nWhat can be changed:",
+        profile.source()
+    ))?;
     for key in profile.keys() {
         let example = format!("{}={}", key.name, key.example);
-        println!("  {example:<20} {}: {}", key.meaning, key.accepts);
+        say(format_args!(
+            "  {example:<20} {}: {}",
+            key.meaning, key.accepts
+        ))?;
     }
     Ok(())
 }

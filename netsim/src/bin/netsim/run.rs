@@ -1,7 +1,7 @@
 //! Carries out commands, and prints what went wrong.
 
 use std::ffi::OsString;
-use std::fmt;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command as Program, ExitCode};
 
@@ -11,23 +11,9 @@ use ostrakon_netsim::profile::{Profile, ProfileError};
 use ostrakon_netsim::scenario::Scenario;
 
 use super::arguments::{Arguments, Command, Up};
+use super::failure::{Failure, say};
+use super::launch::own_program;
 use super::{check, launch, live, profiles};
-
-/// What went wrong, and what to do.
-#[derive(Debug)]
-pub(super) struct Failure(pub(super) String);
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Runs the program.
 pub(super) fn run() -> ExitCode {
@@ -36,19 +22,13 @@ pub(super) fn run() -> ExitCode {
         return match carry_network(up, *attached) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                // The standard output goes to whoever started this.
-                println!("{error}");
+                // The standard output goes to whoever started this, and who may be gone.
+                let _told = say(format_args!("{error}"));
                 ExitCode::FAILURE
             }
         };
     }
-    match obey(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("netsim: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    obey(arguments.command).map_or_else(|error| error.end(), |()| ExitCode::SUCCESS)
 }
 
 fn obey(command: Command) -> Result<(), Failure> {
@@ -75,6 +55,7 @@ fn obey(command: Command) -> Result<(), Failure> {
         Command::Profiles { profile } => profiles::print(profile.as_deref()),
         Command::Check { quick, json } => check::check(quick, json),
         Command::Carry { attached, up } => carry_network(&up, attached),
+        Command::Become { command } => become_program(&command),
     }
 }
 
@@ -82,7 +63,7 @@ fn need_root() -> Result<(), Failure> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Failure(
+    Err(Failure::new(
         "network namespaces and TUN devices need root: run it by `sudo netsim …`".to_owned(),
     ))
 }
@@ -118,13 +99,16 @@ fn bring_up(up: &Up) -> Result<(), Failure> {
     launch::launch(up, false)?;
     let record = find_up(&up.name)?;
     for host in &record.hosts {
-        println!(
+        let told = say(format_args!(
             "{}: {}; netsim exec {} {} -- COMMAND",
             host.name,
             host.addresses.join(", "),
             up.name,
             host.name
-        );
+        ));
+        told.map_err(|error| {
+            error.and(&format!("; {0} is up, `netsim down {0}` ends it", up.name))
+        })?;
     }
     Ok(())
 }
@@ -134,16 +118,38 @@ fn exec(name: &NetworkName, host: &HostName, command: &[OsString]) -> Result<(),
     let record = find_up(name)?;
     let Some(found) = record.host(host) else {
         let hosts: Vec<&str> = record.hosts.iter().map(|host| host.name.as_str()).collect();
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "{name} has no host {host}: name one of {}",
             hosts.join(", ")
         )));
     };
+    // `ip` has one exit status for all that goes wrong, so this program takes the last step itself.
     let error = Program::new("ip")
         .args(["netns", "exec", &found.namespace])
+        .arg(own_program()?)
+        .args(["become", "--"])
         .args(command)
         .exec();
-    Err(Failure(format!(
+    Err(Failure::new(format!(
         "cannot run `ip netns exec`: {error}; install iproute2"
     )))
+}
+
+/// Turns this process into a program, with the exit status of shells if there is none (127) or it cannot be executed (126).
+fn become_program(command: &[OsString]) -> Result<(), Failure> {
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Failure::new("there is no command to run: give one after `--`"))?;
+    let error = Program::new(program).args(arguments).exec();
+    let program = program.display();
+    Err(match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(format!(
+            "there is no program {program} here, or not the interpreter that its first line names: give a path, or a name that is found in $PATH"
+        ))
+        .status(127),
+        _ => Failure::new(format!(
+            "{program} cannot be executed: {error}; see its permissions by `ls -l`, and that it is a program for this machine"
+        ))
+        .status(126),
+    })
 }

@@ -8,9 +8,9 @@ use ostrakon_netsim::netns::{LatenessReport, NetworkName, Order, find_up, order}
 use super::Row;
 use super::traffic::{Ends, Flow, echo_times, send_and_count};
 use crate::arguments::Up;
+use crate::failure::Failure;
 use crate::launch::launch;
 use crate::live::report;
-use crate::run::Failure;
 
 /// Bytes of IPv4 and UDP headers (RFC 791, RFC 768).
 const HEADERS: usize = 28;
@@ -196,7 +196,7 @@ impl Network {
     fn ends(&self) -> Result<Ends, Failure> {
         let record = find_up(&self.name)?;
         let [a, b] = record.hosts.as_slice() else {
-            return Err(Failure(format!(
+            return Err(Failure::new(format!(
                 "{} has not two hosts: end it by `netsim down {}`",
                 self.name, self.name
             )));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ostrakon_netsim::netns::LatenessReport;
 use serde::Serialize;
 
-use super::run::Failure;
+use super::failure::{Failure, say};
 use measure::{Link, flow, loss, rate, round_trip};
 
 /// A value that was measured, and whether it is as it should be.
@@ -68,14 +68,16 @@ pub(super) fn check(quick: bool, json: bool) -> Result<(), Failure> {
     if !json {
         let processors = processors();
         let load = load_before.map_or("unknown".to_owned(), |load| format!("{load:.2}"));
-        println!("{processors} processors, load {load} before the check");
-        println!("{HEADER}");
+        say(format_args!(
+            "{processors} processors, load {load} before the check"
+        ))?;
+        say(format_args!("{HEADER}"))?;
     }
     let mut rows = Vec::new();
     for measurement in measurements(quick) {
         for row in measurement()? {
             if !json {
-                print(&row);
+                print(&row)?;
             }
             rows.push(row);
         }
@@ -90,13 +92,13 @@ pub(super) fn check(quick: bool, json: bool) -> Result<(), Failure> {
         rows,
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        say(format_args!("{}", serde_json::to_string_pretty(&findings)?))?;
     } else {
-        print_end(&findings);
+        print_end(&findings)?;
     }
     let missed = findings.rows.iter().filter(|row| !row.passed).count();
     if missed > 0 {
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "{missed} values out of bounds: run it again while the machine is quiet; what is missed then, this machine cannot do"
         )));
     }
@@ -132,10 +134,10 @@ fn measurements(quick: bool) -> Vec<Measurement> {
 const HEADER: &str = "\
 what                                            expected    tolerance     measured unit     result   late: median / 99 % / worst (us)";
 
-fn print(row: &Row) {
+fn print(row: &Row) -> Result<(), Failure> {
     let result = if row.passed { "pass" } else { "MISS" };
     let late = &row.lateness;
-    println!(
+    say(format_args!(
         "{:<44} {:>11.3} {:>12.3} {:>12.3} {:<8} {:<8} {:.0} / {:.0} / {:.0}",
         row.what,
         row.expected,
@@ -146,16 +148,18 @@ fn print(row: &Row) {
         late.median_us,
         late.p99_us,
         late.worst_us
-    );
+    ))
 }
 
-fn print_end(findings: &Findings) {
+fn print_end(findings: &Findings) -> Result<(), Failure> {
     let load = findings.load_after.unwrap_or_default();
     let stolen = findings.stolen_percent.unwrap_or_default();
-    println!("late: how late the emulator was against its own model");
-    println!(
+    say(format_args!(
+        "late: how late the emulator was against its own model"
+    ))?;
+    say(format_args!(
         "load {load:.2} after the check; {stolen:.1} % of the processors' time went to the machine's host"
-    );
+    ))
 }
 
 fn processors() -> usize {

@@ -12,7 +12,7 @@ use ostrakon_netsim::netns::{HostRecord, hurry};
 use rustix::net::sockopt;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::run::Failure;
+use crate::failure::Failure;
 
 /// Room in the kernel for what the receiver has not read yet.
 const SOCKET_BUFFER: usize = 16 << 20;
@@ -212,7 +212,7 @@ fn socket(host: &HostRecord) -> Result<UdpSocket, Failure> {
     let address: IpAddr = match host.addresses.first() {
         Some(address) => address.parse()?,
         None => {
-            return Err(Failure(format!(
+            return Err(Failure::new(format!(
                 "{} has no address: end the network by `netsim down`",
                 host.namespace
             )));
@@ -233,5 +233,6 @@ fn socket(host: &HostRecord) -> Result<UdpSocket, Failure> {
 }
 
 fn joined<T>(joined: thread::Result<T>) -> Result<T, Failure> {
-    joined.map_err(|_panic| Failure("a measuring thread failed: run the check again".to_owned()))
+    joined
+        .map_err(|_panic| Failure::new("a measuring thread failed: run the check again".to_owned()))
 }
