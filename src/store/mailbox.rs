@@ -6,7 +6,7 @@
 //!
 //! Frames are handed over by their class, which is the priority in the envelope, and within a class in the order in
 //! which they came. Those that were passed on to another relay are remembered for a while, see `mailbox/seen.rs`, so that a
-//! loop ends.
+//! loop ends; but for preambles, which are repeated on purpose.
 
 use super::db::{Db, counter, next};
 use super::error::OpenError;
