@@ -296,7 +296,23 @@ fn a_preamble_that_was_passed_on_is_taken_again_and_a_fragment_is_not() {
         seen::remember(txn, 1001, &carried, 5)
     };
     store.db.write(remember).unwrap();
-    assert_eq!(store.store(1002, &frames[..1]).unwrap()[0], Verdict::Stored(6));
+    assert_eq!(
+        store.store(1002, &frames[..1]).unwrap()[0],
+        Verdict::Stored(6)
+    );
+}
+
+/// An operator sees that the disk is full until something was written again, and not only until something was read.
+#[test]
+fn a_store_that_failed_says_so_until_it_writes_again() {
+    let dir = TempDir::new().unwrap();
+    let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
+    let full = || redb::Error::Io(std::io::ErrorKind::StorageFull.into());
+    assert!(store.change(|_, _| Err::<(), _>(full())).is_err());
+    store.tags().unwrap();
+    assert!(matches!(store.trouble(), Some(StoreError::Full(_))));
+    store.store(1000, &[(tag(1), frame(1, 10))]).unwrap();
+    assert_eq!(store.trouble(), None);
 }
 
 /// Numbers for handing over are new after each restart, whatever was handed over before.
