@@ -737,7 +737,8 @@ fn a_relay_takes_no_home_of_a_node_and_replaces_no_key() {
         let said = bo.fails(4, "home", args);
         assert!(said.contains("--home"), "{said}");
     }
-    assert_eq!(bo.json(0, &["status"])["status"]["running"], true);
+    bo.json(0, &["status"]);
+    assert!(bo.file("home/control.sock").exists());
     node.end();
 
     let held = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

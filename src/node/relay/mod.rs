@@ -208,6 +208,8 @@ impl Relay {
         mut report: impl FnMut(Counters),
     ) -> Result<(), NodeError> {
         let socket = Socket::bind(self.socket.clone())?;
+        // Who asks at once is told that it runs.
+        self.desk.counted(self.counters());
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let control = tokio::spawn(socket.serve(self.desk.clone(), stopped));
         self.desk.links().start(&self.endpoint, self.desk.book());
