@@ -524,6 +524,13 @@ fn a_message_travels_in_a_folder_without_a_node() {
     );
     let exported = amina.json(0, &["spool", "export", path(&stick)]);
     assert!(exported["frames"].as_u64().unwrap() > 0, "{exported}");
+    let gone = amina.file("no stick");
+    bo.fails(3, "not_found", &["spool", "import", path(&gone)]);
+    // File managers change names, also to those of other systems.
+    for (n, entry) in std::fs::read_dir(&stick).unwrap().enumerate() {
+        let new = stick.join(format!("copy ({n}).OSTK"));
+        std::fs::rename(entry.unwrap().path(), new).unwrap();
+    }
     for _ in 0..2 {
         bo.json(0, &["spool", "import", path(&stick)]);
     }
@@ -712,6 +719,64 @@ fn a_relay_is_configured_while_it_runs_and_while_it_does_not() {
     assert!(said.contains("spool:/FOLDER"), "{said}");
     post.json(0, &["relay", "route", "rm", "Bo"]);
     post.json(0, &["relay", "link", "rm", "town"]);
+}
+
+/// A relay has a directory of its own: it takes none of a node, a question makes none, and an address that cannot be had
+/// leaves none behind. Its key is never replaced.
+#[test]
+fn a_relay_takes_no_home_of_a_node_and_replaces_no_key() {
+    let (bo, post) = (Person::new("Bo"), Person::nobody());
+    let home = path(&post.file("home")).to_owned();
+    let node = Running::start(&bo);
+    let asks = [
+        &["relay"][..],
+        &["relay", "status"],
+        &["relay", "link", "add", "bus", "spool:/tmp"],
+    ];
+    for args in asks {
+        let said = bo.fails(4, "home", args);
+        assert!(said.contains("--home"), "{said}");
+    }
+    bo.json(0, &["status"]);
+    assert!(bo.file("home/control.sock").exists());
+    node.end();
+
+    let held = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap().to_string();
+    post.fails(2, "usage", &["relay", "--listen", &taken]);
+    for args in [
+        &["relay", "status"][..],
+        &["relay", "link", "list"],
+        &["relay", "route", "list"],
+    ] {
+        post.fails(4, "home", args);
+    }
+    assert!(!post.file("home").exists(), "nothing is made");
+
+    Running::start_as(&post, "relay").end();
+    for args in [
+        &["relay", "--home", &home, "link", "list"][..],
+        &["relay", "--json", "route", "list"],
+        &["relay", "--home", &home, "status"],
+    ] {
+        post.text(args);
+    }
+    post.fails(2, "usage", &["relay", "--listen", &taken, "status"]);
+
+    let key = post.file("home/relay-key");
+    let away = post.file("relay-key");
+    std::fs::rename(&key, &away).unwrap();
+    let said = post.fails(4, "home", &["relay", "--listen", "127.0.0.1:0"]);
+    assert!(
+        said.contains("relay-key") && said.contains("mailboxes"),
+        "{said}"
+    );
+    assert!(!key.exists());
+    std::fs::rename(&away, &key).unwrap();
+    Running::start_as(&post, "relay").end();
+    std::fs::remove_file(&key).unwrap();
+    std::fs::remove_dir_all(post.file("home/mailboxes")).unwrap();
+    Running::start_as(&post, "relay").end();
 }
 
 #[test]

@@ -395,6 +395,13 @@ async fn a_loop_of_two_relays_ends() {
         (over && passed_on == (101, 100)).then_some(())
     })
     .await;
+    // What was passed on stays so when the link that did it is gone.
+    let mailbox = "*".into();
+    first.ask(Request::RouteRemove { mailbox }).await;
+    let name = "a".into();
+    let removed = first.ask(Request::LinkRemove { name }).await;
+    assert_eq!(removed, Response::Done);
+    assert_eq!(first.counters().await.forwarded, 101);
     sender.endpoint.shutdown().await;
 }
 

@@ -85,6 +85,11 @@ impl NodeError {
             Self::NotFound(_) | Self::Send(SendError::UnknownPerson) => ErrorKind::NotFound,
             Self::Home(HomeError::Name) => ErrorKind::Usage,
             Self::Home(_) | Self::Open(_) | Self::Damaged(_) => ErrorKind::Home,
+            Self::Spool(SpoolError::Read { source, .. } | SpoolError::Write { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                ErrorKind::NotFound
+            }
             Self::Store(_) | Self::Spool(_) => ErrorKind::Store,
             Self::Send(SendError::UnusableCard) => ErrorKind::BadInput,
             Self::Send(SendError::Limit(_)) => ErrorKind::Limit,
@@ -96,6 +101,7 @@ impl NodeError {
                 _ => ErrorKind::Usage,
             },
             Self::System { .. } => ErrorKind::Limit,
+            Self::Endpoint(EndpointError::Socket { .. }) => ErrorKind::Usage,
             Self::Endpoint(_) | Self::Stopped | Self::Silent { .. } => ErrorKind::Node,
         }
     }

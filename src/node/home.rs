@@ -39,6 +39,30 @@ pub enum HomeError {
     /// There is none.
     #[error("there is no home in {}; make one with `ostrakon init`, or name the right directory", .0.display())]
     Missing(PathBuf),
+    /// There is no relay.
+    #[error(
+        "there is no relay in {}; start one with `ostrakon relay`, or name the right directory with --home",
+        .0.display()
+    )]
+    NoRelay(PathBuf),
+    /// A relay is to use the home of a node.
+    #[error(
+        "{} is the home of a node, and a relay needs one of its own; name another directory with --home",
+        .0.display()
+    )]
+    OfNode(PathBuf),
+    /// The mailboxes of a relay are there, its key is not.
+    #[error(
+        "{} is missing, without which links and cards do not find this relay; put it back from a copy, or remove {} and what it holds to begin anew",
+        key.display(),
+        mailboxes.display()
+    )]
+    KeyLost {
+        /// The key file.
+        key: PathBuf,
+        /// Where the mailboxes are.
+        mailboxes: PathBuf,
+    },
     /// Of another version.
     #[error(
         "{} was made by another version of ostrakon ({found}); use that version, or a new home",
@@ -204,6 +228,13 @@ impl Home {
     pub(super) fn socket(&self) -> PathBuf {
         self.dir.join("control.sock")
     }
+}
+
+/// Whether a directory holds the home of a node, whole or not.
+pub(super) fn is_home(dir: &Path) -> bool {
+    ["version", "keys"]
+        .iter()
+        .any(|name| dir.join(name).exists())
 }
 
 /// Removes what a cut off [`Home::create`] has left, but for keys that are whole; says whether there are any.

@@ -6,7 +6,7 @@
 //!
 //! Frames are handed over by their class, which is the priority in the envelope, and within a class in the order in
 //! which they came. Those that were passed on to another relay are remembered for a while, see `mailbox/seen.rs`, so that a
-//! loop ends.
+//! loop ends; but for preambles, which are repeated on purpose.
 
 use super::db::{Db, counter, next};
 use super::error::OpenError;
@@ -14,7 +14,7 @@ use super::lock::{Lock, make_dir};
 use crate::engine::io::StoreError;
 use bytes::Bytes;
 use ostrakon_transports::relay::{CLASSES, Cursor, MailboxTag as Tag, Place};
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use rows::{AGES, FRAMES, HASHES, SETTINGS, TAGS};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -113,6 +113,8 @@ pub struct MailboxStore {
     limits: MailboxLimits,
     /// As of the last commit; `None` after a failed one, until counted anew.
     totals: Mutex<Option<Totals>>,
+    /// Why the last call failed; nothing once something was written again.
+    trouble: Mutex<Option<StoreError>>,
     _lock: Lock,
 }
 
@@ -133,6 +135,7 @@ impl MailboxStore {
         let store = Self {
             limits,
             totals: Mutex::new(None),
+            trouble: Mutex::new(None),
             _lock: lock,
             db,
         };
@@ -146,7 +149,7 @@ impl MailboxStore {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn first_number(&self) -> Result<u64, StoreError> {
-        let run = self.db.read(|txn| counter(txn, "run"))?;
+        let run = self.read(|txn| counter(txn, "run"))?;
         Ok(run << RUN_BITS)
     }
 
@@ -176,7 +179,7 @@ impl MailboxStore {
         after: &Cursor,
         max_bytes: usize,
     ) -> Result<Vec<StoredFrame>, StoreError> {
-        self.db.read(|txn| {
+        self.read(|txn| {
             let tags = rows::held(txn, tags)?;
             let table = txn.open_table(FRAMES)?;
             let (mut out, mut sum) = (Vec::new(), 0_usize);
@@ -218,7 +221,7 @@ impl MailboxStore {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn tags(&self) -> Result<Vec<(Tag, Totals)>, StoreError> {
-        self.db.read(|txn| {
+        self.read(|txn| {
             let table = txn.open_table(TAGS)?;
             let rows = table.iter()?.map(|row| {
                 let (tag, value) = row?;
@@ -234,7 +237,7 @@ impl MailboxStore {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn places(&self, tags: &[Tag], upto: &Cursor) -> Result<Vec<Place>, StoreError> {
-        self.db.read(|txn| {
+        self.read(|txn| {
             let table = txn.open_table(FRAMES)?;
             let mut places = Vec::new();
             for tag in rows::held(txn, tags)? {
@@ -287,7 +290,7 @@ impl MailboxStore {
     /// [`StoreError`] if the disk is full or fails; none is deleted then.
     pub fn expire(&self, now_s: u64) -> Result<u64, StoreError> {
         let oldest = now_s.saturating_sub(self.limits.max_age.as_secs());
-        let (old, future) = self.db.read(|txn| {
+        let (old, future) = self.read(|txn| {
             let ages = txn.open_table(AGES)?;
             let collect = |range: redb::Range<'_, (u64, u64), (&Tag, u8)>| {
                 let rows = range.map(|row| {
@@ -332,7 +335,7 @@ impl MailboxStore {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn settings(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.db.read(|txn| {
+        self.read(|txn| {
             let table = txn.open_table(SETTINGS)?;
             let rows = table.iter()?.map(|row| {
                 let (name, value) = row?;
@@ -347,7 +350,7 @@ impl MailboxStore {
     /// # Errors
     /// [`StoreError`] if the disk is full or fails; nothing has changed then.
     pub fn set(&self, name: &str, value: Option<&[u8]>) -> Result<(), StoreError> {
-        self.db.write(|txn| {
+        self.write(|txn| {
             let mut table = txn.open_table(SETTINGS)?;
             match value {
                 Some(value) => table.insert(name, value)?,
@@ -355,6 +358,38 @@ impl MailboxStore {
             };
             Ok(())
         })
+    }
+
+    /// Why the store failed last, until something was written again.
+    pub fn trouble(&self) -> Option<StoreError> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = done.as_ref().err().cloned();
+        done
+    }
+
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let read = self.db.read(work);
+        match read {
+            // A store that can be read may still be full.
+            Ok(value) => Ok(value),
+            failed => self.note(failed),
+        }
+    }
+
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let written = self.db.write(work);
+        self.note(written)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Totals>> {
@@ -365,7 +400,7 @@ impl MailboxStore {
         if let Some(totals) = *kept {
             return Ok(totals);
         }
-        let totals = self.db.read(|txn| {
+        let totals = self.read(|txn| {
             let mut totals = Totals::default();
             for row in txn.open_table(TAGS)?.iter()? {
                 let (frames, bytes) = row?.1.value();
@@ -385,7 +420,7 @@ impl MailboxStore {
         let mut kept = self.lock();
         let mut totals = self.counted(&mut kept)?;
         *kept = None;
-        let value = self.db.write(|txn| work(txn, &mut totals))?;
+        let value = self.write(|txn| work(txn, &mut totals))?;
         *kept = Some(totals);
         Ok(value)
     }

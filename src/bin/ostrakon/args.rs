@@ -13,7 +13,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    done (also when the reader of our output went away)
   1    something else failed
-  2    the order makes no sense
+  2    the order makes no sense, or names a path or an address that cannot be used
   3    nothing of that name
   4    the home is missing, of another version, or in use
   5    the disk is full or failed
@@ -30,8 +30,8 @@ Environment:
 #[derive(Debug, Parser)]
 #[command(name = "ostrakon", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub struct Cli {
-    /// Where keys, messages and links are kept [default: $OSTRAKON_HOME, else
-    /// $XDG_DATA_HOME/ostrakon, else ~/.local/share/ostrakon].
+    /// Where keys, messages and links are kept [default: $OSTRAKON_HOME, else the folder ostrakon,
+    /// or ostrakon-relay for a relay, in $XDG_DATA_HOME, else in ~/.local/share].
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Print JSON for programs; errors too.
@@ -118,8 +118,7 @@ pub enum Command {
     },
     /// Run a relay: it keeps frames for others and reads none of them.
     ///
-    /// It has a home of its own: --home, else $OSTRAKON_HOME, else $XDG_DATA_HOME/ostrakon-relay, else
-    /// ~/.local/share/ostrakon-relay.
+    /// It has a home of its own, which is not the home of a node: if OSTRAKON_HOME names that one, give --home.
     ///
     /// With routes it also passes them on, to the next relay or into a folder that somebody carries.
     Relay(RelayArgs),
@@ -281,20 +280,26 @@ impl PriorityArg {
 
 /// A relay, or what its operator asks of it.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct RelayArgs {
-    /// Where it listens, ADDRESS:PORT.
-    #[arg(long, value_name = "ADDR", default_value = "[::]:7412")]
-    pub listen: std::net::SocketAddr,
-    /// The most it keeps for all mailboxes together, such as 500MB or 1GiB.
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
-    pub max_bytes: u64,
-    /// End when standard input does.
-    #[arg(long, hide = true)]
-    pub end_with_stdin: bool,
+    #[command(flatten)]
+    pub run: RelayRun,
     /// What to ask instead; the relay may be running or not.
     #[command(subcommand)]
     pub command: Option<RelayCommand>,
+}
+
+/// How a relay is run. Nothing of it goes with a question.
+#[derive(Debug, Args)]
+pub struct RelayRun {
+    /// Where it listens, ADDRESS:PORT [default: port 7412 of all addresses].
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// The most it keeps for all mailboxes together, such as 500MB [default: 1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_bytes: Option<u64>,
+    /// End when standard input does.
+    #[arg(long, hide = true)]
+    pub end_with_stdin: bool,
 }
 
 /// What an operator asks of a relay.

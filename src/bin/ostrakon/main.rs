@@ -69,11 +69,11 @@ async fn run(out: Out, cli: Cli) -> Outcome {
     if let Command::Relay(args) = command {
         let dir = ask::home(cli.home, "ostrakon-relay")?;
         return match args.command {
-            Some(command) => routes::run(out, &dir, command).await,
-            None => {
-                let stop = Stop::listen(args.end_with_stdin)?;
-                relay::run(out, &dir, args.listen, args.max_bytes, stop).await
+            Some(command) => {
+                routes::refuse_options(&args.run)?;
+                routes::run(out, &dir, command).await
             }
+            None => relay::run(out, &dir, &args.run).await,
         };
     }
     let home = ask::home(cli.home, "ostrakon")?;

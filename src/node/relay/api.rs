@@ -110,6 +110,10 @@ pub struct Route {
 pub struct Status {
     /// It runs. If not, nothing was counted.
     pub running: bool,
+    /// Why the store failed last, such as a full disk, and what to do; nothing once it takes something again. What
+    /// waits is not known if it cannot be read either.
+    #[serde(default)]
+    pub store_error: Option<String>,
     /// What it counted.
     pub counters: Counters,
     /// Its links, by name.

@@ -4,13 +4,14 @@ use super::super::api::ErrorKind;
 use super::super::client::{ANSWER, Remote};
 use super::super::control::{self, Answers};
 use super::super::error::NodeError;
+use super::super::home::HomeError;
 use super::super::runtime::{PATIENCE, RETRY};
 use super::api::{ALL, LinkStatus, Request, Response, RouteStatus, Status};
 use super::book::Book;
 use super::lane::{self, EXPORTED};
 use super::links::Links;
 use super::mailboxes::Mailboxes;
-use super::{Counters, Limits, prepare, socket};
+use super::{Counters, Limits, is_relay, prepare, refuse_node, socket};
 use crate::node::error::blocking;
 use crate::security::mailbox;
 use crate::store::OpenError;
@@ -20,11 +21,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::{Instant, sleep};
 
 /// Asks the relay that runs in `dir` if there is one; otherwise opens the directory for this one question. Waits up to
-/// 10 s for others that have it open.
+/// 10 s for others that have it open. Only what adds a link or a route makes a relay where none is.
 ///
 /// # Errors
-/// [`NodeError`] if it is in use and nobody answers, or damaged. What the relay refuses is [`Response::Error`].
+/// [`NodeError`] if it holds no relay, is in use and nobody answers, or damaged. What the relay refuses is [`Response::Error`].
 pub async fn ask(dir: &Path, request: Request) -> Result<Response, NodeError> {
+    refuse_node(dir)?;
+    let makes = matches!(request, Request::LinkAdd(_) | Request::RouteAdd { .. });
+    if !makes && !is_relay(dir) {
+        return Err(HomeError::NoRelay(dir.to_owned()).into());
+    }
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(stream) = control::connect(&socket(dir)).await {
@@ -166,7 +172,9 @@ impl Desk {
         let Inner {
             mailboxes, book, ..
         } = &*self.0;
-        let held = mailboxes.with(|store| store.tags()).await?;
+        // A store that fails is shown below, and the rest all the same.
+        let held = mailboxes.with(|store| store.tags()).await;
+        let held = held.unwrap_or_default();
         let router = book.router().borrow().clone();
         let sum = |wanted: &dyn Fn(&[u8; 8]) -> bool| {
             let held = held.iter().filter(|(tag, _)| wanted(tag));
@@ -197,9 +205,11 @@ impl Desk {
         let totals = mailboxes.totals();
         Ok(Status {
             running: counters.is_some(),
+            store_error: mailboxes.trouble(),
             counters: Counters {
                 held_frames: totals.frames,
                 held_bytes: totals.bytes,
+                forwarded: mailboxes.forwarded(),
                 ..counters.unwrap_or_default()
             },
             links: links.collect(),

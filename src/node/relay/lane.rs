@@ -225,10 +225,7 @@ impl Lane {
         if places.is_empty() {
             return Ok(());
         }
-        let gone = self
-            .mailboxes
-            .with(move |store| store.pass_on(now_s(), &places));
-        let gone = gone.await?;
+        let gone = self.mailboxes.pass_on(places).await?;
         self.shown.get().forwarded += gone;
         Ok(())
     }

@@ -111,12 +111,6 @@ impl Links {
         shown.unwrap_or_default()
     }
 
-    /// Frames that others hold now.
-    pub(super) fn forwarded(&self) -> u64 {
-        let running = self.running();
-        running.values().map(|r| r.shown.get().forwarded).sum()
-    }
-
     fn lane(&self, config: &LinkConfig, book: &Book, shown: &Shown) -> Lane {
         let name = config.name.clone();
         Lane::new(name, self.mailboxes.clone(), book.router(), shown.clone())

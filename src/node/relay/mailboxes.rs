@@ -11,9 +11,13 @@ use ostrakon_transports::relay::{
     Subscription, Verdict, Watchers,
 };
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+
+/// The setting that says that the relay has a key.
+const KEYED: &str = "keyed";
 
 /// How many frames were dropped, by reason.
 pub(super) type Dropped = BTreeMap<String, u64>;
@@ -26,6 +30,8 @@ pub(super) struct Mailboxes {
     /// Changes whenever frames came.
     arrivals: watch::Sender<()>,
     dropped: Mutex<Dropped>,
+    /// Frames that others hold now.
+    forwarded: AtomicU64,
 }
 
 impl Mailboxes {
@@ -36,6 +42,7 @@ impl Mailboxes {
             watchers: Watchers::default(),
             arrivals: watch::Sender::new(()),
             dropped: Mutex::default(),
+            forwarded: AtomicU64::default(),
         })
     }
 
@@ -49,6 +56,38 @@ impl Mailboxes {
             Ok(done) => done,
             Err(_) => Err(StoreError::Io("the relay stops".into())),
         }
+    }
+
+    /// Whether the relay has had a key: once one was noted, or while frames are held. Blocks on the disk.
+    pub(super) fn had_key(&self) -> Result<bool, StoreError> {
+        let noted = self.store.settings()?.iter().any(|(name, _)| name == KEYED);
+        Ok(noted || self.store.totals()?.frames > 0)
+    }
+
+    /// Notes that the relay has a key, which is missed from now on if it is gone. Blocks on the disk.
+    pub(super) fn note_key(&self) -> Result<(), StoreError> {
+        match self.store.settings()?.iter().any(|(name, _)| name == KEYED) {
+            true => Ok(()),
+            false => self.store.set(KEYED, Some(&[])),
+        }
+    }
+
+    /// Deletes frames that another holds durably from now on. Returns how many there were.
+    pub(super) async fn pass_on(&self, places: Vec<Place>) -> Result<u64, StoreError> {
+        let gone = self.with(move |store| store.pass_on(now_s(), &places));
+        let gone = gone.await?;
+        self.forwarded.fetch_add(gone, Ordering::Relaxed);
+        Ok(gone)
+    }
+
+    /// Frames that others hold now, over all links, those that were removed included.
+    pub(super) fn forwarded(&self) -> u64 {
+        self.forwarded.load(Ordering::Relaxed)
+    }
+
+    /// Why the store failed last, until it takes something again.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.store.trouble().map(|error| error.to_string())
     }
 
     /// Tells when frames came.

@@ -23,18 +23,19 @@ mod mailboxes;
 
 use super::control::{Answers, Socket};
 use super::error::{NodeError, blocking};
-use super::home::{HomeError, random32, write_new};
+use super::home::{HomeError, is_home, random32, write_new};
 use crate::engine::id::to_base32;
 use crate::store::mailbox::MailboxLimits;
 use desk::Desk;
+use mailboxes::Mailboxes;
 use ostrakon_transports::keys::LinkSecret;
-use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint};
+use ostrakon_transports::quic::{EndpointError, EndpointOptions, QuicEndpoint};
 use ostrakon_transports::relay::{RelayCounters, RelayLimits, RelayServer};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -112,13 +113,20 @@ impl Relay {
     /// Opens the relay in `dir`, or makes one there with a new key, and binds `listen`.
     ///
     /// # Errors
-    /// [`NodeError`]: the directory is in use or damaged, or the address is taken.
+    /// [`NodeError`]: the directory is in use, damaged or the home of a node, its key is lost, or the address is
+    /// taken. If there was no relay before, there is none after an error.
     pub async fn open(dir: &Path, listen: SocketAddr, limits: Limits) -> Result<Self, NodeError> {
         let home = dir.to_owned();
         let (secret, desk) = blocking(move || {
+            refuse_node(&home)?;
+            if !is_relay(&home) {
+                // Nothing is made for an address that nobody can have.
+                try_bind(listen)?;
+            }
             let desk = Desk::open(&home, limits.mailbox)?;
             // Under the lock of the store, so that two relays never make two keys.
-            Ok((key(&home)?, desk))
+            let secret = key(&home, desk.mailboxes())?;
+            Ok((secret, desk))
         })
         .await?;
         let endpoint = QuicEndpoint::bind(listen, &secret, EndpointOptions::default())?;
@@ -177,7 +185,7 @@ impl Relay {
             handed_over,
             deleted,
             expired: expired.unwrap_or_default(),
-            forwarded: self.desk.links().forwarded(),
+            forwarded: self.desk.mailboxes().forwarded(),
             held_frames: totals.frames,
             held_bytes: totals.bytes,
         }
@@ -200,6 +208,8 @@ impl Relay {
         mut report: impl FnMut(Counters),
     ) -> Result<(), NodeError> {
         let socket = Socket::bind(self.socket.clone())?;
+        // Who asks at once is told that it runs.
+        self.desk.counted(self.counters());
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let control = tokio::spawn(socket.serve(self.desk.clone(), stopped));
         self.desk.links().start(&self.endpoint, self.desk.book());
@@ -252,6 +262,32 @@ fn socket(dir: &Path) -> PathBuf {
     dir.join("control.sock")
 }
 
+/// Where the mailboxes of the relay in `dir` are.
+fn mailboxes(dir: &Path) -> PathBuf {
+    dir.join("mailboxes")
+}
+
+/// Whether a directory holds a relay.
+fn is_relay(dir: &Path) -> bool {
+    mailboxes(dir).exists()
+}
+
+/// Refuses the home of a node: its control socket and that of a relay have one name.
+fn refuse_node(dir: &Path) -> Result<(), HomeError> {
+    match is_home(dir) {
+        true => Err(HomeError::OfNode(dir.to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Finds out whether an address can be had.
+fn try_bind(address: SocketAddr) -> Result<(), EndpointError> {
+    match UdpSocket::bind(address) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(EndpointError::Socket { address, source }),
+    }
+}
+
 /// Makes the directory, and says where the mailboxes in it are.
 fn prepare(dir: &Path) -> Result<PathBuf, NodeError> {
     fs::DirBuilder::new()
@@ -259,11 +295,11 @@ fn prepare(dir: &Path) -> Result<PathBuf, NodeError> {
         .mode(0o700)
         .create(dir)
         .map_err(NodeError::file("make", dir))?;
-    Ok(dir.join("mailboxes"))
+    Ok(mailboxes(dir))
 }
 
-/// The link key of the relay, made at its first start.
-fn key(dir: &Path) -> Result<LinkSecret, NodeError> {
+/// The link key of the relay, made at its first start and never again. Blocks on the disk.
+fn key(dir: &Path, store: &Mailboxes) -> Result<LinkSecret, NodeError> {
     let path = dir.join("relay-key");
     match fs::metadata(&path) {
         Ok(meta) if meta.mode() & 0o077 != 0 => {
@@ -272,6 +308,14 @@ fn key(dir: &Path) -> Result<LinkSecret, NodeError> {
         }
         Ok(_) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            if store.had_key()? {
+                let mailboxes = mailboxes(dir);
+                return Err(HomeError::KeyLost {
+                    key: path,
+                    mailboxes,
+                }
+                .into());
+            }
             let seed = random32().map_err(NodeError::file("make", &path))?;
             write_new(&path, &seed[..])?;
         }
@@ -279,7 +323,10 @@ fn key(dir: &Path) -> Result<LinkSecret, NodeError> {
     }
     let bytes = Zeroizing::new(fs::read(&path).map_err(NodeError::file("read", &path))?);
     match <[u8; 32]>::try_from(bytes.as_slice()) {
-        Ok(seed) => Ok(LinkSecret::from_seed(seed)),
+        Ok(seed) => {
+            store.note_key()?;
+            Ok(LinkSecret::from_seed(seed))
+        }
         Err(_) => {
             let reason = "a key has 32 bytes".into();
             Err(HomeError::Damaged { path, reason }.into())

@@ -3,6 +3,7 @@
 use super::{CLASSES, Tag, Totals};
 use crate::engine::message::Priority;
 use crate::wire::envelope::Envelope;
+use crate::wire::{FrameKind, frame_kind, preamble};
 use ostrakon_transports::relay::Place;
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 
@@ -27,6 +28,8 @@ pub(super) struct Carried {
     pub(super) hash: [u8; 16],
     pub(super) hops: u8,
     pub(super) class: u8,
+    /// A preamble, which its sender repeats on purpose.
+    pub(super) repeats: bool,
 }
 
 impl Carried {
@@ -40,7 +43,13 @@ impl Carried {
         };
         let mut hash = [0; 16];
         hash.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
-        Self { hash, hops, class }
+        let repeats = frame_kind(inner) == FrameKind::Escape(preamble::MARK[1]);
+        Self {
+            hash,
+            hops,
+            class,
+            repeats,
+        }
     }
 }
 

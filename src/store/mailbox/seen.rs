@@ -4,6 +4,9 @@
 //! a copy is dropped only while that is the better guess: within [`REPEAT_S`] of the first, when nobody can have
 //! missed it yet, or within [`DETOUR_S`] if it has fewer hops left than the first had, for then it came by a longer
 //! way, such as a loop. A loop that takes longer than that ends when no hops are left.
+//!
+//! A preamble is never remembered. It is the same bytes each time, repeated on purpose: what comes behind it is of no
+//! use to an owner without one that arrives, and the first may be lost further on. Its hops alone end a loop.
 
 use super::rows::Carried;
 use crate::store::db::next;
@@ -33,6 +36,9 @@ pub(super) fn is_seen(
     now_s: u64,
     frame: &Carried,
 ) -> Result<bool, redb::Error> {
+    if frame.repeats {
+        return Ok(false);
+    }
     let table = txn.open_table(SEEN)?;
     let row = table.get(&frame.hash)?;
     Ok(row.is_some_and(|row| {
@@ -42,13 +48,16 @@ pub(super) fn is_seen(
     }))
 }
 
-/// Remembers a frame that is passed on, and forgets the oldest beyond `max`.
+/// Remembers a frame that is passed on, if copies of it are to be dropped, and forgets the oldest beyond `max`.
 pub(super) fn remember(
     txn: &WriteTransaction,
     now_s: u64,
     frame: &Carried,
     max: u64,
 ) -> Result<(), redb::Error> {
+    if frame.repeats {
+        return Ok(());
+    }
     let (mut seen, mut order) = (txn.open_table(SEEN)?, txn.open_table(SEEN_ORDER)?);
     let number = next(txn, "seen")?;
     let old = seen.insert(&frame.hash, (now_s, frame.hops, number))?;

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::wire::envelope::Envelope;
+use crate::wire::preamble;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -255,6 +256,63 @@ fn a_copy_by_a_longer_way_is_dropped_and_one_sent_anew_is_not() {
     assert_eq!(comes(passed, 8), Verdict::Seen);
     assert_eq!(comes(2000 + seen::DETOUR_S - 1, 8), Verdict::Seen);
     assert_eq!(comes(passed, 9), Verdict::Stored(2));
+}
+
+/// A preamble gets through each time its sender repeats it, for what comes behind it is of no use without one; a second
+/// one that would wait beside the first does not, and a fragment is known. So also in a store that once remembered it.
+#[test]
+fn a_preamble_that_was_passed_on_is_taken_again_and_a_fragment_is_not() {
+    let dir = TempDir::new().unwrap();
+    let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
+    let envelope = Envelope {
+        tag: tag(1),
+        age: 0,
+        hops: 9,
+        priority: 0,
+    };
+    let preamble = envelope.wrap(&[&preamble::MARK[..], &[7; 60]].concat());
+    let fragment = envelope.wrap(&[0x40; 60]);
+    let frames = [preamble, fragment].map(|frame| (tag(1), Bytes::from(frame)));
+    let all = Cursor([u64::MAX; CLASSES]);
+    let pass_on = |now| {
+        let places = store.places(&[tag(1)], &all).unwrap();
+        store.pass_on(now, &places).unwrap()
+    };
+    let stored = [Verdict::Stored(1), Verdict::Stored(2)];
+    assert_eq!(store.store(1000, &frames).unwrap(), stored);
+    assert_eq!(pass_on(1000), 2);
+    for number in 3..6 {
+        let again = [Verdict::Stored(number), Verdict::Seen];
+        assert_eq!(store.store(1001, &frames).unwrap(), again);
+        let copies = [Verdict::Duplicate, Verdict::Seen];
+        assert_eq!(store.store(1001, &frames).unwrap(), copies);
+        assert_eq!(pass_on(1001), 1);
+    }
+    let remember = |txn: &WriteTransaction| {
+        let carried = rows::Carried {
+            repeats: false,
+            ..rows::Carried::of(&frames[0].1)
+        };
+        seen::remember(txn, 1001, &carried, 5)
+    };
+    store.db.write(remember).unwrap();
+    assert_eq!(
+        store.store(1002, &frames[..1]).unwrap()[0],
+        Verdict::Stored(6)
+    );
+}
+
+/// An operator sees that the disk is full until something was written again, and not only until something was read.
+#[test]
+fn a_store_that_failed_says_so_until_it_writes_again() {
+    let dir = TempDir::new().unwrap();
+    let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
+    let full = || redb::Error::Io(std::io::ErrorKind::StorageFull.into());
+    assert!(store.change(|_, _| Err::<(), _>(full())).is_err());
+    store.tags().unwrap();
+    assert!(matches!(store.trouble(), Some(StoreError::Full(_))));
+    store.store(1000, &[(tag(1), frame(1, 10))]).unwrap();
+    assert_eq!(store.trouble(), None);
 }
 
 /// Numbers for handing over are new after each restart, whatever was handed over before.

@@ -83,8 +83,8 @@ pub enum Verdict {
 /// Why a store did nothing at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreRefusal {
-    /// The store cannot work now.
-    #[error("the mailbox store failed: {0} (check the disk, then restart the relay)")]
+    /// The store cannot work now; the text says why, and what to do.
+    #[error("the mailbox store failed: {0}")]
     Failed(String),
 }
 

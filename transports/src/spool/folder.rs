@@ -22,6 +22,9 @@ pub(super) enum Name {
     Batch(BatchHeader),
     /// `.<batch name>.tmp`: a batch that is being written.
     Temporary(BatchHeader),
+    /// Another name with that ending, in capitals too: a batch that somebody has renamed or copied beside itself. What
+    /// it is stands in the file only.
+    Renamed,
     /// Anything else.
     Foreign,
 }
@@ -37,7 +40,20 @@ impl Name {
         name.strip_prefix('.')
             .and_then(|n| n.strip_suffix(TEMPORARY))
             .and_then(batch_name)
-            .map_or(Self::Foreign, Self::Temporary)
+            .map_or_else(|| renamed(name), Self::Temporary)
+    }
+}
+
+/// Hidden files are what systems note about others, or write at the moment.
+fn renamed(name: &str) -> Name {
+    let (stem, end) = name
+        .split_at_checked(name.len().saturating_sub(SUFFIX.len()))
+        .unwrap_or_default();
+    let is_ours = !stem.is_empty() && !stem.starts_with('.') && end.eq_ignore_ascii_case(SUFFIX);
+    if is_ours {
+        Name::Renamed
+    } else {
+        Name::Foreign
     }
 }
 
@@ -168,7 +184,7 @@ mod tests {
         tag: 0xAB,
     };
 
-    /// Names say whose they are; nothing that is not exactly of the form is taken for ours.
+    /// Names say whose they are; of what is not exactly of the form the file has to say it, if it ends as ours do.
     #[test]
     fn names() {
         let name = new_name(&HEADER).unwrap();
@@ -180,14 +196,22 @@ mod tests {
             "",
             ".ostk",
             "README",
-            &name.to_uppercase(),
+            "ostk",
             &format!("{name}.tmp"),
             &format!(".{name}"),
+            &format!(".{}", name.to_uppercase()),
+        ] {
+            assert_eq!(Name::of(OsStr::new(foreign)), Name::Foreign, "{foreign}");
+        }
+        for renamed in [
+            "é.Ostk",
+            &name.to_uppercase(),
             &format!("x{name}"),
+            &name.replace(".ostk", " (1).ostk"),
             &name.replacen('-', "-+", 1),
             &name.replacen("ab-", "ab-0-", 1),
         ] {
-            assert_eq!(Name::of(OsStr::new(foreign)), Name::Foreign, "{foreign}");
+            assert_eq!(Name::of(OsStr::new(renamed)), Name::Renamed, "{renamed}");
         }
     }
 

@@ -54,7 +54,8 @@ enum Recall {
 struct Current {
     name: OsString,
     reader: BatchReader<File>,
-    origin: [u8; 8],
+    /// What the name says; nothing if somebody has renamed the file.
+    origin: Option<[u8; 8]>,
     skip_to: u64,
 }
 
@@ -223,21 +224,28 @@ impl Scanner {
                     let _ = fs::remove_file(self.dir.join(&name));
                 }
             }
-            Name::Batch(_) if !meta.is_file() || meta.len() > MAX_FILE => {
+            Name::Batch(_) | Name::Renamed if !meta.is_file() || meta.len() > MAX_FILE => {
                 self.count_foreign(name, step)
             }
             Name::Batch(header) if Some(header.origin) == self.origin => {
                 self.listing.add(header.tag, name, meta.len());
             }
             Name::Batch(header) if self.imports => {
-                self.look_at_batch(name, header.origin, &meta, step)
+                self.look_at_batch(name, Some(header.origin), &meta, step)
             }
-            Name::Batch(_) => {}
+            Name::Renamed if self.imports => self.look_at_batch(name, None, &meta, step),
+            Name::Batch(_) | Name::Renamed => {}
             Name::Foreign => self.count_foreign(name, step),
         }
     }
 
-    fn look_at_batch(&mut self, name: OsString, origin: [u8; 8], meta: &Metadata, step: &mut Step) {
+    fn look_at_batch(
+        &mut self,
+        name: OsString,
+        origin: Option<[u8; 8]>,
+        meta: &Metadata,
+        step: &mut Step,
+    ) {
         let stat = (meta.len(), meta.modified().ok());
         let (skip_to, settled) = if self.live {
             match self.recall(&name, stat) {
@@ -311,8 +319,15 @@ impl Scanner {
         while step.frames.len() < STEP_FRAMES {
             match current.reader.read() {
                 Ok(Item::Frame(frame)) => {
-                    if self.is_mislabelled(&current) {
-                        return self.close(current, step, true);
+                    // Of a damaged header nothing is known.
+                    let said = current.reader.header().map(|h| h.origin);
+                    match (current.origin, said) {
+                        (Some(name), Some(said)) if name != said => {
+                            return self.close(current, step, true);
+                        }
+                        // A copy of a batch of ours: we have what is in it.
+                        (None, Some(_)) if said == self.origin => return self.done(&current),
+                        _ => {}
                     }
                     if current.reader.offset() > current.skip_to {
                         step.frames.push(frame);
@@ -326,19 +341,16 @@ impl Scanner {
         self.current = Some(current);
     }
 
-    /// Whether the header names another origin than the file's name.
-    fn is_mislabelled(&self, current: &Current) -> bool {
-        current
-            .reader
-            .header()
-            .is_some_and(|h| h.origin != current.origin)
-    }
-
-    fn close(&mut self, current: Current, step: &mut Step, foreign: bool) {
+    /// Notes that a batch was read in its present state.
+    fn done(&mut self, current: &Current) {
         if let Some(seen) = self.seen.get_mut(&current.name) {
             seen.done = true;
             seen.intact = seen.intact.max(current.reader.intact());
         }
+    }
+
+    fn close(&mut self, current: Current, step: &mut Step, foreign: bool) {
+        self.done(&current);
         if foreign {
             self.count_foreign(current.name, step);
         } else {
@@ -445,6 +457,20 @@ mod tests {
         assert_eq!((step.frames.len(), step.damaged), (6, 0));
         assert_eq!(step.frames[0], 4u32.to_be_bytes().as_slice());
         assert_eq!(pass(&mut scanner).frames.len(), 0);
+    }
+
+    /// A batch that a file manager has renamed is read by what is in it, unless it is a copy of one of ours.
+    #[test]
+    fn renamed_batches_are_read_by_their_content() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, frames) in [("0101 (1).ostk", 3), ("COPY.OSTK", 4)] {
+            fs::write(dir.path().join(name), batch(frames)).unwrap();
+        }
+        let live = pass(&mut Scanner::live(dir.path(), [2; 8], true));
+        let once = |origin| pass(&mut Scanner::once(dir.path(), origin));
+        assert_eq!(live.frames.len(), 7);
+        assert_eq!((once(None).frames.len(), once(None).foreign), (7, 0));
+        assert_eq!(once(Some([1; 8])).frames.len(), 0);
     }
 
     /// A pass goes on over many bounded steps, and forgets files that have left.

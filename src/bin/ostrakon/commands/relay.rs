@@ -1,29 +1,32 @@
 //! `relay`: keeps frames for others.
 
 use super::node::{Stop, event};
+use crate::args::RelayRun;
 use crate::failure::Outcome;
 use crate::out::Out;
 use crate::plain::bytes;
 use ostrakon::node::relay::{Counters, Limits, Relay};
 use serde_json::json;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 /// How often it tells what it holds.
 const EVERY: Duration = Duration::from_secs(60);
+/// Where it listens, if nothing else is said: at this port of all addresses.
+const PORT: u16 = 7412;
+/// The most it keeps, in bytes, if nothing else is said.
+const MAX_BYTES: u64 = 1 << 30;
 
-/// Runs it until `stop`.
+/// Runs it until it is told to stop.
 ///
 /// # Errors
 /// If its folder is in use or damaged, or the address is taken.
-pub async fn run(
-    out: Out,
-    dir: &Path,
-    listen: SocketAddr,
-    max_bytes: u64,
-    mut stop: Stop,
-) -> Outcome {
+pub async fn run(out: Out, dir: &Path, args: &RelayRun) -> Outcome {
+    let mut stop = Stop::listen(args.end_with_stdin)?;
+    let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
+    let listen = args.listen.unwrap_or(everywhere);
+    let max_bytes = args.max_bytes.unwrap_or(MAX_BYTES);
     let mut limits = Limits::default();
     limits.mailbox.max_bytes = max_bytes;
     limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);

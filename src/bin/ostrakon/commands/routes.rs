@@ -1,11 +1,12 @@
 //! `relay status`, `relay link`, `relay route`: what the operator of a relay asks of it.
 
 use super::person::read_card;
-use crate::args::{RelayCommand, RelayLinkCommand, RouteCommand};
+use crate::args::{RelayCommand, RelayLinkCommand, RelayRun, RouteCommand};
 use crate::ask::unexpected;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::{Lean, bytes, one_line, rate, table};
+use ostrakon::node::api::ErrorKind;
 use ostrakon::node::relay::api::{ALL, HERE, LinkConfig, Request, Response, Route, Status};
 use ostrakon::node::relay::ask;
 use std::path::Path;
@@ -43,6 +44,26 @@ pub async fn run(out: Out, dir: &Path, command: RelayCommand) -> Outcome {
         _ => return Err(unexpected()),
     };
     out.show(&answer, || text)
+}
+
+/// A question says nothing of how the relay is run.
+///
+/// # Errors
+/// If it does.
+pub fn refuse_options(run: &RelayRun) -> Outcome {
+    let given = [
+        ("--listen", run.listen.is_some()),
+        ("--max-bytes", run.max_bytes.is_some()),
+        ("--end-with-stdin", run.end_with_stdin),
+    ];
+    match given.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => {
+            let what = format!("{option} is for the relay that runs, not for what is asked of it");
+            let next = format!("leave {option} out, or start the relay with: ostrakon relay");
+            Err(Failure::api(ErrorKind::Usage, what, next))
+        }
+    }
 }
 
 fn request(command: RelayCommand) -> Outcome<Request> {
@@ -149,6 +170,9 @@ fn show_status(status: &Status) -> String {
         counters.held_frames,
         bytes(counters.held_bytes)
     );
+    if let Some(error) = &status.store_error {
+        text += &format!("Its store fails: {}.\n", one_line(error));
+    }
     if status.running {
         text += &format!(
             "Since it started: {} stored, {} fetched, {} passed on, {} refused.\n",
