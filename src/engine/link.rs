@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Fragments that are under way on a link that seems to swallow everything.
 const PROBES: usize = 8;
 
+/// How long the answer to what a courier took along may take.
+const COURIER: Duration = Duration::from_secs(24 * 3600);
+
 /// How long a relay's recipient may be silent before what the relay was given counts as lost.
 const RELAYED: Duration = Duration::from_secs(3600);
 
@@ -70,6 +73,8 @@ pub struct Link {
     pub newest_there: Option<Time>,
     /// Of a relay's link: what it carried was late while its recipient answered by others, and nothing has come since.
     pub doubted: bool,
+    /// It was a courier who goes both ways when it was up last.
+    carried: bool,
     /// Since when it has sent without any proof that something arrived.
     pub unproven_since: Option<Time>,
     /// Frames since the last preamble, by recipient, and from how many on the next is due; none was sent yet where there
@@ -132,6 +137,7 @@ impl Link {
             since_preamble: BTreeMap::new(),
             newest_there: None,
             doubted: false,
+            carried: false,
             pending: None,
             idle: None,
             passed: None,
@@ -156,6 +162,7 @@ impl Link {
         }
         self.stats.up = true;
         (self.passed, self.quiet) = (None, None);
+        self.carried = profile.courier && profile.can_receive;
         self.profile = Some(profile);
     }
 
@@ -220,10 +227,9 @@ impl Link {
         self.profile.as_ref().is_some_and(relayed)
     }
 
-    /// Whether its frames are carried by somebody who also brings what there is from the recipient.
+    /// Whether its frames are carried by somebody who also brings what there is from the recipient, be he here or away.
     pub fn is_carried_both_ways(&self) -> bool {
-        let both = |p: &LinkProfile| p.courier && p.can_receive;
-        self.profile.as_ref().is_some_and(both)
+        self.carried
     }
 
     /// Whether it leads to a relay that nothing is known to have come through: it may lead nowhere.
@@ -262,7 +268,8 @@ impl Link {
     /// How long after sending something an answer may take before it is sent again.
     pub fn patience(&self) -> Duration {
         match &self.profile {
-            Some(p) if p.courier => Duration::from_secs(24 * 3600),
+            // Away or here.
+            _ if self.carried => COURIER,
             Some(p) => {
                 let line = p.rate_bps.map_or(Duration::ZERO, |bps| {
                     Duration::from_micros(6 * p.mtu as u64 * 8 * 1_000_000 / bps.max(1))
