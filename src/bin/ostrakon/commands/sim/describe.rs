@@ -1,5 +1,6 @@
-//! A run in a few lines, for people.
+//! A run in a few lines, for people. Names and titles are those of a file from anywhere.
 
+use crate::plain::one_line;
 use ostrakon::sim::Outcome;
 use std::fmt::Write as _;
 
@@ -9,7 +10,12 @@ const NAMED: usize = 20;
 /// The lines.
 pub fn outcome(ran: &Outcome) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}: {}", ran.scenario, ran.title);
+    let _ = writeln!(
+        text,
+        "{}: {}",
+        one_line(&ran.scenario),
+        one_line(&ran.title)
+    );
     let _ = writeln!(
         text,
         "seed {}, mode {}, {}",
@@ -57,7 +63,7 @@ pub fn outcome(ran: &Outcome) -> String {
         }
     }
     for violation in ran.violations.iter().take(NAMED) {
-        let _ = writeln!(text, "VIOLATION {violation}");
+        let _ = writeln!(text, "VIOLATION {}", one_line(violation));
     }
     text
 }
@@ -75,7 +81,10 @@ fn messages(ran: &Outcome, text: &mut String) {
             let _ = writeln!(
                 text,
                 "  {} to {}: {} ({} bytes) {when}",
-                message.from, message.to, part.name, part.bytes
+                message.from,
+                message.to,
+                one_line(&part.name),
+                part.bytes
             );
         }
     }
