@@ -113,3 +113,37 @@ fn links(ran: &Outcome, text: &mut String) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ostrakon_netsim::scenario::Scenario;
+
+    /// Guards the terminal of who runs a scenario of somebody else: neither its title nor the names of its parts can move
+    /// the cursor, begin a line or turn text around.
+    #[test]
+    fn a_scenario_cannot_steer_the_terminal() {
+        let text = r#"
+            [scenario]
+            title = "one\u001b[2J\ntwo\u202e"
+            duration = "1min"
+            [[node]]
+            name = "a"
+            [[node]]
+            name = "b"
+            [[link]]
+            between = ["a", "b"]
+            profile = "lan"
+            [[message]]
+            from = "a"
+            to = "b"
+            parts = [{ text = 9, name = "x\u001b]0;y\u0007" }]
+        "#;
+        let scenario = Scenario::parse("t.toml", text).unwrap();
+        let ran = ostrakon::sim::run(&scenario, 1, &mut |_| {}).unwrap();
+        let shown = outcome(&ran);
+        let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(steers), "{shown:?}");
+        assert!(shown.contains("one\u{fffd}[2J two\u{fffd}\n"), "{shown:?}");
+    }
+}
