@@ -23,6 +23,6 @@ pub struct PortSetup {
 pub struct Person {
     /// The keys.
     pub keys: Rc<Zeroizing<Vec<u8>>>,
-    /// The contact cards of those with whom its messages go.
+    /// The contact cards of everybody.
     pub cards: Rc<Vec<Card>>,
 }
