@@ -3,33 +3,25 @@
 //! A node learns of its links what an operator would configure: the size of frames, which way they go, what they cost,
 //! the rate of a modem. With `start = "warm"` also what an earlier transfer would have left: rate and round trip.
 
-use super::content::Content;
 use super::line::Line;
-use super::log::{Planned, PlannedPart};
 use super::machine::Machine;
 use super::node::Node;
 use super::options::{self, Options};
 use super::paced;
+use super::people::People;
+use super::plans::Plans;
 use super::quic;
 use super::quic_links::{self, Known};
 use super::relay::{Relay, RelayPort};
-use super::setup::{Person, PortSetup};
-use crate::engine::io::{LinkId, LinkProfile, Reach};
+use super::setup::PortSetup;
+use crate::engine::io::{LinkProfile, Reach};
 use crate::engine::limits::Limits;
-use crate::engine::message::{LinkPolicy, Priority};
-use crate::security::identity::Identity;
 use crate::security::mailbox;
-use crate::wire::manifest::Lifetime;
 use crate::wire::{MIN_MTU, envelope};
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{self, Carrier, NodeKind, Scenario, ScenarioError, Shape, Start};
 use ostrakon_netsim::world::{Notice, Port, World};
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// Bytes that a QUIC datagram adds to a frame on each packet, beside IP and UDP: short header with an 8-byte connection
 /// id and a packet number of 2 (RFC 9000, section 17.3.1), the frame type and length of a datagram (RFC 9221), and the
@@ -37,35 +29,6 @@ use zeroize::Zeroizing;
 const QUIC_BYTES: usize = 1 + 8 + 2 + 3 + 16;
 /// Bytes of the largest frame that is put on a stick.
 const SPOOL_MTU: usize = 1390;
-
-/// The people of a scenario, by the place of their nodes. Relays are nobody.
-pub(super) struct People {
-    pub(super) identities: Vec<Identity>,
-    persons: Vec<Person>,
-}
-
-impl People {
-    fn of(scenario: &Scenario, seed: u64) -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let nodes = scenario.nodes.iter();
-        let identities: Vec<Identity> = nodes.map(|_| Identity::generate(&mut rng)).collect();
-        let cards = identities.iter().zip(&scenario.nodes);
-        let cards: Vec<_> = cards
-            .filter(|(_, node)| node.kind == NodeKind::Node)
-            .map(|(identity, node)| identity.card(&node.name, 1, vec![]))
-            .collect();
-        let cards = Rc::new(cards);
-        let person = |identity: &Identity| Person {
-            keys: Rc::new(Zeroizing::new(identity.encode().to_vec())),
-            cards: cards.clone(),
-        };
-        let persons = identities.iter().map(person).collect();
-        Self {
-            identities,
-            persons,
-        }
-    }
-}
 
 /// The world of a scenario under a seed.
 ///
@@ -77,7 +40,7 @@ pub fn world(
     seed: u64,
 ) -> Result<World<Machine>, ScenarioError> {
     let people = People::of(scenario, seed);
-    let mut plans = plans(scenario, &people, seed);
+    let mut plans = Plans::of(scenario, &people, seed);
     let options = scenario
         .nodes
         .iter()
@@ -301,75 +264,5 @@ fn reach(plan: &Plan<'_>, place: usize, link: &scenario::Link) -> Reach {
     match other.filter(is_node) {
         Some(other) => Reach::Person(plan.people.identities[other].person()),
         None => Reach::Anyone,
-    }
-}
-
-/// Who sends what.
-struct Plans {
-    by_sender: BTreeMap<usize, Vec<Planned>>,
-    contents: BTreeMap<u64, Rc<Content>>,
-}
-
-fn plans(scenario: &Scenario, people: &People, seed: u64) -> Plans {
-    let mut plans = Plans {
-        by_sender: BTreeMap::new(),
-        contents: BTreeMap::new(),
-    };
-    for (number, message) in (0..).zip(&scenario.messages) {
-        let parts = message.parts.iter().zip(0u64..).map(|(part, index)| {
-            // One entry of the file has one content, however often and to whomever it is sent.
-            let content = seed ^ (message.line as u64) << 32 ^ index << 24;
-            let len = usize::try_from(part.bytes).unwrap_or(usize::MAX);
-            let entry = plans.contents.entry(content);
-            let digest = entry
-                .or_insert_with(|| Rc::new(Content::numbered(content, len)))
-                .digest;
-            PlannedPart {
-                name: part.name.clone(),
-                text: part.text,
-                bytes: len,
-                content,
-                digest,
-                priority: priority(part.priority),
-                lifetime: Lifetime::at_least(part.lifetime.map(Duration::from_nanos)),
-                policy: LinkPolicy {
-                    links: ports(scenario, message.from, &part.via),
-                    max_cost: part.max_cost,
-                },
-            }
-        });
-        let planned = Planned {
-            number,
-            at: message.at,
-            to: people.identities[message.to].person(),
-            parts: parts.collect(),
-        };
-        plans
-            .by_sender
-            .entry(message.from)
-            .or_default()
-            .push(planned);
-    }
-    plans
-}
-
-/// The numbers that links have at a node.
-fn ports(scenario: &Scenario, place: usize, via: &[usize]) -> Option<Vec<LinkId>> {
-    if via.is_empty() {
-        return None;
-    }
-    let own = (0..).zip(&scenario.links);
-    let own = own.filter(|(_, link)| link.ends.contains(&place));
-    let numbered = (0u32..).zip(own.map(|(global, _): (usize, _)| global));
-    let wanted = numbered.filter(|(_, global)| via.contains(global));
-    Some(wanted.map(|(port, _)| LinkId(port)).collect())
-}
-
-fn priority(priority: scenario::Priority) -> Priority {
-    match priority {
-        scenario::Priority::Urgent => Priority::Urgent,
-        scenario::Priority::High => Priority::High,
-        scenario::Priority::Normal => Priority::Normal,
-        scenario::Priority::Bulk => Priority::Bulk,
     }
 }

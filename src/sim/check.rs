@@ -28,6 +28,12 @@ pub fn violations(witnesses: &[Witness<'_>], fast_ppb: u32) -> Vec<String> {
     for witness in witnesses {
         let own = witness.log.violations.iter();
         found.extend(own.map(|what| format!("{}: {what}", witness.name)));
+        let refused = witness.log.refused.iter();
+        found.extend(
+            refused.map(|(number, why)| {
+                format!("{}: message {number} was refused: {why}", witness.name)
+            }),
+        );
         sent.extend(witness.log.sent.iter().map(|(id, planned)| (*id, planned)));
         for (id, planned) in &witness.log.sent {
             if let Some(recipient) = by_person.get(&planned.to) {
@@ -283,6 +289,14 @@ mod tests {
         let (sender, mut recipient) = logs();
         recipient.delivered(5 * S, ID, 2, [9; 32]);
         one(&sender, &recipient, "delivered twice");
+
+        let (mut sender, recipient) = logs();
+        sender.refused.push((1, "a name that is too long".into()));
+        one(
+            &sender,
+            &recipient,
+            "a: message 1 was refused: a name that is too long",
+        );
     }
 
     /// Guards the one thing that sealing must never do: another content under a nonce is told of, the same one is not.

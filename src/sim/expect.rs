@@ -12,7 +12,10 @@ pub fn unmet(expect: &Expect, outcome: &Outcome) -> Vec<String> {
         let there = messages
             .iter()
             .filter(|m| some(m).is_some_and(|at| at <= by));
-        there.count() as u64 * 1_000_000 / messages.len().max(1) as u64
+        // Of no messages all arrive.
+        (there.count() as u64 * 1_000_000)
+            .checked_div(messages.len() as u64)
+            .unwrap_or(1_000_000)
     };
     let mut want = |what: &str, wanted: Option<u32>, got: u64| {
         if let Some(wanted) = wanted.filter(|wanted| got < u64::from(*wanted)) {
@@ -175,6 +178,17 @@ mod tests {
             assert_eq!(unmet(&met, &seen), [""; 0], "{met:?}");
             assert_eq!(unmet(&missed, &seen).len(), 1, "{missed:?}");
         }
+    }
+
+    /// Guards that a scenario without messages, which only moves links and faults, meets what is asked of all messages.
+    #[test]
+    fn of_no_messages_all_arrive() {
+        let mut seen = outcome(None, None);
+        seen.messages.clear();
+        let all = expect(|e| {
+            (e.delivered_ppm, e.confirmed_ppm) = (Some(1_000_000), Some(1_000_000));
+        });
+        assert_eq!(unmet(&all, &seen), [""; 0]);
     }
 
     /// Guards that a ratio that was asked for and cannot be told is not taken for a good one.

@@ -20,6 +20,8 @@ mod node;
 mod options;
 mod outcome;
 mod paced;
+mod people;
+mod plans;
 mod promise;
 mod quic;
 mod quic_links;
@@ -30,6 +32,8 @@ mod series;
 mod setup;
 pub mod shipped;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use outcome::{LinkOutcome, MessageOutcome, Outcome, PartOutcome};

@@ -4,7 +4,7 @@ use super::relay::QUEUE_BYTES;
 use super::work;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::value::{self, ValueError};
-use ostrakon_netsim::scenario::{Node, Problem, Scenario, ScenarioError};
+use ostrakon_netsim::scenario::{Node, NodeKind, Problem, Scenario, ScenarioError};
 use std::time::Duration;
 
 /// The longest that a durable write may take.
@@ -23,16 +23,18 @@ impl Options {
     /// Of a node of a scenario.
     ///
     /// # Errors
-    /// An option that there is not, or a value that it does not take.
+    /// An option that a machine of its kind does not have, or a value that it does not take.
     pub fn of(scenario: &Scenario, node: &Node) -> Result<Self, ScenarioError> {
         let mut options = Self {
             storage: QUEUE_BYTES,
             sync: work::SYNC,
         };
         for (key, text) in &node.options {
-            let read = match key.as_str() {
-                "storage" => storage(text).map(|bytes| options.storage = bytes),
-                "sync" => sync(text).map(|time| options.sync = time),
+            let read = match (key.as_str(), node.kind) {
+                ("storage", NodeKind::Relay | NodeKind::Courier) => {
+                    storage(text).map(|bytes| options.storage = bytes)
+                }
+                ("sync", NodeKind::Node) => sync(text).map(|time| options.sync = time),
                 _ => return Err(error(scenario, unknown(key, node))),
             };
             read.map_err(|why| {
@@ -57,11 +59,16 @@ fn sync(text: &str) -> Result<Nanos, ValueError> {
 }
 
 fn unknown(key: &str, node: &Node) -> Problem {
+    let (kind, known) = match node.kind {
+        NodeKind::Node => ("node", "sync"),
+        NodeKind::Relay => ("relay", "storage"),
+        NodeKind::Courier => ("courier", "storage"),
+    };
     Problem::UnknownKey {
         key: key.chars().take(60).collect(),
-        table: format!("the options of {}", node.name),
+        table: format!("the options of {}, a {kind}", node.name),
         nearest: None,
-        known: "storage, sync".into(),
+        known: known.into(),
     }
 }
 
@@ -87,26 +94,36 @@ pub fn error(scenario: &Scenario, problem: Problem) -> ScenarioError {
 mod tests {
     use super::*;
 
-    fn read(options: &str) -> Result<Options, String> {
-        let text = format!("[scenario]\nduration = \"1h\"\n[[node]]\nname = \"a\"\n{options}");
+    fn read(kind: &str, options: &str) -> Result<Options, String> {
+        let text = format!(
+            "[scenario]\nduration = \"1h\"\n[[node]]\nname = \"a\"\nkind = \"{kind}\"\n{options}"
+        );
         let scenario = Scenario::parse("one.toml", &text).map_err(|why| why.to_string())?;
         Options::of(&scenario, &scenario.nodes[0]).map_err(|why| why.to_string())
     }
 
-    /// Guards what a scenario may say of a machine: each option counts, and what is none is refused and not passed over.
+    /// Guards what a scenario may say of a machine: each option counts, and what is none, or one of another kind of machine,
+    /// is refused and not passed over.
     #[test]
     fn a_machine_is_as_its_scenario_says() {
-        let bare = read("").unwrap();
+        let bare = read("node", "").unwrap();
         assert_eq!((bare.storage, bare.sync), (QUEUE_BYTES, work::SYNC));
-        let both = read("options = { storage = \"64MB\", sync = \"250ms\" }").unwrap();
-        assert_eq!((both.storage, both.sync), (64_000_000, 250_000_000));
-        for bad in [
-            "sync = \"2min\"",
-            "sync = \"-1s\"",
-            "storage = \"lots\"",
-            "stroage = \"1GB\"",
+        let slow = read("node", "options = { sync = \"250ms\" }").unwrap();
+        assert_eq!(slow.sync, 250_000_000);
+        for kind in ["relay", "courier"] {
+            let small = read(kind, "options = { storage = \"64MB\" }").unwrap();
+            assert_eq!(small.storage, 64_000_000);
+        }
+        for (kind, bad) in [
+            ("node", "sync = \"2min\""),
+            ("node", "sync = \"-1s\""),
+            ("node", "snyc = \"1s\""),
+            ("node", "storage = \"64MB\""),
+            ("relay", "storage = \"lots\""),
+            ("relay", "sync = \"4ms\""),
+            ("courier", "sync = \"4ms\""),
         ] {
-            let why = read(&format!("options = {{ {bad} }}")).unwrap_err();
+            let why = read(kind, &format!("options = {{ {bad} }}")).unwrap_err();
             assert!(why.contains("one.toml") && why.contains(" a"), "{why}");
         }
     }

@@ -49,9 +49,10 @@ pub struct Outcome {
     pub overhead: Option<f64>,
     /// The message with the most bytes took so long, in seconds.
     pub achieved_s: Option<f64>,
-    /// The bound for it, from what this seed has lost; see `docs/scenarios.md`.
+    /// The bound for it, from what this seed has lost; see `docs/scenarios.md`. None where links without a fixed rate, such
+    /// as radio, could carry it at once, and where nothing could.
     pub limit_s: Option<f64>,
-    /// The bound for it, from the loss that the links have on average.
+    /// The same, from the loss that the links have on average.
     pub nominal_limit_s: Option<f64>,
     /// `limit_s` over `achieved_s`.
     pub ratio: Option<f64>,

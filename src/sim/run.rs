@@ -212,6 +212,9 @@ impl Run {
         let loss = |link: usize, way: usize| self.drawn_loss(link, way);
         let steps = (0..=STEPS).map(|step| (u128::from(bytes) * u128::from(step) / 100) as u64);
         let at = |bytes| bound::earliest(&self.scenario, &self.media, message, bytes, &loss);
+        if at(bytes).is_none_or(|at| at <= message.at) {
+            return Vec::new();
+        }
         steps
             .filter_map(|bytes| Some((at(bytes)?, bytes)))
             .collect()
@@ -252,8 +255,7 @@ impl Run {
             achieved_s: achieved,
             limit_s: limit,
             nominal_limit_s: nominal,
-            ratio: (limit.filter(|limit| *limit > 0.0).zip(achieved))
-                .map(|(limit, took)| limit / took),
+            ratio: limit.zip(achieved).map(|(limit, took)| limit / took),
             messages,
             links,
             dropped: tally::dropped(world),
@@ -277,7 +279,9 @@ impl Run {
         };
         let bound = |loss: &dyn Fn(usize, usize) -> f64| {
             let at = bound::earliest(&self.scenario, &self.media, message, seen.bytes, loss);
+            // Links without a fixed rate bound nothing: all bytes could be there at once.
             at.map(|at| seconds(at) - seen.at_s)
+                .filter(|limit| *limit > 0.0)
         };
         (
             bound(&|link, way| self.drawn_loss(link, way)),

@@ -76,10 +76,15 @@ pub fn plot(report: &Report<'_>) -> String {
             keys.push(Key::line(colour, dash, &text));
         }
     }
+    let caption = "Delivered over time: bytes of each part that its recipient holds or can compute. A dot marks the moment at \
+                   which the whole part was verified and handed over.";
+    let no_limit = match limit.is_empty() {
+        true => " There is no limit to draw: the links bound nothing, or nothing could arrive.",
+        false => "",
+    };
     figure(
         &format!("{}{}", legend(&keys), svg.finish()),
-        "Delivered over time: bytes of each part that its recipient holds or can compute. A dot marks the moment at which \
-         the whole part was verified and handed over.",
+        &format!("{caption}{no_limit}"),
     )
 }
 

@@ -119,8 +119,10 @@ impl Report<'_> {
         if let Some(took) = outcome.achieved_s {
             figure(units::time(took), "the largest took");
         }
-        if let Some(limit) = outcome.limit_s {
-            figure(units::time(limit), "the limit for it");
+        match outcome.limit_s {
+            Some(limit) => figure(units::time(limit), "the limit for it"),
+            None if all > 0 => figure("none".into(), "the limit for it, see below"),
+            None => {}
         }
         if let Some(ratio) = outcome.ratio {
             figure(format!("{ratio:.3}"), "limit over achieved");
@@ -158,7 +160,7 @@ impl Report<'_> {
             ),
             (
                 "nominal limit",
-                outcome.nominal_limit_s.map_or("–".into(), |limit| {
+                outcome.nominal_limit_s.map_or("none".into(), |limit| {
                     format!(
                         "{}, with the loss that links have on average",
                         units::time(limit)
@@ -173,7 +175,8 @@ impl Report<'_> {
              <pre>{}</pre>\n\
              <p>The limit is the earliest time at which the bytes of the largest message can be at the recipient if every link \
              carries its rate, less what it has lost to chance in this run, times 0.94, from its delay on and within its \
-             contacts, all links at once. What a full queue drops is no loss but the sender’s doing.</p>\n",
+             contacts, all links at once. What a full queue drops is no loss but the sender’s doing. Radio channels and recorded \
+             rates have no fixed rate: what they alone could bring has no limit.</p>\n",
             rows.concat(),
             if outcome.trace.is_some() {
                 ", byte for byte, with the same program"

@@ -4,6 +4,7 @@ use super::{bar, refused, repeat, verdict};
 use crate::args::SimArgs;
 use crate::failure::{Failure, Outcome};
 use crate::out::Out;
+use crate::plain::one_line;
 use crate::values::SeedRange;
 use indicatif::ProgressBar;
 use ostrakon::sim;
@@ -83,7 +84,7 @@ pub fn run(out: Out, args: &SimArgs, scenario: &Scenario, seeds: SeedRange) -> O
             let violated = found.lock().is_ok_and(|found| !found.violated.is_empty());
             if args.fail_fast && violated {
                 // Seeds below have begun before, and end.
-                next.store(u64::MAX / 2, Ordering::Relaxed);
+                next.store(seeds.last + 1, Ordering::Relaxed);
             }
         }
     };
@@ -159,7 +160,9 @@ fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
 fn describe(summary: &Summary) -> String {
     let mut text = format!(
         "{}: {} seeds ran, {} violated\n",
-        summary.scenario, summary.ran, summary.violated
+        one_line(&summary.scenario),
+        summary.ran,
+        summary.violated
     );
     if let (Some(median), Some(worst), Some(seed)) = (
         summary.median_ratio,
@@ -172,7 +175,12 @@ fn describe(summary: &Summary) -> String {
         );
     }
     for violated in &summary.first {
-        let _ = writeln!(text, "  seed {}: {}", violated.seed, violated.told());
+        let _ = writeln!(
+            text,
+            "  seed {}: {}",
+            violated.seed,
+            one_line(&violated.told())
+        );
     }
     if let Some(repeat) = &summary.repeat {
         let _ = writeln!(text, "repeat with: {repeat}");

@@ -1,5 +1,6 @@
-//! A run in a few lines, for people.
+//! A run in a few lines, for people. Names and titles are those of a file from anywhere.
 
+use crate::plain::one_line;
 use ostrakon::sim::Outcome;
 use std::fmt::Write as _;
 
@@ -9,7 +10,12 @@ const NAMED: usize = 20;
 /// The lines.
 pub fn outcome(ran: &Outcome) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}: {}", ran.scenario, ran.title);
+    let _ = writeln!(
+        text,
+        "{}: {}",
+        one_line(&ran.scenario),
+        one_line(&ran.title)
+    );
     let _ = writeln!(
         text,
         "seed {}, mode {}, {}",
@@ -57,7 +63,7 @@ pub fn outcome(ran: &Outcome) -> String {
         }
     }
     for violation in ran.violations.iter().take(NAMED) {
-        let _ = writeln!(text, "VIOLATION {violation}");
+        let _ = writeln!(text, "VIOLATION {}", one_line(violation));
     }
     text
 }
@@ -75,7 +81,10 @@ fn messages(ran: &Outcome, text: &mut String) {
             let _ = writeln!(
                 text,
                 "  {} to {}: {} ({} bytes) {when}",
-                message.from, message.to, part.name, part.bytes
+                message.from,
+                message.to,
+                one_line(&part.name),
+                part.bytes
             );
         }
     }
@@ -102,5 +111,39 @@ fn links(ran: &Outcome, text: &mut String) {
             link.queue_dropped,
             link.delivered_bytes
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ostrakon_netsim::scenario::Scenario;
+
+    /// Guards the terminal of who runs a scenario of somebody else: neither its title nor the names of its parts can move
+    /// the cursor, begin a line or turn text around.
+    #[test]
+    fn a_scenario_cannot_steer_the_terminal() {
+        let text = r#"
+            [scenario]
+            title = "one\u001b[2J\ntwo\u202e"
+            duration = "1min"
+            [[node]]
+            name = "a"
+            [[node]]
+            name = "b"
+            [[link]]
+            between = ["a", "b"]
+            profile = "lan"
+            [[message]]
+            from = "a"
+            to = "b"
+            parts = [{ text = 9, name = "x\u001b]0;y\u0007" }]
+        "#;
+        let scenario = Scenario::parse("t.toml", text).unwrap();
+        let ran = ostrakon::sim::run(&scenario, 1, &mut |_| {}).unwrap();
+        let shown = outcome(&ran);
+        let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(steers), "{shown:?}");
+        assert!(shown.contains("one\u{fffd}[2J two\u{fffd}\n"), "{shown:?}");
     }
 }

@@ -2,17 +2,21 @@
 
 mod bulk;
 mod describe;
+mod page;
 
 use crate::args::{SimArgs, SimCommand};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
+use crate::plain::harmless;
 use indicatif::{ProgressBar, ProgressStyle};
 use ostrakon::node::api::ErrorKind;
 use ostrakon::sim::report::Report;
 use ostrakon::sim::{self, shipped};
-use ostrakon_netsim::scenario::{Scenario, ScenarioError};
+use ostrakon_netsim::scenario::{Problem, Scenario, ScenarioError};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+
+/// The last seed: scenarios are TOML, whose whole numbers end there.
+const LAST_SEED: u64 = i64::MAX as u64;
 
 /// Does it. The work blocks, so it has a thread of its own.
 ///
@@ -56,7 +60,15 @@ fn list(out: Out) -> Outcome {
 }
 
 fn run_scenario(out: Out, args: &SimArgs) -> Outcome {
-    let scenario = prepare(args).map_err(refused)?;
+    let seed = args.seeds.map(|seeds| seeds.last).or(args.seed);
+    if let Some(seed) = seed.filter(|seed| *seed > LAST_SEED) {
+        return Err(Failure::api(
+            ErrorKind::Usage,
+            format!("there is no seed {seed}"),
+            format!("give whole numbers from 0 to {LAST_SEED}"),
+        ));
+    }
+    let scenario = prepare(args).map_err(unread)?;
     match args.seeds {
         Some(seeds) => bulk::run(out, args, &scenario, seeds),
         None => one(out, args, &scenario),
@@ -81,8 +93,8 @@ fn prepare(args: &SimArgs) -> Result<Scenario, ScenarioError> {
 
 fn one(out: Out, args: &SimArgs, scenario: &Scenario) -> Outcome {
     let seed = args.seed.unwrap_or(scenario.seed);
-    let page = match &args.report {
-        Some(dir) => Some(place_for_page(dir, scenario, seed)?),
+    let place = match &args.report {
+        Some(dir) => Some(page::place(dir, scenario, seed)?),
         None => None,
     };
     let bar = bar(
@@ -90,53 +102,30 @@ fn one(out: Out, args: &SimArgs, scenario: &Scenario) -> Outcome {
         "{elapsed} {wide_bar} {pos} of {len} s of the world",
     );
     let mut progress = |at| bar.set_position(at / 1_000_000_000);
-    let ran = match &page {
+    let ran = match &place {
         None => sim::run(scenario, seed, &mut progress).map(|outcome| (outcome, None)),
         Some(_) => sim::record(scenario, seed, &mut progress)
             .map(|(outcome, series)| (outcome, Some(series))),
     };
     bar.finish_and_clear();
     let (outcome, series) = ran.map_err(refused)?;
-    if let Some((page, series)) = page.as_ref().zip(series.as_ref()) {
+    if let Some((place, series)) = place.as_ref().zip(series.as_ref()) {
         let report = Report {
             scenario,
             outcome: &outcome,
             series,
             command: &repeat(args, seed),
         };
-        std::fs::write(page, report.page()).map_err(|why| cannot_write(page, &why))?;
+        page::write(place, &report.page())?;
     }
     out.show(&outcome, || {
         let mut text = describe::outcome(&outcome);
-        if let Some(page) = &page {
-            text.push_str(&format!("report: {}\n", page.display()));
+        if let Some(place) = &place {
+            text.push_str(&format!("report: {}\n", place.display()));
         }
         text
     })?;
     verdict(&outcome.violations)
-}
-
-/// Where the page of a run goes. The folder is made before the run, which may take long.
-fn place_for_page(dir: &Path, scenario: &Scenario, seed: u64) -> Result<PathBuf, Failure> {
-    std::fs::create_dir_all(dir).map_err(|why| cannot_write(dir, &why))?;
-    let plain = |c: char| {
-        if c.is_ascii_alphanumeric() || c == '_' {
-            c
-        } else {
-            '-'
-        }
-    };
-    let name: String = scenario.name.chars().map(plain).collect();
-    Ok(dir.join(format!("{name}-{seed}.html")))
-}
-
-fn cannot_write(path: &Path, why: &std::io::Error) -> Failure {
-    let next = "name a folder that you may write to after --report";
-    Failure::new(
-        Kind::Other,
-        format!("cannot write {}: {why}", path.display()),
-        next,
-    )
 }
 
 /// The command that runs a seed again.
@@ -164,10 +153,20 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// A scenario that does not read. Who mistyped the name of a shipped one reads where they are listed.
+fn unread(error: ScenarioError) -> Failure {
+    let no_file = matches!(*error.problem, Problem::Read(_));
+    let mut failure = refused(error);
+    if no_file {
+        failure.text += ", or the name of a shipped scenario (list them with: ostrakon sim list)";
+    }
+    failure
+}
+
 fn refused(error: impl std::fmt::Display) -> Failure {
     Failure {
         kind: Kind::Api(ErrorKind::BadInput),
-        text: error.to_string(),
+        text: harmless(&error.to_string()),
         message: None,
     }
 }
@@ -179,7 +178,7 @@ fn verdict(violations: &[String]) -> Outcome {
     let what = format!(
         "{} violations, the first: {}",
         violations.len(),
-        violations[0]
+        harmless(&violations[0])
     );
     Err(Failure::new(
         Kind::Unproven,

@@ -1,0 +1,85 @@
+//! What small scenarios must show, from end to end.
+
+use super::report::Report;
+use super::{Outcome, record, run, shipped};
+use ostrakon_netsim::scenario::Scenario;
+
+fn ran(text: &str) -> Outcome {
+    let scenario = Scenario::parse("t.toml", text).unwrap();
+    run(&scenario, 1, &mut |_| {}).unwrap()
+}
+
+/// Two people with a link between them, and a relay beside that leads nowhere.
+const BESIDE_A_BLACK_HOLE: &str = r#"
+    [scenario]
+    duration = "1h"
+    [[node]]
+    name = "a"
+    [[node]]
+    name = "b"
+    [[node]]
+    name = "r"
+    kind = "relay"
+    [[link]]
+    name = "good"
+    between = ["a", "b"]
+    profile = "lte"
+    [[link]]
+    name = "hole"
+    between = ["a", "r"]
+    profile = "lan"
+    kind = "relay"
+"#;
+
+/// Guards that a node keeps to its static routes: what they allow carries the message, and all else nothing of it.
+#[test]
+fn a_node_sends_by_its_routes_alone() {
+    let message =
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ text = 160 }, { file = \"20kB\" }]\n";
+    let offered = |ran: &Outcome, link: &str| -> u64 {
+        let from_a = ran.links.iter().filter(|l| l.link == link && l.from == "a");
+        from_a.map(|l| l.offered_bytes).sum()
+    };
+    let route = "[[route]]\nnode = \"a\"\nto = \"b\"\nvia = \"b\"\n";
+    let good = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}{route}"));
+    assert_eq!((good.delivered, good.confirmed), (1, 1));
+    assert_eq!(offered(&good, "hole"), 0);
+
+    let route = "[[route]]\nnode = \"a\"\nto = \"b\"\nvia = \"r\"\n";
+    let lost = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}{route}"));
+    assert_eq!(lost.delivered, 0);
+    assert!(offered(&lost, "hole") > 20_000, "{:?}", lost.links);
+}
+
+/// Guards that what an engine refuses is told of: a run without the message is not as it should be.
+#[test]
+fn a_refused_message_is_a_violation() {
+    let name = "n".repeat(300);
+    let message = format!(
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{{ text = 9, name = \"{name}\" }}]\n"
+    );
+    let refused = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}"));
+    let told = &refused.violations;
+    assert!(
+        told.len() == 1 && told[0].starts_with("a: message 0 was refused: "),
+        "{told:?}"
+    );
+}
+
+/// Guards that radio, whose rate is not fixed, has no limit rather than one of nothing, and that the page says so.
+#[test]
+fn radio_has_no_limit() {
+    let scenario = shipped::find("lora-sf12").unwrap();
+    let (outcome, series) = record(&scenario, 1, &mut |_| {}).unwrap();
+    let limits = (outcome.limit_s, outcome.nominal_limit_s, outcome.ratio);
+    assert_eq!((limits, series.limit.len()), ((None, None, None), 0));
+    let page = Report {
+        scenario: &scenario,
+        outcome: &outcome,
+        series: &series,
+        command: "",
+    }
+    .page();
+    assert!(page.contains("<b>none</b>") && page.contains("no limit to draw"));
+    assert!(!page.contains("no protocol can be above"));
+}
