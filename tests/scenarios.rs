@@ -6,6 +6,7 @@
 
 use ostrakon::sim::report::Report;
 use ostrakon::sim::{Outcome, record, run, shipped};
+use ostrakon_netsim::scenario::Scenario;
 
 fn ran(name: &str, seed: u64) -> Outcome {
     run(&shipped::find(name).unwrap(), seed, &mut |_| {}).unwrap()
@@ -110,6 +111,92 @@ fn what_a_wide_link_brought_crosses_a_thin_hop() {
         let outcome = ran("relay-thin-hop", seed);
         assert_eq!(outcome.violations, [""; 0], "seed {seed}");
         assert_eq!(outcome.delivered, 1, "seed {seed}");
+    }
+}
+
+/// Guards a link that works beside a relay that leads nowhere: what the relay swallows is neither waited for nor sent again
+/// and again.
+#[test]
+fn a_relay_that_leads_nowhere_holds_nothing_up() {
+    let text = r#"
+[scenario]
+duration = "1h"
+[[node]]
+name = "a"
+[[node]]
+name = "b"
+[[node]]
+name = "r"
+kind = "relay"
+[[link]]
+between = ["a", "b"]
+profile = "lte"
+[[link]]
+between = ["a", "r"]
+profile = "lan"
+kind = "relay"
+[[message]]
+from = "a"
+to = "b"
+parts = [{ text = 160 }, { file = "500kB" }]
+"#;
+    let scenario = Scenario::parse("nowhere.toml", text).unwrap();
+    for seed in 1..5 {
+        let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+        let delivered = outcome.messages[0].delivered_s;
+        assert!(
+            delivered.is_some_and(|at| at < 5.0),
+            "seed {seed}: {delivered:?}"
+        );
+        let swallowed = outcome.links.iter().filter(|link| link.to == "r");
+        let swallowed: u64 = swallowed.map(|link| link.offered_bytes).sum();
+        assert!(swallowed < 500_000, "seed {seed}: {swallowed} bytes");
+    }
+}
+
+/// Guards what couriers lose: the recipient tells what is missing, and the next visit brings it. Without any word a courier
+/// is given everything again after two days.
+#[test]
+fn what_a_courier_lost_is_carried_once_more() {
+    let text = r#"
+[scenario]
+duration = "10d"
+[[node]]
+name = "clinic"
+[[node]]
+name = "town"
+[[link]]
+name = "courier"
+profile = "courier-usb"
+timetable = [
+    { at = "clinic", arrive = "1h", leave = "2h" },
+    { at = "town", arrive = "5h", leave = "6h" },
+]
+every = "12h"
+[[message]]
+from = "clinic"
+to = "town"
+at = "10s"
+parts = [{ text = 160, priority = "urgent" }, { file = "1MB" }]
+[[fault]]
+kind = "drop"
+link = "courier"
+at = "4h"
+lasts = "3h"
+share = 0.3
+[expect]
+delivered = "all"
+confirmed = "all"
+"#;
+    for (lost, within) in [("0.3", 20.0), ("1.0", 96.0)] {
+        let text = text.replace("share = 0.3", &format!("share = {lost}"));
+        let scenario = Scenario::parse("lost.toml", &text).unwrap();
+        for seed in 1..4 {
+            let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+            assert_eq!(outcome.violations, [""; 0], "seed {seed}, lost {lost}");
+            let took = outcome.messages[0].delivered_s.unwrap() / 3600.0;
+            assert!(took < within, "seed {seed}, lost {lost}: {took} h");
+        }
     }
 }
 

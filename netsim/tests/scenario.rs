@@ -209,9 +209,9 @@ fn the_example_of_the_manual_is_as_it_says() {
     assert_eq!(bound, (2 * 60 + 5) * MINUTE + 300 * SECOND / 1000);
     scenario.set("duration", "5h").unwrap();
     let why = scenario.check_reach().unwrap_err().to_string();
-    let (_, said) = manual.split_once("village.toml:37: ").unwrap();
+    let (_, said) = manual.split_once("village.toml:38: ").unwrap();
     let (said, _) = said.split_once("\n```").unwrap();
-    assert_eq!(why, format!("example.toml:37: {}", said.replace('\n', " ")));
+    assert_eq!(why, format!("example.toml:38: {}", said.replace('\n', " ")));
 }
 
 /// Guards overrides, and that a wrong one changes nothing and says what could be set.

@@ -209,12 +209,13 @@ impl Outgoing {
         let by = carrier(id);
         let delay = Duration::from_millis(u64::from(report.header.delay_ms));
         let alive = !link.is_unanswered(now) && (alone || !link.is_untried());
-        self.note_newest(id, link);
+        let before = link.answered_before(now);
+        self.note_newest(id, link, before);
         let order = self.order(id, link, alone, delay, now);
         let carried = link.is_carried_both_ways();
         let mut tally = Tally::default();
         link.sent.retain(|sent| {
-            if sent.message != self.id {
+            if sent.message != self.id || sent.at > before {
                 return true;
             }
             match self.fate(sent, report, order.is_late(sent)) {
@@ -252,13 +253,14 @@ impl Outgoing {
         }
     }
 
-    /// Notes the youngest fragments of a link that have arrived.
-    fn note_newest(&mut self, id: LinkId, link: &mut Link) {
+    /// Notes the youngest fragments of a link that have arrived, of those that left by then.
+    fn note_newest(&mut self, id: LinkId, link: &mut Link, before: Time) {
         let by = carrier(id);
         // What a courier carries, others go on with: who else has carried it is not noted.
         let carried = link.is_carried_both_ways();
         let tells = |sent: &Sent| carried || self.is_telling(sent, by);
-        let there = |sent: &&Sent| sent.message == self.id && self.is_there(sent) && tells(sent);
+        let ours = |sent: &Sent| sent.message == self.id && sent.at <= before;
+        let there = |sent: &&Sent| ours(sent) && self.is_there(sent) && tells(sent);
         let relayed = link.is_relayed();
         let mut newest: BTreeMap<u8, u64> = BTreeMap::new();
         for sent in link.sent.iter().filter(there) {

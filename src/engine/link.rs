@@ -232,6 +232,17 @@ impl Link {
         self.carried
     }
 
+    /// When something has to have left for what comes back now to be an answer to it. A courier brings many reports at
+    /// once, and none of them knows of what was given to him for the one before.
+    pub fn answered_before(&self, now: Time) -> Time {
+        let trip = self.rate.least_rtt().filter(|_| self.carried);
+        let half = trip.unwrap_or_default().as_nanos() / 2;
+        Time(
+            now.0
+                .saturating_sub(u64::try_from(half).unwrap_or(u64::MAX)),
+        )
+    }
+
     /// Whether it leads to a relay that nothing is known to have come through: it may lead nowhere.
     pub fn is_untried(&self) -> bool {
         self.is_relayed() && self.newest_there.is_none()
