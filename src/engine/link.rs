@@ -281,6 +281,7 @@ impl Link {
         match &self.profile {
             // Away or here.
             _ if self.carried => COURIER,
+            Some(p) if p.courier => COURIER,
             Some(p) => {
                 let line = p.rate_bps.map_or(Duration::ZERO, |bps| {
                     Duration::from_micros(6 * p.mtu as u64 * 8 * 1_000_000 / bps.max(1))

@@ -119,13 +119,12 @@ mod tests {
     use super::*;
     use ostrakon_netsim::scenario::Scenario;
 
-    /// Guards the terminal of who runs a scenario of somebody else: neither its title nor the names of its parts can move
-    /// the cursor, begin a line or turn text around.
+    /// Guards the terminal of who runs a scenario of somebody else, also if its reader were to let such names pass: neither
+    /// its title nor the names of its parts can move the cursor, begin a line or turn text around.
     #[test]
     fn a_scenario_cannot_steer_the_terminal() {
         let text = r#"
             [scenario]
-            title = "one\u001b[2J\ntwo\u202e"
             duration = "1min"
             [[node]]
             name = "a"
@@ -137,9 +136,11 @@ mod tests {
             [[message]]
             from = "a"
             to = "b"
-            parts = [{ text = 9, name = "x\u001b]0;y\u0007" }]
+            parts = [{ text = 9 }]
         "#;
-        let scenario = Scenario::parse("t.toml", text).unwrap();
+        let mut scenario = Scenario::parse("t.toml", text).unwrap();
+        scenario.title = "one\u{1b}[2J\ntwo\u{202e}".into();
+        scenario.messages[0].parts[0].name = "x\u{1b}]0;y\u{7}".into();
         let ran = ostrakon::sim::run(&scenario, 1, &mut |_| {}).unwrap();
         let shown = outcome(&ran);
         let steers = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
