@@ -61,7 +61,8 @@ pub struct LinkProfile {
     pub can_receive: bool,
     /// Frames get a carrier envelope, since a relay or a spool lies between.
     pub enveloped: bool,
-    /// Frames leave by courier (a spool): nothing can be expected back soon, so everything is put there once.
+    /// Frames leave by courier (a spool): nothing can be expected back soon, so everything is put there once, and again
+    /// only what turns out to be lost.
     pub courier: bool,
     /// Whom it reaches.
     pub reach: Reach,
