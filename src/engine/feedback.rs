@@ -183,8 +183,8 @@ impl Engine {
     pub(super) fn weight(&self, id: LinkId, to: PersonId) -> u32 {
         // What a link may well swallow is no reason for others to wait.
         let Some(link) = self.links.get(&id).filter(|link| {
-            let others = link.is_untried() && !is_alone(&self.links, to);
-            !others && !link.is_unanswered(self.now)
+            let avoidable = link.is_untried() && !is_alone(&self.links, to);
+            !avoidable && !link.is_unanswered(self.now)
         }) else {
             return 0;
         };
