@@ -114,46 +114,6 @@ fn what_a_wide_link_brought_crosses_a_thin_hop() {
     }
 }
 
-/// Guards a link that works beside a relay that leads nowhere: what the relay swallows is neither waited for nor sent again
-/// and again.
-#[test]
-fn a_relay_that_leads_nowhere_holds_nothing_up() {
-    let text = r#"
-[scenario]
-duration = "1h"
-[[node]]
-name = "a"
-[[node]]
-name = "b"
-[[node]]
-name = "r"
-kind = "relay"
-[[link]]
-between = ["a", "b"]
-profile = "lte"
-[[link]]
-between = ["a", "r"]
-profile = "lan"
-kind = "relay"
-[[message]]
-from = "a"
-to = "b"
-parts = [{ text = 160 }, { file = "500kB" }]
-"#;
-    let scenario = Scenario::parse("nowhere.toml", text).unwrap();
-    for seed in 1..5 {
-        let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
-        let delivered = outcome.messages[0].delivered_s;
-        assert!(
-            delivered.is_some_and(|at| at < 5.0),
-            "seed {seed}: {delivered:?}"
-        );
-        let swallowed = outcome.links.iter().filter(|link| link.to == "r");
-        let swallowed: u64 = swallowed.map(|link| link.offered_bytes).sum();
-        assert!(swallowed < 500_000, "seed {seed}: {swallowed} bytes");
-    }
-}
-
 /// Guards what couriers lose: the recipient tells what is missing, and the next visit brings it. Without any word a courier
 /// is given everything again after two days.
 #[test]

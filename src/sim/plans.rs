@@ -130,28 +130,12 @@ fn priority(priority: scenario::Priority) -> Priority {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::tests::BESIDE_A_BLACK_HOLE;
 
-    const FORK: &str = r#"
-        [scenario]
-        duration = "1h"
-        [[node]]
-        name = "a"
-        [[node]]
-        name = "b"
-        [[node]]
-        name = "r"
-        kind = "relay"
+    /// A second way to the relay that stands beside the direct link.
+    const SECOND: &str = r#"
         [[link]]
-        name = "direct"
-        between = ["a", "b"]
-        profile = "lte"
-        [[link]]
-        name = "up"
-        between = ["a", "r"]
-        profile = "lan"
-        kind = "relay"
-        [[link]]
-        name = "up-2"
+        name = "hole-2"
         between = ["a", "r"]
         profile = "lan"
         kind = "relay"
@@ -165,7 +149,11 @@ mod tests {
             .collect();
         let message =
             format!("[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{{ text = 9{via} }}]\n");
-        let scenario = Scenario::parse("t.toml", &format!("{FORK}{routes}{message}")).unwrap();
+        let scenario = Scenario::parse(
+            "t.toml",
+            &format!("{BESIDE_A_BLACK_HOLE}{SECOND}{routes}{message}"),
+        )
+        .unwrap();
         let people = People::of(&scenario, 1);
         let plans = Plans::of(&scenario, &people, 1);
         let links = plans.by_sender[&0][0].parts[0].policy.links.clone();
@@ -180,11 +168,11 @@ mod tests {
         assert_eq!(links(&["r"], ""), Some(vec![1, 2]));
         assert_eq!(links(&["b"], ""), Some(vec![0]));
         assert_eq!(links(&["r", "b"], ""), Some(vec![0, 1, 2]));
-        assert_eq!(links(&[], ", via = \"up\""), Some(vec![1]));
+        assert_eq!(links(&[], ", via = \"hole\""), Some(vec![1]));
         assert_eq!(
-            links(&["r"], ", via = [\"direct\", \"up-2\"]"),
+            links(&["r"], ", via = [\"good\", \"hole-2\"]"),
             Some(vec![2])
         );
-        assert_eq!(links(&["b"], ", via = \"up\""), Some(vec![]));
+        assert_eq!(links(&["b"], ", via = \"hole\""), Some(vec![]));
     }
 }

@@ -4,13 +4,13 @@ use super::report::Report;
 use super::{Outcome, record, run, shipped};
 use ostrakon_netsim::scenario::Scenario;
 
-fn ran(text: &str) -> Outcome {
+fn ran(text: &str, seed: u64) -> Outcome {
     let scenario = Scenario::parse("t.toml", text).unwrap();
-    run(&scenario, 1, &mut |_| {}).unwrap()
+    run(&scenario, seed, &mut |_| {}).unwrap()
 }
 
 /// Two people with a link between them, and a relay beside that leads nowhere.
-const BESIDE_A_BLACK_HOLE: &str = r#"
+pub(super) const BESIDE_A_BLACK_HOLE: &str = r#"
     [scenario]
     duration = "1h"
     [[node]]
@@ -41,14 +41,33 @@ fn a_node_sends_by_its_routes_alone() {
         from_a.map(|l| l.offered_bytes).sum()
     };
     let route = "[[route]]\nnode = \"a\"\nto = \"b\"\nvia = \"b\"\n";
-    let good = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}{route}"));
+    let good = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}{route}"), 1);
     assert_eq!((good.delivered, good.confirmed), (1, 1));
     assert_eq!(offered(&good, "hole"), 0);
 
     let route = "[[route]]\nnode = \"a\"\nto = \"b\"\nvia = \"r\"\n";
-    let lost = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}{route}"));
+    let lost = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}{route}"), 1);
     assert_eq!(lost.delivered, 0);
     assert!(offered(&lost, "hole") > 20_000, "{:?}", lost.links);
+}
+
+/// Guards a link that works beside a relay that leads nowhere: what the relay swallows is neither waited for nor sent again
+/// and again.
+#[test]
+fn a_relay_that_leads_nowhere_holds_nothing_up() {
+    let message =
+        "[[message]]\nfrom = \"a\"\nto = \"b\"\nparts = [{ text = 160 }, { file = \"500kB\" }]\n";
+    for seed in 1..5 {
+        let outcome = ran(&format!("{BESIDE_A_BLACK_HOLE}{message}"), seed);
+        let delivered = outcome.messages[0].delivered_s;
+        assert!(
+            delivered.is_some_and(|at| at < 5.0),
+            "seed {seed}: {delivered:?}"
+        );
+        let swallowed = outcome.links.iter().filter(|link| link.to == "r");
+        let swallowed: u64 = swallowed.map(|link| link.offered_bytes).sum();
+        assert!(swallowed < 500_000, "seed {seed}: {swallowed} bytes");
+    }
 }
 
 /// Guards that what an engine refuses is told of: a run without the message is not as it should be.
