@@ -185,6 +185,12 @@ impl Incoming {
         records
     }
 
+    /// Bytes of the files that its parts are collected in.
+    pub fn file_bytes(&self) -> u64 {
+        let geometries = self.parts.values().filter_map(|p| p.geometry.as_ref());
+        geometries.fold(0, |sum: u64, g| sum.saturating_add(g.len))
+    }
+
     /// What is here, in the words of a report.
     pub fn held(&self) -> Vec<(u8, report::Part)> {
         self.parts

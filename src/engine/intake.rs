@@ -49,6 +49,10 @@ impl Engine {
             return self.count(why);
         }
         let mut message = Incoming::new(id, from, manifest, keys, self.now);
+        // A file that the disk has no room for would hold up everything that is to be written.
+        if !self.writer.has_room(message.file_bytes()) {
+            return self.count("no room on the disk for a message");
+        }
         message.age_s = u64::from(age_s);
         self.routes.insert(label, Route::Incoming(id));
         self.begin(message);

@@ -94,6 +94,14 @@ pub enum FileKind {
     Repair,
 }
 
+impl FileKind {
+    /// Whether a store sets the room of such a file aside when it makes it, so that a full disk is found at the start.
+    /// Repair symbols come in small number and leave holes.
+    pub fn is_reserved(self) -> bool {
+        self == Self::Incoming
+    }
+}
+
 /// The tables of small durable state. Keys and values are the engine's own and opaque to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -294,6 +302,9 @@ pub enum Input {
     Card(Box<crate::security::card::Card>),
     /// The calendar, as far as this machine knows it: seconds since 1970 at `now`. May be wrong or never come.
     Calendar(u64),
+    /// Bytes that the store has room for at present. Messages that need more wait with their senders; until it comes,
+    /// room counts as unbounded.
+    Room(u64),
     /// Write down everything now: the host is about to stop.
     Flush,
     /// The time of the last [`Output::Timeout`] has come.

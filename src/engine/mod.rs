@@ -338,6 +338,7 @@ impl Engine {
             Input::DeliverAck { message, part } => self.on_delivered(message, part),
             Input::Card(card) => self.on_card(*card),
             Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
+            Input::Room(bytes) => self.writer.set_room(bytes),
             Input::Flush => self.flush(),
             Input::Timeout => {}
         }

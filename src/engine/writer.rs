@@ -21,6 +21,8 @@ const RETRY: Duration = Duration::from_secs(1);
 struct Pending {
     batch: Batch,
     bytes: usize,
+    /// Bytes that it reserves.
+    reserved: u64,
     done: bool,
 }
 
@@ -35,6 +37,10 @@ pub struct Writer {
     durable: Vec<Record>,
     /// There are files to be made among them.
     creates: bool,
+    /// Bytes that those reserve.
+    reserved: u64,
+    /// Bytes that the store has room for, as far as it was said.
+    room: Option<u64>,
     under_way: VecDeque<Pending>,
     under_way_bytes: usize,
     failing: Option<Time>,
@@ -50,8 +56,25 @@ impl Writer {
 
     /// Adds a change that leaves with the next durable batch.
     pub fn durable(&mut self, record: Record) {
-        self.creates |= matches!(record, Record::Create { .. });
+        if let Record::Create { file, len } = record {
+            self.creates = true;
+            if file.kind.is_reserved() {
+                self.reserved = self.reserved.saturating_add(len);
+            }
+        }
         self.durable.push(record);
+    }
+
+    /// The store has room for so many bytes.
+    pub fn set_room(&mut self, bytes: u64) {
+        self.room = Some(bytes);
+    }
+
+    /// Whether so many bytes can be reserved beside those that wait to be.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let waiting = self.under_way.iter().map(|p| p.reserved);
+        let wanted = waiting.fold(self.reserved.saturating_add(bytes), u64::saturating_add);
+        self.room.is_none_or(|room| wanted <= room)
     }
 
     /// The token of the batch that whatever is added now will leave in.
@@ -105,8 +128,10 @@ impl Writer {
             return None;
         }
         let mut records = std::mem::take(&mut self.cheap);
+        let mut reserved = 0;
         if durable {
             self.creates = false;
+            reserved = std::mem::take(&mut self.reserved);
             // Files are made before they are written.
             let (create, rest): (Vec<_>, Vec<_>) = self
                 .durable
@@ -127,6 +152,7 @@ impl Writer {
         self.under_way.push_back(Pending {
             batch: batch.clone(),
             bytes,
+            reserved,
             done: false,
         });
         Some((batch.token, Output::Persist(batch)))
@@ -141,6 +167,8 @@ impl Writer {
         while let Some(front) = self.under_way.front().filter(|p| p.done) {
             self.counted = front.batch.token.0;
             self.under_way_bytes -= front.bytes;
+            // Until the store says it anew.
+            self.room = self.room.map(|room| room.saturating_sub(front.reserved));
             counted.push(front.batch.token);
             self.under_way.pop_front();
         }

@@ -26,6 +26,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
+/// How often the engine is told how much room there is.
+const ROOM: Duration = Duration::from_secs(2);
+/// Of what is free, the share that is kept for keys, notes and what is being sent: one in this many.
+const KEPT: u64 = 16;
 /// How often the calendar is told.
 const CALENDAR: Duration = Duration::from_secs(3600);
 /// How often folders done by hand are looked after.
@@ -103,7 +107,8 @@ pub(super) struct Driver {
 impl Driver {
     /// Runs until `stop` says so or everybody who could give orders is gone, then writes everything down.
     pub(super) async fn run(mut self, mut from: Sources, mut stop: watch::Receiver<bool>) {
-        let mut calendar = Instant::now();
+        self.tell_room();
+        let (mut calendar, mut room) = (Instant::now(), Instant::now() + ROOM);
         loop {
             let calm = !self.lanes.behind() && !self.engine.is_behind();
             // Links may lose what a failing store cannot take; a folder done by hand waits.
@@ -130,6 +135,10 @@ impl Driver {
                 }
                 input = next_of(&mut self.import), if reads => self.feed(input),
                 () = until(wake) => self.feed(Input::Timeout),
+                () = sleep_until(room) => {
+                    room = Instant::now() + ROOM;
+                    self.tell_room();
+                }
                 () = sleep_until(calendar) => {
                     calendar = Instant::now() + CALENDAR;
                     self.feed(Input::Calendar(now_ms() / 1000));
@@ -160,6 +169,14 @@ impl Driver {
         // Results that nobody takes any more must not hold the store's thread back.
         drop(from);
         let _ = tokio::task::spawn_blocking(move || lanes.close()).await;
+    }
+
+    /// Tells the engine how much room the disk has.
+    fn tell_room(&mut self) {
+        match self.lanes.free_bytes() {
+            Ok(free) => self.feed(Input::Room(free - free / KEPT)),
+            Err(error) => tracing::warn!(%error, "how much room the disk has is not known"),
+        }
     }
 
     fn now(&self) -> Time {

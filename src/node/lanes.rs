@@ -222,6 +222,11 @@ impl Lanes {
         }
     }
 
+    /// Bytes that are free on the disk of the home.
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.handle.free_bytes()
+    }
+
     fn spawn(&self, work: impl FnOnce() -> Done + Send + 'static) {
         let done = self.done.clone();
         tokio::task::spawn_blocking(move || {

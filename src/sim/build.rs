@@ -161,6 +161,7 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
     let person = plan.people.persons[place].clone();
     let mut node = Node::new(person, Limits::default(), sends, plan.clock);
     node.sync = plan.options[place].sync;
+    node.limit_disk(plan.options[place].disk);
     for number in contents {
         if let Some(content) = plans.contents.get(&number) {
             node.add_content(number, content.clone());

@@ -24,8 +24,10 @@ enum File {
 }
 
 /// The disk of one node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Disk {
+    /// Bytes of arriving files that there is room for.
+    pub capacity: u64,
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     files: BTreeMap<FileId, File>,
     journal: Vec<Vec<u8>>,
@@ -33,7 +35,26 @@ pub struct Disk {
     undo: Vec<(FileId, u64, Vec<u8>)>,
 }
 
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            capacity: u64::MAX,
+            rows: BTreeMap::new(),
+            files: BTreeMap::new(),
+            journal: Vec::new(),
+            undo: Vec::new(),
+        }
+    }
+}
+
 impl Disk {
+    /// Bytes that can still be set aside.
+    pub fn room(&self) -> u64 {
+        let reserved = self.files.iter().filter(|(id, _)| id.kind.is_reserved());
+        let used: u64 = reserved.map(|(_, file)| file.len()).sum();
+        self.capacity.saturating_sub(used)
+    }
+
     /// Puts a snapshot there.
     pub fn add_snapshot(&mut self, file: FileId, bytes: Bytes) {
         self.files.insert(file, File::Snapshot(bytes));
@@ -63,6 +84,10 @@ impl Disk {
                 self.rows.remove(&(*table, key.clone()));
             }
             Record::Create { file, len } => {
+                let reserves = file.kind.is_reserved() && !self.files.contains_key(file);
+                if reserves && *len > self.room() {
+                    return Err(StoreError::Full(format!("no room for {file:?}")));
+                }
                 self.files.entry(*file).or_insert_with(|| File::Sparse {
                     len: *len,
                     pages: BTreeMap::new(),
@@ -137,6 +162,13 @@ impl Disk {
 }
 
 impl File {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Snapshot(bytes) => bytes.len() as u64,
+            Self::Sparse { len, .. } => *len,
+        }
+    }
+
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         let File::Sparse { len: end, pages } = self else {
             return Err(StoreError::Io("a snapshot is not written in place".into()));

@@ -17,6 +17,8 @@ pub struct Options {
     pub storage: usize,
     /// What a durable write of a node's disk takes, beside its bytes: `sync`.
     pub sync: Nanos,
+    /// Bytes of arriving files that a node's disk has room for: `disk`.
+    pub disk: u64,
 }
 
 impl Options {
@@ -28,12 +30,14 @@ impl Options {
         let mut options = Self {
             storage: QUEUE_BYTES,
             sync: work::SYNC,
+            disk: u64::MAX,
         };
         for (key, text) in &node.options {
             let read = match (key.as_str(), node.kind) {
                 ("storage", NodeKind::Relay | NodeKind::Courier) => {
                     storage(text).map(|bytes| options.storage = bytes)
                 }
+                ("disk", NodeKind::Node) => value::bytes(text).map(|bytes| options.disk = bytes),
                 ("sync", NodeKind::Node) => sync(text).map(|time| options.sync = time),
                 _ => return Err(error(scenario, unknown(key, node))),
             };
@@ -60,7 +64,7 @@ fn sync(text: &str) -> Result<Nanos, ValueError> {
 
 fn unknown(key: &str, node: &Node) -> Problem {
     let (kind, known) = match node.kind {
-        NodeKind::Node => ("node", "sync"),
+        NodeKind::Node => ("node", "disk, sync"),
         NodeKind::Relay => ("relay", "storage"),
         NodeKind::Courier => ("courier", "storage"),
     };

@@ -103,3 +103,43 @@ fn radio_has_no_limit() {
     assert!(page.contains("<b>none</b>") && page.contains("no limit to draw"));
     assert!(!page.contains("no protocol can be above"));
 }
+
+/// Guards everybody else from one file that is larger than the disk of its recipient: it waits with its sender, and what
+/// others send arrives.
+#[test]
+fn a_file_too_large_for_the_disk_holds_up_nobody_else() {
+    let text = r#"
+        [scenario]
+        duration = "10min"
+        [[node]]
+        name = "a"
+        [[node]]
+        name = "b"
+        options = { disk = "1MB" }
+        [[node]]
+        name = "c"
+        [[link]]
+        between = ["a", "b"]
+        profile = "lan"
+        [[link]]
+        between = ["c", "b"]
+        profile = "lan"
+        [[message]]
+        from = "a"
+        to = "b"
+        parts = [{ file = "2MB" }]
+        [[message]]
+        from = "c"
+        to = "b"
+        at = "10s"
+        parts = [{ text = 100 }, { file = "500kB" }]
+    "#;
+    let ran = ran(text, 1);
+    let delivered: Vec<bool> = ran
+        .messages
+        .iter()
+        .map(|m| m.delivered_s.is_some())
+        .collect();
+    assert_eq!(delivered, [false, true], "{:?}", ran.dropped);
+    assert!(ran.dropped["b"]["no room on the disk for a message"] > 0);
+}

@@ -173,10 +173,9 @@ impl Files {
     }
 }
 
-/// Gives a file its length. Content to come gets its room now, so that a full disk is found at the start;
-/// repair symbols come in small number and leave holes.
+/// Gives a file its length, and its room if that is to be set aside.
 fn reserve(file: &File, kind: FileKind, len: u64) -> io::Result<()> {
-    if kind != FileKind::Incoming {
+    if !kind.is_reserved() {
         return file.set_len(len);
     }
     match fallocate(file, FallocateFlags::empty(), 0, len) {

@@ -81,6 +81,11 @@ impl Node {
         }
     }
 
+    /// Has its disk hold so many bytes of arriving files.
+    pub fn limit_disk(&mut self, bytes: u64) {
+        self.disk.capacity = bytes;
+    }
+
     /// Configures the next port.
     pub fn add_port(&mut self, setup: PortSetup) {
         self.ports.push(setup);
@@ -151,6 +156,13 @@ impl Node {
                 }
                 output => self.output(now, output, out),
             }
+        }
+    }
+
+    /// Says how much room the disk has, if that is bounded.
+    fn tell_room(&mut self, now: Nanos, out: &mut Out<'_>) {
+        if self.disk.capacity < u64::MAX {
+            self.input(now, Input::Room(self.disk.room()), out);
         }
     }
 
@@ -316,6 +328,7 @@ impl Host for Node {
             Err(damaged) => return self.log.violation(damaged.to_string()),
         }
         self.ask_again();
+        self.tell_room(now, out);
         let seconds = u64::try_from(out.calendar() / 1_000_000_000).unwrap_or(0);
         self.input(now, Input::Calendar(seconds), out);
         for card in self.person.cards.clone().iter() {
@@ -385,6 +398,7 @@ impl Host for Node {
                 match self.disk.apply(&batch) {
                     Ok(()) => {
                         self.log.applied(&batch);
+                        self.tell_room(now, out);
                         Input::Persisted(token)
                     }
                     Err(error) => Input::PersistFailed(token, error),
