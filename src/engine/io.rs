@@ -302,6 +302,8 @@ pub enum Input {
     Card(Box<crate::security::card::Card>),
     /// The calendar, as far as this machine knows it: seconds since 1970 at `now`. May be wrong or never come.
     Calendar(u64),
+    /// Our inbox prekeys, which went on: what falls out of use opens no session any more.
+    Prekeys(Box<crate::security::prekeys::Prekeys>),
     /// Bytes that the store has room for at present. Messages that need more wait with their senders; until it comes,
     /// room counts as unbounded.
     Room(u64),
@@ -424,6 +426,12 @@ pub enum Event {
         message: MessageId,
         /// The part.
         part: u8,
+    },
+    /// Somebody whose card is known seems to seal to a prekey of ours that is erased, and needs our newest card. Told once
+    /// a day; nothing shows that it is true.
+    CardOutdated {
+        /// Who.
+        person: PersonId,
     },
     /// The store failed: nothing new is taken in until it works again.
     StoreFailed(StoreError),

@@ -203,6 +203,8 @@ pub struct Engine {
     clock: FakeRelativeClock,
     calendar: Option<(Time, u64)>,
     cards: BTreeMap<PersonId, Card>,
+    /// When the host was last told that somebody has an outdated card of ours.
+    told_stale: BTreeMap<PersonId, Time>,
 
     links: BTreeMap<LinkId, Link>,
     limiters: BTreeMap<LinkId, Limiter>,
@@ -270,6 +272,7 @@ impl Engine {
             clock: FakeRelativeClock::default(),
             calendar: None,
             cards: BTreeMap::new(),
+            told_stale: BTreeMap::new(),
             links: BTreeMap::new(),
             limiters: BTreeMap::new(),
             reassembly: BTreeMap::new(),
@@ -338,6 +341,7 @@ impl Engine {
             Input::DeliverAck { message, part } => self.on_delivered(message, part),
             Input::Card(card) => self.on_card(*card),
             Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
+            Input::Prekeys(prekeys) => self.me.prekeys = *prekeys,
             Input::Room(bytes) => self.writer.set_room(bytes),
             Input::Flush => self.flush(),
             Input::Timeout => {}
@@ -425,8 +429,26 @@ impl Engine {
     }
 
     fn on_card(&mut self, card: Card) {
+        if self.sessions.is_outdated(&card) {
+            self.renew_session(&card);
+        }
         self.cards.insert(card.person(), card);
         self.work += 1;
+    }
+
+    /// What waits for a person is sealed anew, to a prekey that this person has not erased.
+    fn renew_session(&mut self, card: &Card) {
+        let renewed = self
+            .sessions
+            .sending(&self.me, card, &mut self.rng, self.now);
+        let Ok((_, record)) = renewed else {
+            return self.count("contact card with unusable keys");
+        };
+        for link in self.links.values_mut() {
+            link.since_preamble.remove(&card.person());
+        }
+        record.into_iter().for_each(|row| self.writer.durable(row));
+        self.want_sync(Duration::ZERO);
     }
 
     fn on_link_up(&mut self, id: LinkId, mut profile: io::LinkProfile) {

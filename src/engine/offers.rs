@@ -58,7 +58,8 @@ impl Engine {
         Found::Frame(message.ready(frame, message.priority(), now))
     }
 
-    /// A message that nobody answered gets a label of the present epoch, before the recipient has erased the old.
+    /// A message that nobody answered gets a label of the present session and epoch, before the recipient has erased
+    /// the old one.
     fn relabel(&mut self, seq: u64) {
         let Some(message) = self.outbox.get_mut(&seq).filter(|m| !m.manifest_there) else {
             return;
@@ -66,9 +67,11 @@ impl Engine {
         let Some(sending) = self.sessions.existing(message.to) else {
             return;
         };
-        if sending.epoch_number().saturating_sub(message.epoch) > EPOCHS_BEHIND {
+        let ((session, epoch), (old, then)) = (sending.place(), message.sealed_in);
+        if session != old || epoch.saturating_sub(then) > EPOCHS_BEHIND {
             message.keys = sending.keys(message.id, self.now);
-            message.epoch = sending.epoch_number();
+            message.sealed_in = sending.place();
+            self.writer.durable(sending.record(message.to, self.now));
             self.writer.durable(message.record(self.now));
             self.want_sync(Duration::from_secs(1));
         }

@@ -43,10 +43,10 @@ impl Engine {
         let (sending, _) = opened.map_err(|_| SendError::UnusableCard)?;
         sending.turn(self.now);
         let keys = sending.keys(id, self.now);
-        let (epoch, session_row) = (sending.epoch_number(), sending.record(draft.to, self.now));
+        let (place, session_row) = (sending.place(), sending.record(draft.to, self.now));
         self.writer.durable(session_row);
         let tag = self.rng.next_u64();
-        let message = Outgoing::new(draft, manifest, id, keys, epoch, tag, self.now);
+        let message = Outgoing::new(draft, manifest, id, keys, place, tag, self.now);
         self.writer.durable(message.record(self.now));
         Ok(self.enlist(message))
     }

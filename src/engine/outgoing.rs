@@ -9,6 +9,7 @@ use super::link::Ready;
 use super::message::{Draft, LinkPolicy, Priority};
 use super::pool::Pool;
 use crate::security::seal::MessageKeys;
+use crate::security::session::SessionId;
 use crate::wire::fragment::ManifestChunk;
 use crate::wire::manifest::{Body, Manifest};
 use crate::wire::read::{Malformed, Reader, put_varint};
@@ -30,8 +31,8 @@ pub struct Outgoing {
     pub manifest: Manifest,
     /// Keys of its present label.
     pub keys: MessageKeys,
-    /// The epoch of that label.
-    pub epoch: u32,
+    /// The session and the epoch of that label.
+    pub sealed_in: (SessionId, u32),
     /// Groups its frames on links.
     pub tag: u64,
     /// Parts with symbols of their own.
@@ -103,7 +104,7 @@ impl Outgoing {
         manifest: Manifest,
         id: MessageId,
         keys: MessageKeys,
-        epoch: u32,
+        sealed_in: (SessionId, u32),
         tag: u64,
         now: Time,
     ) -> Self {
@@ -112,7 +113,7 @@ impl Outgoing {
             .iter()
             .map(|p| (p.id, p.policy.clone()))
             .collect();
-        Self::assemble(id, draft.to, manifest, keys, epoch, tag, now, policies)
+        Self::assemble(id, draft.to, manifest, keys, sealed_in, tag, now, policies)
     }
 
     #[allow(
@@ -124,7 +125,7 @@ impl Outgoing {
         to: PersonId,
         manifest: Manifest,
         keys: MessageKeys,
-        epoch: u32,
+        sealed_in: (SessionId, u32),
         tag: u64,
         now: Time,
         policies: BTreeMap<u8, LinkPolicy>,
@@ -157,7 +158,7 @@ impl Outgoing {
             parts: parts.collect(),
             manifest,
             keys,
-            epoch,
+            sealed_in,
             tag,
             manifest_there: false,
             offers: BTreeMap::new(),
@@ -309,7 +310,8 @@ impl Outgoing {
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.to.0.to_vec();
         value.push(u8::from(self.withdrawn));
-        value.extend_from_slice(&self.epoch.to_be_bytes());
+        value.extend_from_slice(&self.sealed_in.0);
+        value.extend_from_slice(&self.sealed_in.1.to_be_bytes());
         value.extend_from_slice(&self.tag.to_be_bytes());
         value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
         put_list(&mut value, &self.keys.store());
@@ -341,7 +343,8 @@ impl Outgoing {
         let mut r = Reader::new(value);
         let to = PersonId(r.array()?);
         let withdrawn = r.u8()? == 1;
-        let (epoch, tag, age_s) = (r.u32()?, r.u64()?, r.u64()?);
+        let sealed_in = (r.array()?, r.u32()?);
+        let (tag, age_s) = (r.u64()?, r.u64()?);
         let keys = MessageKeys::restore(list(&mut r)?)?;
         let manifest = Manifest::decode(list(&mut r)?)?;
         let mut policies = BTreeMap::new();
@@ -361,7 +364,7 @@ impl Outgoing {
             };
             policies.insert(part, LinkPolicy { links, max_cost });
         }
-        let mut message = Self::assemble(id, to, manifest, keys, epoch, tag, now, policies);
+        let mut message = Self::assemble(id, to, manifest, keys, sealed_in, tag, now, policies);
         if withdrawn {
             message.withdraw(now);
         }

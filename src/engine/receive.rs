@@ -5,11 +5,11 @@
 
 use super::arrival::Arrival;
 use super::assembly::Assembly;
-use super::io::LinkId;
+use super::io::{Event, LinkId};
 use super::lifetimes::Mortal;
 use super::link::Link;
 use super::sessions::Announced;
-use super::{Effect, Engine, MessageId, Route};
+use super::{Effect, Engine, MessageId, PersonId, Route};
 use crate::security::seal::MessageKeys;
 use crate::security::session::{Epoch, SessionError, SessionId};
 use crate::wire::envelope::Envelope;
@@ -21,6 +21,9 @@ use governor::clock::FakeRelativeClock;
 use governor::{Quota, RateLimiter};
 use std::num::NonZeroU32;
 use std::time::Duration;
+
+/// How often at most it is told that somebody has an outdated card of ours.
+const STALE_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Limits how often a link may make us examine a preamble.
 pub struct Limiter(RateLimiterOf);
@@ -158,8 +161,18 @@ impl Engine {
             Err(SessionError::Stranger) => self.count("preamble of a stranger"),
             Err(SessionError::LowOrder) => self.count("preamble with a low-order key"),
             Err(SessionError::EpochTooFar) => self.count("preamble of an epoch too far ahead"),
-            Err(SessionError::Prekey) => self.count("preamble for a prekey that is gone"),
+            Err(SessionError::Prekey(from)) => self.on_stale(from),
             Err(_) => self.count("preamble that does not open"),
+        }
+    }
+
+    /// Somebody seems to seal to a prekey of ours that is erased: a new card would help.
+    fn on_stale(&mut self, from: PersonId) {
+        self.count("preamble for a prekey that is gone");
+        let told = self.told_stale.get(&from).copied();
+        if told.is_none_or(|at| self.now.since(at) >= STALE_EVERY) {
+            self.told_stale.insert(from, self.now);
+            self.event(Event::CardOutdated { person: from });
         }
     }
 

@@ -95,7 +95,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// The session with a person, opened if there is none; the record to write if it is new.
+    /// The session with a person, opened if there is none, or anew if its epochs are used up or the card has a newer
+    /// prekey; the record to write if it is new.
     pub fn sending(
         &mut self,
         me: &Identity,
@@ -104,11 +105,7 @@ impl Sessions {
         now: Time,
     ) -> Result<(&mut Sending, Option<Record>), SessionError> {
         let person = card.person();
-        if self
-            .sending
-            .get(&person)
-            .is_some_and(|s| s.session.is_exhausted())
-        {
+        if self.sending.get(&person).is_some_and(|s| s.is_over(card)) {
             self.sending.remove(&person);
         }
         match self.sending.entry(person) {
@@ -119,6 +116,12 @@ impl Sessions {
                 Ok((place.insert(sending), Some(record)))
             }
         }
+    }
+
+    /// Whether there is a session with a person that a card makes out of date.
+    pub fn is_outdated(&self, card: &Card) -> bool {
+        let sending = self.sending.get(&card.person());
+        sending.is_some_and(|s| s.is_over(card))
     }
 
     /// The session with a person, if there is one.
@@ -333,9 +336,14 @@ impl Sending {
         frame
     }
 
-    /// The number of the current epoch.
-    pub fn epoch_number(&self) -> u32 {
-        self.session.epoch_number()
+    /// The session and the epoch that messages are sealed in at present.
+    pub fn place(&self) -> (SessionId, u32) {
+        (self.session.id(), self.session.epoch_number())
+    }
+
+    fn is_over(&self, card: &Card) -> bool {
+        let newest = card.body().prekeys.last().map(|prekey| prekey.id);
+        self.session.is_exhausted() || newest > Some(self.session.prekey())
     }
 
     /// Goes on to the next epoch if this one is worn out. Tells whether it did.

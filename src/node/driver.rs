@@ -298,6 +298,9 @@ impl Driver {
             Event::Confirmed { message, part } => self.history.confirmed(message, part),
             Event::Expired { message } => self.finish(message, true),
             Event::Arriving { message, from } => tracing::debug!(?message, ?from, "arriving"),
+            Event::CardOutdated { person } => {
+                tracing::debug!(?person, "has an outdated contact card of ours");
+            }
             Event::DigestMismatch { message, part } => {
                 tracing::warn!(
                     ?message,

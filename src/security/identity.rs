@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! 0..4     "OSTK"
-//! 4        version = 1
+//! 4        version = 2
 //! 5..37    root seed (Ed25519)          37..69   inbox key (X25519)
-//! 69..101  inbox prekey (X25519)        101..105 its id
-//! 105..137 endpoint seed (Ed25519)      137..169 endpoint key (X25519)
-//! 169..201 link seed (Ed25519, QUIC)    201..233 mailbox seed (Ed25519)
+//! 69..113  inbox prekeys: see [`super::prekeys`]
+//! 113..145 endpoint seed (Ed25519)      145..177 endpoint key (X25519)
+//! 177..209 link seed (Ed25519, QUIC)    209..241 mailbox seed (Ed25519)
 //! ```
 
-use super::card::{Card, Endpoint, Prekey};
+use super::card::{Card, Endpoint};
 use super::kdf::{Key, hash};
+use super::prekeys::{self, Prekeys};
 use crate::engine::id::{EndpointId, PersonId};
 use crate::wire::read::{Malformed, Reader};
 use ed25519_dalek::SigningKey;
@@ -19,14 +20,15 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 const MAGIC: [u8; 4] = *b"OSTK";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const LEN: usize = 4 + 1 + 6 * 32 + prekeys::LEN;
 
 /// All secrets of one person on one endpoint. Wiped when dropped, never printed.
 pub struct Identity {
     root: SigningKey,
     pub(crate) inbox: StaticSecret,
-    pub(crate) prekey: StaticSecret,
-    pub(crate) prekey_id: u32,
+    /// The inbox prekeys, which age with uptime.
+    pub prekeys: Prekeys,
     endpoint: SigningKey,
     pub(crate) endpoint_static: StaticSecret,
     link: Key,
@@ -42,16 +44,16 @@ impl std::fmt::Debug for Identity {
 impl Identity {
     /// Makes new keys.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let prekeys = Prekeys::generate(rng);
         let mut seed = || {
             let mut bytes = Zeroizing::new([0; 32]);
             rng.fill_bytes(&mut bytes[..]);
             bytes
         };
         Self {
+            prekeys,
             root: SigningKey::from_bytes(&seed()),
             inbox: StaticSecret::from(*seed()),
-            prekey: StaticSecret::from(*seed()),
-            prekey_id: 0,
             endpoint: SigningKey::from_bytes(&seed()),
             endpoint_static: StaticSecret::from(*seed()),
             link: Key::new(*seed()),
@@ -61,13 +63,12 @@ impl Identity {
 
     /// The bytes to keep in a file that nobody else may read.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(233));
+        let mut out = Zeroizing::new(Vec::with_capacity(LEN));
         out.extend_from_slice(&MAGIC);
         out.push(VERSION);
         out.extend_from_slice(self.root.as_bytes());
         out.extend_from_slice(self.inbox.as_bytes());
-        out.extend_from_slice(self.prekey.as_bytes());
-        out.extend_from_slice(&self.prekey_id.to_be_bytes());
+        self.prekeys.encode(&mut out);
         out.extend_from_slice(self.endpoint.as_bytes());
         out.extend_from_slice(self.endpoint_static.as_bytes());
         out.extend_from_slice(self.link.bytes());
@@ -91,8 +92,7 @@ impl Identity {
         let identity = Self {
             root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
             inbox: StaticSecret::from(r.array()?),
-            prekey: StaticSecret::from(r.array()?),
-            prekey_id: r.u32()?,
+            prekeys: Prekeys::decode(&mut r)?,
             endpoint: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
             endpoint_static: StaticSecret::from(r.array()?),
             link: Key::new(r.array()?),
@@ -143,10 +143,7 @@ impl Identity {
             name: name.to_owned(),
             root: self.person().0,
             inbox: PublicKey::from(&self.inbox).to_bytes(),
-            prekeys: vec![Prekey {
-                id: self.prekey_id,
-                key: PublicKey::from(&self.prekey).to_bytes(),
-            }],
+            prekeys: self.prekeys.published(),
             endpoints: vec![Endpoint {
                 id: self.endpoint().0,
                 key: PublicKey::from(&self.endpoint_static).to_bytes(),
@@ -203,7 +200,7 @@ mod tests {
         let mut other = bytes.to_vec();
         other[4] = 9;
         assert_eq!(Identity::decode(&other).unwrap_err(), Malformed::Version(9));
-        assert!(Identity::decode(&bytes[..232]).is_err());
+        assert!(Identity::decode(&bytes[..LEN - 1]).is_err());
     }
 
     #[test]

@@ -7,5 +7,6 @@ pub mod card;
 pub mod identity;
 pub mod kdf;
 pub mod mailbox;
+pub mod prekeys;
 pub mod seal;
 pub mod session;

@@ -59,9 +59,9 @@ pub enum SessionError {
     /// The preamble names somebody whose card is not known.
     #[error("a preamble of a stranger")]
     Stranger,
-    /// The preamble uses a prekey that is gone.
+    /// The preamble, which names this person as its sender, uses a prekey that is gone. Nothing shows that it is theirs.
     #[error("a preamble for a prekey that is gone")]
-    Prekey,
+    Prekey(PersonId),
     /// The preamble names an epoch beyond all reason.
     #[error("a preamble of an epoch that is too far ahead")]
     EpochTooFar,
@@ -260,6 +260,11 @@ impl SendSession {
         self.id
     }
 
+    /// The recipient's prekey that it was opened with.
+    pub fn prekey(&self) -> u32 {
+        self.prekey
+    }
+
     /// The number of the current epoch.
     pub fn epoch_number(&self) -> u32 {
         self.chain.epoch
@@ -383,9 +388,8 @@ impl RecvSession {
         {
             return Err(SessionError::Stranger);
         }
-        if body.prekey != me.prekey_id {
-            return Err(SessionError::Prekey);
-        }
+        let prekey = me.prekeys.secret(body.prekey);
+        let prekey = prekey.ok_or(SessionError::Prekey(peer))?;
         let binding = Binding {
             sender_root: body.sender_root,
             recipient_root: me.person().0,
@@ -394,8 +398,8 @@ impl RecvSession {
             prekey: body.prekey,
             ephemeral: view.ephemeral,
         };
-        let long_term = agree(&me.prekey, &body.sender_static)?;
-        let fresh = agree(&me.prekey, &view.ephemeral)?;
+        let long_term = agree(&prekey, &body.sender_static)?;
+        let fresh = agree(&prekey, &view.ephemeral)?;
         let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh]);
         let confirm: [u8; preamble::CONFIRM] = first(&prf(
             &expand(&root, "confirm", 0),

@@ -255,7 +255,10 @@ impl Node {
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
             Event::OneWayDone { success_ppm, .. } => self.log.planned_ppm.push(success_ppm),
-            Event::Arriving { .. } | Event::StoreFailed(_) | Event::StoreRecovered => {}
+            Event::Arriving { .. }
+            | Event::CardOutdated { .. }
+            | Event::StoreFailed(_)
+            | Event::StoreRecovered => {}
         }
     }
 

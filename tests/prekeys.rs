@@ -1,0 +1,180 @@
+//! Prekeys go on with uptime: what was recorded closes for thieves, and nobody is cut off.
+//!
+//! Every test says its seed when it fails; run it again with `OSTRAKON_SEED=N cargo test --test prekeys NAME`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, reason = "the world is shared with other tests")]
+
+#[path = "sim/store.rs"]
+mod store;
+#[path = "sim/world.rs"]
+mod world;
+
+use bytes::Bytes;
+use ostrakon::engine::io::{Event, Input, LinkId, Output, Restored, Table, Time};
+use ostrakon::engine::limits::Limits;
+use ostrakon::engine::message::Priority;
+use ostrakon::engine::{Config, Engine};
+use std::time::Duration;
+use world::{SECOND, Spec, World};
+
+const DAY: u64 = 24 * 3600 * SECOND;
+/// Rotations after which the prekey that a card named last is erased.
+const ERASED: u32 = 4;
+
+/// Runs a test over seeds, or over the one that the environment names.
+fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
+    let only = std::env::var("OSTRAKON_SEED").ok();
+    let only: Option<u64> = only.and_then(|seed| seed.parse().ok());
+    for seed in only.map_or(range, |s| s..s + 1) {
+        println!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
+        test(seed);
+    }
+}
+
+/// Who has stolen the keys and the sessions of a node: does what was recorded open to him, by the sessions or by the
+/// prekeys? That it was delivered before does not matter to him, so he forgets the ledger.
+fn opens(world: &World, node: usize, of: usize, recorded: &[Bytes]) -> bool {
+    let mut rows = world.nodes[node].disk.restored().rows;
+    rows.retain(|(table, _, _)| *table == Table::Session);
+    [rows, Vec::new()]
+        .into_iter()
+        .any(|rows| opens_with(world, node, of, rows, recorded))
+}
+
+fn opens_with(
+    world: &World,
+    node: usize,
+    of: usize,
+    rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
+    recorded: &[Bytes],
+) -> bool {
+    let config = Config {
+        identity: world.identity(node),
+        limits: Limits::default(),
+        seed: [0; 32],
+        restored: Restored {
+            rows,
+            ..Restored::default()
+        },
+    };
+    let now = Time(world.now);
+    let mut thief = Engine::new(config, now).unwrap();
+    let card = world.identity(of).card("of", 1, vec![]);
+    thief.handle_input(now, Input::Card(Box::new(card)));
+    for frame in recorded {
+        let (link, frame) = (LinkId(0), frame.clone());
+        let custody = None;
+        thief.handle_input(
+            now,
+            Input::Received {
+                link,
+                frame,
+                custody,
+            },
+        );
+    }
+    loop {
+        match thief.poll_output() {
+            Output::Timeout(..) => return false,
+            Output::Event(Event::Arriving { .. }) => return true,
+            _ => {}
+        }
+    }
+}
+
+/// Attack 25: a device is seized, and the thief holds a recording of everything that was ever sent to it.
+#[test]
+fn attack_25_a_seized_device_opens_nothing_of_erased_prekeys_and_epochs() {
+    seeds(0..3, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.link(0, 1, &Spec::default());
+        world.nodes[0].keep_sent = true;
+        let id = world.send(
+            0,
+            1,
+            &[("", b"where the wounded are".to_vec(), Priority::Normal)],
+        );
+        let until = world.now + 60 * SECOND;
+        assert!(world.run_until(until, |w| w.confirmed(0, id)));
+        let recorded = std::mem::take(&mut world.nodes[0].sent);
+        assert!(
+            opens(&world, 1, 0, &recorded),
+            "at once it is open to the thief"
+        );
+        for day in 0..20 {
+            let id = world.send(0, 1, &[("", vec![day], Priority::Normal)]);
+            let until = world.now + DAY;
+            assert!(world.run_until(until, |w| w.confirmed(0, id)));
+            world.at(until, |_| {});
+            world.run_until(until, |_| false);
+        }
+        assert!(
+            opens(&world, 1, 0, &recorded),
+            "by the prekey, which is there"
+        );
+        world.rotate(1, ERASED);
+        assert!(!opens(&world, 1, 0, &recorded));
+        let later = std::mem::take(&mut world.nodes[0].sent);
+        assert!(opens(&world, 1, 0, &later), "the last days are open to him");
+    });
+}
+
+/// A card that lay in a drawer for longer than prekeys live: its owner is told, and what waits is sealed anew.
+#[test]
+fn what_was_sealed_to_an_erased_prekey_arrives_once_the_new_card_is_there() {
+    seeds(0..5, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let link = world.link(0, 1, &Spec::default());
+        world.set_link(link, false);
+        let file = world.bytes(300_000);
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        world.rotate(1, ERASED);
+        world.set_link(link, true);
+        let until = world.now + 300 * SECOND;
+        let told = Event::CardOutdated {
+            person: world.person(0),
+        };
+        assert!(world.run_until(until, |w| w.nodes[1].events.contains(&told)));
+        let known = world.nodes[1].events.iter().filter(|e| **e == told).count();
+        assert_eq!((known, world.delivered(1, id)), (1, false));
+        world.give_card(1, 0);
+        let until = world.now + 300 * SECOND;
+        assert!(world.run_until(until, |w| w.confirmed(0, id)));
+        assert!(
+            world.content(1, id, 1).unwrap() == file,
+            "other bytes arrived"
+        );
+    });
+}
+
+/// The card of a recipient changes in the middle of a transfer, and its sender is killed soon after.
+#[test]
+fn a_new_session_in_the_middle_of_a_transfer_loses_nothing_and_delivers_once() {
+    seeds(0..20, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let spec = Spec {
+            loss: 0.1,
+            rtt: Duration::from_millis(600),
+            ..Spec::default()
+        };
+        world.link(0, 1, &spec);
+        let file = world.bytes(2_000_000);
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        let when = world.below(3 * SECOND);
+        world.run_until(world.now + when, |_| false);
+        world.rotate(1, 1);
+        world.give_card(1, 0);
+        let text = world.send(0, 1, &[("", b"after".to_vec(), Priority::Urgent)]);
+        let when = world.below(SECOND);
+        world.run_until(world.now + when, |_| false);
+        world.kill(0, true);
+        world.start(0);
+        let until = world.now + 300 * SECOND;
+        assert!(world.run_until(until, |w| w.confirmed(0, id) && w.confirmed(0, text)));
+        assert!(
+            world.content(1, id, 1).unwrap() == file,
+            "other bytes arrived"
+        );
+        assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
+    });
+}
