@@ -1,0 +1,81 @@
+"""Opens every vector of a folder and compares what comes of it with what the file states: check.py FOLDER
+
+A vector that succeeds has to fail with a bit flipped, so that a check which compares nothing does not pass.
+"""
+
+import collections
+import pathlib
+import sys
+
+from card import check_card
+from coding import check_coding
+from fragment import check_fragment
+from frames import check_chunk, check_envelope, check_piece, check_varint
+from keys import check_safety_number, check_tag
+from manifest import check_manifest
+from report import check_report
+from session import check_epoch, check_preamble
+from vector import Refused, Vector
+
+CHECKS = {
+    "card": check_card,
+    "coding": check_coding,
+    "envelope": check_envelope,
+    "epoch": check_epoch,
+    "fragment": check_fragment,
+    "mailbox-tag": check_tag,
+    "manifest": check_manifest,
+    "manifest-chunk": check_chunk,
+    "piece": check_piece,
+    "preamble": check_preamble,
+    "report": check_report,
+    "safety-number": check_safety_number,
+    "varint": check_varint,
+}
+
+
+def outcome(vector):
+    """`success`, or the words of the refusal. An error of any other kind is an outcome that no vector expects."""
+    try:
+        CHECKS[vector.text("type")](vector)
+        return "success"
+    except Refused as refused:
+        return str(refused)
+    except Exception as error:  # a vector that is malformed itself, an unknown type, a difference
+        return f"{type(error).__name__}: {error}"
+
+
+def changed(vector):
+    """Its first, middle and last byte, each with a bit flipped: the copies that are still taken, though none may be."""
+    body, still = vector.body, 0
+    for at in {0, len(body) // 2, len(body) - 1}:
+        vector.body = body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :]
+        still += outcome(vector) == "success"
+    vector.body = body
+    return still
+
+
+def main(folder):
+    taken, refused, differing = collections.Counter(), collections.Counter(), 0
+    for path in sorted(pathlib.Path(folder).glob("*.txt")):
+        vector = Vector(path)
+        expected, got = vector.text("expect"), outcome(vector)
+        if got != expected:
+            differing += 1
+            print(f"{vector.name}: expected {expected!r}, but {got}", file=sys.stderr)
+        if expected == "success" and changed(vector):
+            differing += 1
+            print(f"{vector.name}: taken although a bit of it was flipped", file=sys.stderr)
+        counter = taken if expected == "success" else refused
+        counter[vector.text("type")] += got == expected
+    for kind in CHECKS:
+        print(f"{kind}: {taken[kind]} opened, {refused[kind]} refused as stated")
+        if not taken[kind]:
+            differing += 1
+            print(f"{kind}: no vector of this type was opened", file=sys.stderr)
+    print(f"second implementation: {sum(taken.values()) + sum(refused.values())} as stated, {differing} not")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
