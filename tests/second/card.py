@@ -31,7 +31,7 @@ def check_card(vector):
     same(from_text(vector.text("text")), card, "card in text")
     own = keys.KeyFile(vector.bytes("key-file"))
     stated = [vector.number("sequence"), vector.text("name"), own.verifier(own.root), keys.public(own.inbox)]
-    stated += [[[own.prekey_id, keys.public(own.prekey)]]]
+    stated += [[[number, keys.public(own.prekey(number))] for number in (own.current, own.current + 1)]]
     stated += [[[own.verifier(own.endpoint), keys.public(own.static), own.verifier(own.link)]]]
     stated += [own.verifier(own.mailbox), vector.all("relay"), 1]
     signed = b"OC\1" + encode(stated)

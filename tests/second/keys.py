@@ -53,11 +53,21 @@ class KeyFile:
 
     def __init__(self, data):
         reader = Reader(data)
-        same(reader.take(5), b"OSTK\1", "head of a key file")
-        self.root, self.inbox, self.prekey = reader.take(32), reader.take(32), reader.take(32)
-        self.prekey_id = reader.number(4)
+        same(reader.take(5), b"OSTK\2", "head of a key file")
+        self.root, self.inbox = reader.take(32), reader.take(32)
+        self.oldest, self.current, _age = (reader.number(4) for _ in range(3))
+        self.oldest_state = reader.take(32)
         self.endpoint, self.static, self.link, self.mailbox = (reader.take(32) for _ in range(4))
         reader.end()
+
+    def prekey(self, number):
+        """The private half of an inbox prekey, unless it is erased or too far ahead."""
+        if not self.oldest <= number <= self.current + 64:
+            raise Refused("a preamble for a prekey that is gone")
+        state = self.oldest_state
+        for passed in range(self.oldest, number):
+            state = expand(state, b"prekey next", passed)
+        return expand(state, b"prekey", number)
 
     @staticmethod
     def signer(seed):

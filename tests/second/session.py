@@ -70,9 +70,8 @@ def accept(me, sender, frame):
     prekey_id, generation, epoch = (reader.number(4) for _ in range(3))
     if root != sender["root"] or static not in [endpoint[1] for endpoint in sender["endpoints"]]:
         raise Refused("a preamble of a stranger")
-    if prekey_id != me.prekey_id:
-        raise Refused("a preamble for a prekey that is gone")
-    agreements = [keys.agree(me.prekey, static), inbox, keys.agree(me.prekey, ephemeral)]
+    prekey = me.prekey(prekey_id)
+    agreements = [keys.agree(prekey, static), inbox, keys.agree(prekey, ephemeral)]
     own = me.verifier(me.root), keys.public(me.inbox)
     session = keys.Session(root, own[0], static, own[1], prekey_id, ephemeral, agreements, generation)
     if session.confirmation(body) != nonce:

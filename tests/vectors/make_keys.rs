@@ -1,6 +1,6 @@
 //! Vectors of what depends on keys, each from fixed bytes.
 
-use super::file::Vector;
+use super::file::{Vector, hex};
 use super::keys::Stated;
 use super::make::{good, made, run};
 use ostrakon::engine::id::PersonId;
@@ -193,6 +193,15 @@ fn sessions() -> Vec<Vector> {
         frame.clone(),
     );
     stranger.replace("sender-card", text_card(&key_file(0x50), "Else", 1));
+    let mut erased = bad(
+        "preamble-refused-prekey",
+        "a preamble for a prekey that is gone",
+        "the recipient has gone on by four prekeys, so that the one used here is erased",
+        frame.clone(),
+    );
+    let mut recipient = Identity::decode(&key_file(0x90)).unwrap();
+    (0..4).for_each(|_| recipient.prekeys.advance());
+    erased.replace("recipient-key-file", hex(&recipient.encode()));
     let epoch = |number: u32| {
         let name = format!("epoch-{number}");
         let note = "label, hint, and the stored keys of a message: secret, context, epoch bits, hint, label";
@@ -221,6 +230,7 @@ fn sessions() -> Vec<Vector> {
             frame[..137].to_vec(),
         ),
         stranger,
+        erased,
         first,
     ];
     preambles.into_iter().chain(epochs).collect()
