@@ -28,6 +28,7 @@ mod error;
 mod history;
 pub mod home;
 mod inbox;
+mod keyfile;
 mod lanes;
 mod lines;
 mod linkbook;

@@ -1,8 +1,9 @@
 //! Asks the node, or the home itself where no node runs.
 
 use crate::failure::{Failure, Kind, Outcome};
-use ostrakon::node::Client;
+use crate::unlock;
 use ostrakon::node::api::{ErrorKind, Request, Response};
+use ostrakon::node::{Client, HomeError, NodeError};
 use std::path::{Path, PathBuf};
 
 /// Finds the home: the option, else the environment, else `folder` in the place that the XDG base directory specification
@@ -49,7 +50,7 @@ pub fn absolute(path: &Path) -> Outcome<PathBuf> {
 /// # Errors
 /// What the node answered instead, or why it did not.
 pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
-    let mut client = Client::connect_or_open(home).await?;
+    let mut client = client(home).await?;
     let answer = client.ask(request).await;
     client.close().await;
     match answer? {
@@ -59,6 +60,16 @@ pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
             message: None,
         }),
         answer => Ok(answer),
+    }
+}
+
+/// Who answers. Only a home without a node that runs has to be unlocked.
+async fn client(dir: &Path) -> Outcome<Client> {
+    match Client::of(unlock::known(dir)?).await {
+        Err(NodeError::Home(HomeError::Locked(_))) => {
+            Ok(Client::of(unlock::unlocked(dir).await?).await?)
+        }
+        client => Ok(client?),
     }
 }
 
