@@ -126,25 +126,43 @@ impl Drop for Running {
 fn locked_keys_open_with_their_passphrase_alone() {
     let amina = Person::locked();
     assert!(amina.keys().starts_with(b"OSTL"));
-    let said = amina.fails(LOCKED, &["card"], None);
+    let said = amina.fails(LOCKED, &["inbox"], None);
     assert!(said.contains("--passphrase-file"), "{said}");
-    let said = amina.fails(LOCKED, &["card"], Some("second"));
+    let said = amina.fails(LOCKED, &["inbox"], Some("second"));
     assert!(said.contains("wrong"), "{said}");
-    amina.fails(LOCKED, &["card"], Some("empty"));
-    amina.fails(LOCKED, &["card"], Some("missing"));
+    amina.fails(LOCKED, &["inbox"], Some("empty"));
+    amina.fails(LOCKED, &["inbox"], Some("missing"));
     amina.fails(LOCKED, &["node", "--listen", "none"], Some("second"));
     amina.fails(LOCKED, &["node", "--listen", "none"], None);
-    let card = amina.json(&["card"], Some("first"));
+    let inbox = amina.json(&["inbox"], Some("first"));
     let by_environment = amina
-        .command(&["card", "--json"], None)
+        .command(&["inbox", "--json"], None)
         .env("OSTRAKON_PASSPHRASE_FILE", amina.file("first"))
         .output()
         .unwrap();
     let by_environment: Value = serde_json::from_slice(&by_environment.stdout).unwrap();
-    assert_eq!(by_environment, card);
-    let refused = amina.run(&["card", "--json"], Some("second"));
+    assert_eq!(by_environment, inbox);
+    let refused = amina.run(&["inbox", "--json"], Some("second"));
     let refused: Value = serde_json::from_slice(&refused.stdout).unwrap();
     assert_eq!(refused["error"]["kind"], "locked");
+}
+
+/// What is public is shown without the passphrase: one's own card, once it was signed, people and links.
+#[test]
+fn what_is_public_needs_no_passphrase() {
+    let amina = Person::locked();
+    amina.fails(LOCKED, &["card"], None);
+    let card = amina.json(&["card"], Some("first"));
+    assert_eq!(amina.json(&["card"], None), card);
+    amina.fails(LOCKED, &["link", "add", "stick", "spool:/tmp"], None);
+    amina.json(&["link", "add", "stick", "spool:/tmp"], Some("first"));
+    let links = amina.json(&["link", "list"], None);
+    assert_eq!(links["links"][0]["name"], "stick");
+    assert_eq!(links, amina.json(&["link", "list"], Some("first")));
+    let people = amina.json(&["person", "list"], None);
+    assert_eq!(people, amina.json(&["person", "list"], Some("first")));
+    amina.fails(Some(3), &["person", "show", "bo"], None);
+    amina.fails(LOCKED, &["status"], None);
 }
 
 /// Who asks a running node needs no passphrase, and nobody can change it under the node.
@@ -177,6 +195,7 @@ fn a_passphrase_is_set_changed_and_removed() {
     let card = amina.json(&["card"], None);
     amina.set(None, "first");
     assert!(!contains(&amina.keys(), &clear[5..37]));
+    amina.json(&["inbox"], Some("first"));
     assert_eq!(amina.json(&["card"], Some("first")), card);
     let locked = amina.keys();
     amina.fails(LOCKED, &["passphrase", "remove"], None);
@@ -184,7 +203,8 @@ fn a_passphrase_is_set_changed_and_removed() {
     amina.fails(Some(2), &["passphrase", "set"], Some("first"));
     assert_eq!(amina.keys(), locked);
     amina.set(Some("first"), "second");
-    amina.fails(LOCKED, &["card"], Some("first"));
+    amina.fails(LOCKED, &["inbox"], Some("first"));
+    amina.json(&["inbox"], Some("second"));
     assert_eq!(amina.json(&["card"], Some("second")), card);
     amina.json(&["passphrase", "remove"], Some("second"));
     assert_eq!(amina.keys(), clear);
@@ -222,11 +242,13 @@ fn a_kill_during_a_change_leaves_keys_that_open() {
         if amina.keys() != before {
             std::mem::swap(&mut old, &mut new);
         }
+        amina.json(&["inbox"], Some(old));
         assert_eq!(amina.json(&["card"], Some(old)), card, "round {round}");
-        amina.fails(LOCKED, &["card"], Some(new));
+        amina.fails(LOCKED, &["inbox"], Some(new));
     }
     amina.set(Some(old), new);
     assert!(!amina.file("home/keys.new").exists());
+    amina.json(&["inbox"], Some(new));
     assert_eq!(amina.json(&["card"], Some(new)), card);
 }
 
@@ -332,21 +354,21 @@ fn at_a_terminal_passphrases_are_asked_for_and_do_not_show() {
     init.answers("not the same", FIRST);
     init.answers("again", FIRST);
     assert_eq!(init.ends(), Some(0));
-    let mut card = Terminal::run(&amina, &["card"]);
-    card.answers("Passphrase", SECOND);
-    card.answers("not the passphrase", FIRST);
-    assert_eq!(card.ends(), Some(0));
-    let mut card = Terminal::run(&amina, &["card"]);
+    let mut inbox = Terminal::run(&amina, &["inbox"]);
+    inbox.answers("Passphrase", SECOND);
+    inbox.answers("not the passphrase", FIRST);
+    assert_eq!(inbox.ends(), Some(0));
+    let mut inbox = Terminal::run(&amina, &["inbox"]);
     for _ in 0..3 {
-        card.answers("Passphrase", SECOND);
+        inbox.answers("Passphrase", SECOND);
     }
-    assert_eq!(card.ends(), LOCKED);
+    assert_eq!(inbox.ends(), LOCKED);
     let mut set = Terminal::run(&amina, &["passphrase", "set"]);
     set.answers("Passphrase", FIRST);
     set.answers("new passphrase", SECOND);
     set.answers("again", SECOND);
     assert_eq!(set.ends(), Some(0));
-    amina.json(&["card"], Some("second"));
+    amina.json(&["inbox"], Some("second"));
 }
 
 /// Who wants no passphrase says so by an empty line, or with an option that asks nothing.

@@ -34,6 +34,7 @@ mod lines;
 mod linkbook;
 mod links;
 mod paths;
+mod public;
 pub mod relay;
 mod runtime;
 mod send;
