@@ -358,7 +358,7 @@ async fn a_stick_carries_a_message_and_its_receipt() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_waits_for_a_short_command_but_refuses_a_second_node() {
     let ada = Someone::new("Ada");
-    let start = || Node::start_when_free(&ada.home, options(Listen::Off));
+    let start = || Node::start_when_free(Home::open(&ada.home).unwrap(), options(Listen::Off));
     let short = Client::connect_or_open(&ada.home).await.unwrap();
     let (node, ()) = tokio::join!(start(), async {
         sleep(Duration::from_millis(300)).await;

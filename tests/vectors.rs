@@ -16,6 +16,8 @@
 mod file;
 #[path = "vectors/keys.rs"]
 mod keys;
+#[path = "vectors/lockbox.rs"]
+mod lockbox;
 #[path = "vectors/make.rs"]
 mod make;
 #[path = "vectors/make_keys.rs"]
@@ -41,6 +43,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "preamble" => keys::encode_preamble(vector),
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
+        "lockbox" => lockbox::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
         other => panic!("{}: unknown type {other}", vector.name),
     }
@@ -60,6 +63,7 @@ fn decode(vector: &Vector) -> bool {
         "card" => keys::decode_card(vector),
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
+        "lockbox" => lockbox::decode(vector),
         // One way only.
         _ => true,
     }

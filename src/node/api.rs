@@ -235,6 +235,8 @@ pub enum ErrorKind {
     BadInput,
     /// The node does not answer: exit 8.
     Node,
+    /// The keys are locked, and the passphrase is missing or wrong: exit 9.
+    Locked,
 }
 
 /// A message in the inbox.

@@ -1,10 +1,11 @@
 //! Contact cards: those of others, and one's own.
 
-use super::api::PersonEntry;
+use super::api::{PersonEntry, Response};
 use super::error::NodeError;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::security::card::Card;
 use crate::security::identity::{Identity, safety_number};
+use crate::security::mailbox;
 use crate::store::meta::Meta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -73,6 +74,12 @@ impl Contacts {
         let mut cards: Vec<Card> = self.known().values().cloned().collect();
         cards.sort_by(|a, b| a.body().name.cmp(&b.body().name));
         cards
+    }
+
+    /// The same, for who asks for them.
+    pub(super) fn all(&self) -> Response {
+        let persons = self.list().iter().map(|card| self.entry(card)).collect();
+        Response::Persons { persons }
     }
 
     /// Whose endpoint proves itself with this link key.
@@ -165,7 +172,7 @@ pub(super) fn own(
     name: &str,
     relays: &[String],
 ) -> Result<Card, NodeError> {
-    let last = meta.get(OWN)?.and_then(|bytes| Card::decode(&bytes).ok());
+    let last = last_own(meta)?;
     let sequence = match &last {
         Some(card) if card.body().name == name && card.body().relays == relays => {
             return Ok(card.clone());
@@ -178,6 +185,21 @@ pub(super) fn own(
     let card = Card::decode(card.bytes())?;
     meta.put(OWN, card.bytes())?;
     Ok(card)
+}
+
+/// One's own card as it was written down last.
+pub(super) fn last_own(meta: &Meta) -> Result<Option<Card>, NodeError> {
+    Ok(meta.get(OWN)?.and_then(|bytes| Card::decode(&bytes).ok()))
+}
+
+/// One's own card, for who asks for it.
+pub(super) fn shown_card(card: &Card) -> Response {
+    Response::Card {
+        text: card.to_text(),
+        person: card.person().to_string(),
+        name: card.body().name.clone(),
+        mailbox: mailbox::address(&card.body().mailbox),
+    }
 }
 
 /// Reads the beginning of an id: what stands behind the last colon, in lower case, if it is base32.

@@ -34,16 +34,23 @@ impl Client {
     /// which nobody else can do until [`Client::close`]. Waits up to 10 s for others that have it open.
     ///
     /// # Errors
-    /// [`NodeError`] if there is no home, or it is in use and nobody answers.
+    /// [`NodeError`] if there is no home, its keys are locked and no node runs, or it is in use and nobody answers.
     pub async fn connect_or_open(dir: &Path) -> Result<Self, NodeError> {
+        Self::of(Home::open(dir)?).await
+    }
+
+    /// The same for a home that was opened, and unlocked if it has a passphrase and no node runs.
+    ///
+    /// # Errors
+    /// As [`Client::connect_or_open`].
+    pub async fn of(home: Home) -> Result<Self, NodeError> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let home = Home::open(dir)?;
-            let path = home.dir().to_owned();
             if let Some(stream) = control::connect(&home.socket()).await {
-                return Ok(Self(Inner::Remote(Remote::new(path, stream))));
+                let dir = home.dir().to_owned();
+                return Ok(Self(Inner::Remote(Remote::new(dir, stream))));
             }
-            match Node::start(home, Options::offline()).await {
+            match Node::start(home.clone(), Options::offline()).await {
                 Ok(node) => return Ok(Self(Inner::Local(Box::new(node)))),
                 // It starts, stops, or answers another client.
                 Err(NodeError::Open(OpenError::InUse { .. })) if Instant::now() < until => {

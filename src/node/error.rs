@@ -5,6 +5,7 @@ use super::home::HomeError;
 use crate::engine::Damaged;
 use crate::engine::io::{SendError, StoreError};
 use crate::security::card::CardError;
+use crate::security::lockbox::LockError;
 use crate::store::OpenError;
 use ostrakon_transports::quic::EndpointError;
 use ostrakon_transports::spool::SpoolError;
@@ -84,6 +85,13 @@ impl NodeError {
             Self::Usage(_) => ErrorKind::Usage,
             Self::NotFound(_) | Self::Send(SendError::UnknownPerson) => ErrorKind::NotFound,
             Self::Home(HomeError::Name) => ErrorKind::Usage,
+            Self::Home(HomeError::Locked(_)) => ErrorKind::Locked,
+            Self::Home(HomeError::Lock { source, .. }) => match source {
+                LockError::Passphrase => ErrorKind::Locked,
+                LockError::Length => ErrorKind::Usage,
+                LockError::Memory(_) => ErrorKind::Limit,
+                LockError::Malformed(_) | LockError::Cost(_) => ErrorKind::Home,
+            },
             Self::Home(_) | Self::Open(_) | Self::Damaged(_) => ErrorKind::Home,
             Self::Spool(SpoolError::Read { source, .. } | SpoolError::Write { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>

@@ -1,24 +1,28 @@
 //! The home of a node: a directory that only its owner may read.
 //!
 //! ```text
-//! DIR/version        "ostrakon home 1"
-//! DIR/keys           the secret keys: see [`crate::security::identity`]
+//! DIR/version        "ostrakon home 2"
+//! DIR/keys           the secret keys: see [`crate::security::identity`]; with a passphrase in a
+//!                    [`crate::security::lockbox`]
 //! DIR/name           what the owner wants to be called, for the contact card
 //! DIR/store/         see [`crate::store`]
 //! DIR/control.sock   while a node runs
 //! ```
 
+use super::error::NodeError;
+use super::keyfile::{KeyFile, beside, write_new};
 use crate::security::card::{MAX_NAME, is_name};
 use crate::security::identity::Identity;
+use crate::security::lockbox::{LockError, Passphrase};
 use crate::wire::read::Malformed;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const VERSION: &str = "ostrakon home 1";
-/// No file here is larger, in bytes.
+const VERSION: &str = "ostrakon home 2";
+/// None of the other files is larger than this, in bytes.
 const MAX_FILE: u64 = 4096;
 
 /// Why a home could not be made or opened.
@@ -93,6 +97,20 @@ pub enum HomeError {
         /// What is wrong.
         reason: String,
     },
+    /// The keys are locked, and nobody gave the passphrase.
+    #[error(
+        "{} is locked with a passphrase; give the file that holds it with --passphrase-file or in OSTRAKON_PASSPHRASE_FILE, or run this at a terminal to be asked",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// A key file with a passphrase was not opened or written.
+    #[error("{}: {source}", path.display())]
+    Lock {
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        source: LockError,
+    },
     /// A name that no contact card takes.
     #[error(
         "a name has 1 to {MAX_NAME} bytes, all of them visible, and does not begin with `ostrakon:`; choose another one"
@@ -111,18 +129,20 @@ pub enum HomeError {
     },
 }
 
-fn io_at(path: &Path) -> impl FnOnce(io::Error) -> HomeError + '_ {
+pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> HomeError + '_ {
     move |source| HomeError::Io {
         path: path.to_owned(),
         source,
     }
 }
 
-/// An existing home.
+/// An existing home. Its keys may be locked: then it tells its name and place, and nothing else before
+/// [`Home::unlock`].
+#[derive(Clone)]
 pub struct Home {
     dir: PathBuf,
     name: String,
-    keys: Zeroizing<Vec<u8>>,
+    keys: KeyFile,
 }
 
 impl std::fmt::Debug for Home {
@@ -133,11 +153,24 @@ impl std::fmt::Debug for Home {
 
 impl Home {
     /// Makes a home with new keys in `dir`, which must be missing or empty, or hold what this has left when it was
-    /// cut off; keys that are whole are kept then.
+    /// cut off; keys that are whole are kept then. The keys are not locked.
     ///
     /// # Errors
     /// [`HomeError`]; an existing home is never touched.
     pub fn create(dir: &Path, name: &str) -> Result<Self, HomeError> {
+        Self::create_under(dir, name, None)
+    }
+
+    /// The same with keys under a passphrase, if there is one. They are never on the disk without it, unless they
+    /// were there before.
+    ///
+    /// # Errors
+    /// As [`Home::create`], and if keys that were there have another passphrase.
+    pub fn create_under(
+        dir: &Path,
+        name: &str,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, HomeError> {
         if !is_name(name) {
             return Err(HomeError::Name);
         }
@@ -146,27 +179,42 @@ impl Home {
             .mode(0o700)
             .create(dir)
             .map_err(io_at(dir))?;
-        let has_keys = clear(dir)?;
+        let left = clear(dir)?;
         // The directory may have been there before, with other permissions.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(dir, mode).map_err(io_at(dir))?;
-        if !has_keys {
-            let mut rng = seeded_rng().map_err(io_at(dir))?;
-            write_new(&dir.join("keys"), &Identity::generate(&mut rng).encode())?;
-        }
+        let keys = match left {
+            None => {
+                let mut rng = seeded_rng().map_err(io_at(dir))?;
+                let identity = Identity::generate(&mut rng);
+                KeyFile::create(&dir.join("keys"), &identity.encode(), passphrase)?
+            }
+            Some(mut keys) => {
+                match passphrase {
+                    Some(words) if keys.is_locked() => keys.unlock(words)?,
+                    Some(words) => keys.keep_under(Some(words))?,
+                    None => {}
+                }
+                // Nothing is finished that could not be used.
+                keys.secret()?;
+                keys
+            }
+        };
+        let name = name.trim().to_owned();
         write_new(&dir.join("name"), name.as_bytes())?;
         // Last: a home without it is none, so a crash half way leaves nothing that looks whole.
         write_new(&dir.join("version"), VERSION.as_bytes())?;
-        File::open(dir)
-            .and_then(|d| d.sync_all())
-            .map_err(io_at(dir))?;
-        Self::open(dir)
+        sync_dir(dir)?;
+        let dir = dir.to_owned();
+        let home = Self { dir, name, keys };
+        home.identity()?;
+        Ok(home)
     }
 
     /// Opens a home. Nothing is locked by it: that is the store's part.
     ///
     /// # Errors
-    /// [`HomeError`]: missing, of another version, readable by others, or damaged.
+    /// [`HomeError`]: missing, of another version, readable by others, or damaged. That keys are locked is none.
     pub fn open(dir: &Path) -> Result<Self, HomeError> {
         let path = dir.join("version");
         let version = match read_small(&path) {
@@ -194,9 +242,11 @@ impl Home {
         let home = Self {
             dir: dir.to_owned(),
             name,
-            keys: read_keys(&dir.join("keys"))?,
+            keys: KeyFile::read(&dir.join("keys"))?,
         };
-        home.identity()?;
+        if !home.is_locked() {
+            home.identity()?;
+        }
         Ok(home)
     }
 
@@ -210,15 +260,59 @@ impl Home {
         &self.name
     }
 
+    /// Whether its keys need a passphrase that [`Home::unlock`] was not given yet.
+    pub fn is_locked(&self) -> bool {
+        self.keys.is_locked()
+    }
+
+    /// Whether its keys have a passphrase.
+    pub fn has_passphrase(&self) -> bool {
+        self.keys.has_passphrase()
+    }
+
+    /// Opens its keys if they are locked. Takes a good part of a second, and 64 MiB of memory for that time.
+    ///
+    /// # Errors
+    /// [`HomeError::Lock`] if the passphrase is wrong.
+    pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), HomeError> {
+        self.keys.unlock(passphrase)?;
+        self.identity().map(|_| ())
+    }
+
     /// Its keys.
     ///
     /// # Errors
-    /// [`HomeError::Damaged`] if they do not read.
+    /// [`HomeError::Locked`], [`HomeError::Damaged`] if they do not read.
     pub fn identity(&self) -> Result<Identity, HomeError> {
-        Identity::decode(&self.keys).map_err(|error| HomeError::Damaged {
+        Identity::decode(self.keys.secret()?).map_err(|error| HomeError::Damaged {
             path: self.dir.join("keys"),
             reason: error.to_string(),
         })
+    }
+
+    /// Keeps its keys under this passphrase from now on, or under none.
+    ///
+    /// # Errors
+    /// [`NodeError`]: it is locked, or in use by a node or a command, which would go on with the old passphrase.
+    pub fn keep_under(&mut self, passphrase: Option<&Passphrase>) -> Result<(), NodeError> {
+        let _lock = crate::store::hold(&self.store_dir())?;
+        self.refresh()?;
+        Ok(self.keys.keep_under(passphrase)?)
+    }
+
+    /// Writes its keys anew, in one step and under the same passphrase as before, which nobody is asked for. The
+    /// caller holds the lock of the store.
+    ///
+    /// # Errors
+    /// [`HomeError::Locked`], [`HomeError::Io`]; then the keys of before are on the disk.
+    pub fn save(&mut self, identity: &Identity) -> Result<(), HomeError> {
+        self.keys.save(&identity.encode())
+    }
+
+    /// Reads its keys once more. Whoever had the lock of the store before may have written them.
+    pub(super) fn refresh(&mut self) -> Result<(), HomeError> {
+        self.keys.refresh()?;
+        self.identity().map(|_| ())
     }
 
     pub(super) fn store_dir(&self) -> PathBuf {
@@ -237,8 +331,8 @@ pub(super) fn is_home(dir: &Path) -> bool {
         .any(|name| dir.join(name).exists())
 }
 
-/// Removes what a cut off [`Home::create`] has left, but for keys that are whole; says whether there are any.
-fn clear(dir: &Path) -> Result<bool, HomeError> {
+/// Removes what a cut off [`Home::create`] has left, but for keys that are whole, which it returns.
+fn clear(dir: &Path) -> Result<Option<KeyFile>, HomeError> {
     let mut left = Vec::new();
     for entry in fs::read_dir(dir).map_err(io_at(dir))? {
         left.push(entry.map_err(io_at(dir))?.file_name());
@@ -250,21 +344,22 @@ fn clear(dir: &Path) -> Result<bool, HomeError> {
             return Err(HomeError::Exists(dir.to_owned()));
         }
     }
-    let files = ["keys", "name", "version"];
-    if !left
-        .iter()
-        .all(|left| files.iter().any(|name| left == name))
-    {
+    let path = dir.join("keys");
+    let new = beside(&path);
+    let files = [dir.join("name"), dir.join("version"), new, path.clone()];
+    if !left.iter().all(|left| files.contains(&dir.join(left))) {
         return Err(HomeError::Occupied(dir.to_owned()));
     }
-    for name in files.into_iter().filter(|name| is_left(name)) {
-        let path = dir.join(name);
-        if name == "keys" && is_whole(&path)? {
-            continue;
+    let keys = match is_left("keys") {
+        true => whole(&path)?,
+        false => None,
+    };
+    for file in files.iter().filter(|file| file.exists()) {
+        if keys.is_none() || *file != path {
+            fs::remove_file(file).map_err(io_at(file))?;
         }
-        fs::remove_file(&path).map_err(io_at(&path))?;
     }
-    Ok(dir.join("keys").exists())
+    Ok(keys)
 }
 
 /// Whether the version of a home was only begun to be written.
@@ -272,11 +367,15 @@ fn is_begun(version: &str) -> bool {
     VERSION.starts_with(version) && version != VERSION
 }
 
-/// Whether a key file is one, rather than the beginning of one.
-fn is_whole(path: &Path) -> Result<bool, HomeError> {
-    match Identity::decode(&read_keys(path)?) {
-        Ok(_) => Ok(true),
-        Err(Malformed::Truncated) => Ok(false),
+/// A key file that is one, rather than the beginning of one. What a passphrase locks is whole when it gets its name.
+fn whole(path: &Path) -> Result<Option<KeyFile>, HomeError> {
+    let keys = KeyFile::read(path)?;
+    if keys.is_locked() {
+        return Ok(Some(keys));
+    }
+    match Identity::decode(keys.secret()?) {
+        Ok(_) => Ok(Some(keys)),
+        Err(Malformed::Truncated) => Ok(None),
         Err(error) => Err(HomeError::Damaged {
             path: path.to_owned(),
             reason: error.to_string(),
@@ -284,35 +383,18 @@ fn is_whole(path: &Path) -> Result<bool, HomeError> {
     }
 }
 
-fn read_keys(path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
-    let mode = fs::metadata(path).map_err(io_at(path))?.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        let path = path.to_owned();
-        return Err(HomeError::Exposed { path, mode });
-    }
-    read_small(path)
-}
-
-fn read_small(path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
-    // The room is reserved at once, so that no copy of a secret stays behind in a smaller one.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
+fn read_small(path: &Path) -> Result<Vec<u8>, HomeError> {
+    let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
         .map_err(io_at(path))?;
     Ok(bytes)
 }
 
-pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .map_err(io_at(path))
+pub(super) fn sync_dir(dir: &Path) -> Result<(), HomeError> {
+    File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(io_at(dir))
 }
 
 /// A generator seeded by the operating system.

@@ -1,7 +1,7 @@
 //! The configured links: names, addresses and numbers, kept in the store.
 
 use super::address::Address;
-use super::api::{LinkConfig, OneWay};
+use super::api::{LinkConfig, OneWay, Response};
 use super::cards::Contacts;
 use super::error::NodeError;
 use super::home::random32;
@@ -80,6 +80,19 @@ impl Linkbook {
     /// All links, by name.
     pub(super) fn list(&self) -> Vec<Record> {
         self.records().values().cloned().collect()
+    }
+
+    /// The same for who asks, each with the name of whom it reaches, also where nobody had to say it.
+    pub(super) fn shown(&self, contacts: &Contacts) -> Response {
+        let shown = |record: Record| {
+            let name = record.person().map(|person| contacts.name(person));
+            LinkConfig {
+                person: name.or(record.config.person),
+                ..record.config
+            }
+        };
+        let links = self.list().into_iter().map(shown).collect();
+        Response::Links { links }
     }
 
     /// The link of this name.

@@ -23,7 +23,6 @@ use ostrakon_transports::keys::{LinkKey, LinkSecret};
 use ostrakon_transports::quic::{EndpointOptions, Incoming, PeerListener, QuicEndpoint};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -102,7 +101,7 @@ impl Node {
     /// Starts a node on a home. Needs a tokio runtime of several threads with IO and time.
     ///
     /// # Errors
-    /// [`NodeError`]: the home is in use or damaged, or the address is taken.
+    /// [`NodeError`]: the home is locked, in use or damaged, or the address is taken.
     pub async fn start(home: Home, options: Options) -> Result<Self, NodeError> {
         let opened = blocking(move || Opened::open(home)).await?;
         let socket = match options.online {
@@ -139,19 +138,18 @@ impl Node {
         })
     }
 
-    /// Starts a node on the home in `dir` as soon as nobody else has it open, for up to 10 s. Does not wait
-    /// for another node that answers.
+    /// Starts a node on a home as soon as nobody else has it open, for up to 10 s. Does not wait for another node
+    /// that answers.
     ///
     /// # Errors
-    /// As [`Node::start`], and if there is no home.
-    pub async fn start_when_free(dir: &Path, options: Options) -> Result<Self, NodeError> {
+    /// As [`Node::start`].
+    pub async fn start_when_free(home: Home, options: Options) -> Result<Self, NodeError> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let home = Home::open(dir)?;
-            let socket = home.socket();
-            match Self::start(home, options.clone()).await {
+            match Self::start(home.clone(), options.clone()).await {
                 Err(NodeError::Open(OpenError::InUse { .. }))
-                    if Instant::now() < until && control::connect(&socket).await.is_none() =>
+                    if Instant::now() < until
+                        && control::connect(&home.socket()).await.is_none() =>
                 {
                     tokio::time::sleep(RETRY).await;
                 }
@@ -213,9 +211,11 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(home: Home) -> Result<Self, NodeError> {
-        let identity = Arc::new(home.identity()?);
+    fn open(mut home: Home) -> Result<Self, NodeError> {
+        home.identity()?;
         let (store, restored) = Store::open(&home.store_dir())?;
+        home.refresh()?;
+        let identity = Arc::new(home.identity()?);
         let handle = store.handle();
         let meta = handle.meta();
         let links = Arc::new(Linkbook::load(meta.clone())?);

@@ -1,18 +1,17 @@
 //! Answers requests: the same whether they come over the control socket or from within the process.
 
-use super::api::{ErrorKind, LinkConfig, Request, Response, SendRequest};
+use super::api::{ErrorKind, Request, Response, SendRequest};
 use super::cards::{self, Contacts, id_head};
 use super::control::Answers;
 use super::driver::Command;
 use super::error::{NodeError, blocking};
 use super::inbox;
-use super::linkbook::{Linkbook, Record};
+use super::linkbook::Linkbook;
 use super::send::{Order, prepare};
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
 use crate::security::identity::Identity;
-use crate::security::mailbox;
 use crate::store::Handle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,14 +92,7 @@ impl Service {
                 .await
             }
             Request::PersonAdd { card } => self.person_add(card).await,
-            Request::PersonList => {
-                self.with_store(|s| {
-                    let cards = s.contacts.list();
-                    let persons = cards.iter().map(|card| s.contacts.entry(card)).collect();
-                    Ok(Response::Persons { persons })
-                })
-                .await
-            }
+            Request::PersonList => self.with_store(|s| Ok(s.contacts.all())).await,
             Request::PersonShow { person } => {
                 let contacts = &self.0.contacts;
                 Ok(Response::Person(contacts.entry(&contacts.find(&person)?)))
@@ -114,11 +106,7 @@ impl Service {
                 self.order(Command::LinkStart(Box::new(record))).await?;
                 Ok(Response::Done)
             }
-            Request::LinkList => {
-                let records = self.0.links.list().into_iter();
-                let links = records.map(|record| self.shown(record)).collect();
-                Ok(Response::Links { links })
-            }
+            Request::LinkList => Ok(self.0.links.shown(&self.0.contacts)),
             Request::LinkRemove { name } => {
                 let _turn = self.0.settings.lock().await;
                 let record = self.with_store(move |s| s.links.remove(&name)).await?;
@@ -174,15 +162,6 @@ impl Service {
         }
     }
 
-    /// A link with the name of whom it reaches, also where nobody had to say it.
-    fn shown(&self, record: Record) -> LinkConfig {
-        let name = record.person().map(|person| self.0.contacts.name(person));
-        LinkConfig {
-            person: name.or(record.config.person),
-            ..record.config
-        }
-    }
-
     fn via(&self, names: &[String]) -> Result<Option<Vec<LinkId>>, NodeError> {
         if names.is_empty() {
             return Ok(None);
@@ -215,12 +194,7 @@ impl Service {
         self.with_store(|s| {
             let relays = s.links.relays();
             let card = cards::own(&s.handle.meta(), &s.identity, &s.name, &relays)?;
-            Ok(Response::Card {
-                text: card.to_text(),
-                person: card.person().to_string(),
-                name: s.name.clone(),
-                mailbox: mailbox::address(&card.body().mailbox),
-            })
+            Ok(cards::shown_card(&card))
         })
         .await
     }

@@ -6,6 +6,7 @@
 pub mod card;
 pub mod identity;
 pub mod kdf;
+pub mod lockbox;
 pub mod mailbox;
 pub mod prekeys;
 pub mod seal;

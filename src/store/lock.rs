@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The lock on a directory, held until dropped or the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     file: File,
 }
 
@@ -56,6 +56,15 @@ fn holder(file: &mut File) -> String {
         (Ok(_), Ok(pid)) => format!("process {pid}"),
         _ => "another process".to_owned(),
     }
+}
+
+/// Keeps everybody else from a store for as long as the lock is held, without opening it.
+///
+/// # Errors
+/// [`OpenError`]: in use by another process, or the disk fails.
+pub(crate) fn hold(dir: &Path) -> Result<Lock, OpenError> {
+    make_dir(dir)?;
+    Lock::take(dir)
 }
 
 /// Makes a directory, and those above it, readable by its owner only; one that exists stays as it is.

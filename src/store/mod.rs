@@ -37,6 +37,7 @@ mod tests;
 
 pub use error::OpenError;
 pub use handle::Handle;
+pub(crate) use lock::hold;
 
 use crate::engine::io::{FileId, FileKind, Restored, StoreError, Table, Token};
 use db::{Db, counter};

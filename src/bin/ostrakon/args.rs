@@ -20,11 +20,13 @@ Exit codes:
   6    a bound was reached
   7    input that is damaged or forged
   8    the node does not answer
+  9    the keys are locked, and the passphrase is missing or wrong
   130  ended by Ctrl-C
 
 Environment:
-  OSTRAKON_HOME  the home, unless --home names one
-  OSTRAKON_LOG   what to log to standard error, such as info or ostrakon=debug";
+  OSTRAKON_HOME             the home, unless --home names one
+  OSTRAKON_PASSPHRASE_FILE  the file with the passphrase of the keys, unless --passphrase-file names one
+  OSTRAKON_LOG              what to log to standard error, such as info or ostrakon=debug";
 
 /// Delivers a message in sealed fragments over several bad links at once.
 #[derive(Debug, Parser)]
@@ -34,6 +36,10 @@ pub struct Cli {
     /// or ostrakon-relay for a relay, in $XDG_DATA_HOME, else in ~/.local/share].
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
+    /// A file whose first line is the passphrase of the keys [default: $OSTRAKON_PASSPHRASE_FILE, else what is typed
+    /// at the terminal].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Print JSON for programs; errors too.
     #[arg(long, global = true)]
     pub json: bool,
@@ -53,7 +59,13 @@ pub enum Command {
         /// What others see as your name.
         #[arg(long)]
         name: String,
+        /// Ask for no passphrase and use none: whoever gets at the disk gets the keys.
+        #[arg(long, conflicts_with = "passphrase_file")]
+        no_passphrase: bool,
     },
+    /// The passphrase under which your keys are kept on the disk.
+    #[command(subcommand)]
+    Passphrase(PassphraseCommand),
     /// Show your contact card, to be given to others.
     Card {
         /// As a QR code for the camera of another device.
@@ -141,6 +153,19 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+}
+
+/// Of the passphrase. The node must not run meanwhile.
+#[derive(Debug, Subcommand)]
+pub enum PassphraseCommand {
+    /// Set or change it. It cannot be recovered when it is forgotten.
+    Set {
+        /// A file whose first line is the new one.
+        #[arg(long, value_name = "FILE")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Keep the keys without one.
+    Remove,
 }
 
 /// Of people.

@@ -1,8 +1,9 @@
 //! Asks the node, or the home itself where no node runs.
 
 use crate::failure::{Failure, Kind, Outcome};
-use ostrakon::node::Client;
+use crate::unlock;
 use ostrakon::node::api::{ErrorKind, Request, Response};
+use ostrakon::node::{Client, HomeError, NodeError};
 use std::path::{Path, PathBuf};
 
 /// Finds the home: the option, else the environment, else `folder` in the place that the XDG base directory specification
@@ -49,7 +50,10 @@ pub fn absolute(path: &Path) -> Outcome<PathBuf> {
 /// # Errors
 /// What the node answered instead, or why it did not.
 pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
-    let mut client = Client::connect_or_open(home).await?;
+    let mut client = match client(home, &request).await? {
+        Reached::Client(client) => client,
+        Reached::Answer(answer) => return Ok(answer),
+    };
     let answer = client.ask(request).await;
     client.close().await;
     match answer? {
@@ -60,6 +64,28 @@ pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
         }),
         answer => Ok(answer),
     }
+}
+
+/// What came of looking for somebody to ask.
+enum Reached {
+    /// Who answers.
+    Client(Client),
+    /// The answer itself, for which no keys were needed.
+    Answer(Response),
+}
+
+/// Looks for somebody to ask. Only a home without a node that runs has to be unlocked, and not for everything.
+async fn client(dir: &Path, request: &Request) -> Outcome<Reached> {
+    let home = unlock::known(dir)?;
+    match Client::of(home.clone()).await {
+        Err(NodeError::Home(HomeError::Locked(_))) => {}
+        client => return Ok(Reached::Client(client?)),
+    }
+    if let Some(answer) = home.look_up(request).await? {
+        return Ok(Reached::Answer(answer));
+    }
+    let home = unlock::unlocked(dir).await?;
+    Ok(Reached::Client(Client::of(home).await?))
 }
 
 /// The node answered something else than what was asked for.

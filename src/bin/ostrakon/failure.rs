@@ -102,6 +102,7 @@ impl Failure {
             Kind::Api(ErrorKind::Limit) => 6,
             Kind::Api(ErrorKind::BadInput) => 7,
             Kind::Api(ErrorKind::Node) => 8,
+            Kind::Api(ErrorKind::Locked) => 9,
             Kind::Interrupted => 130,
         })
     }

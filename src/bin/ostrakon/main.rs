@@ -5,9 +5,12 @@ mod ask;
 mod commands;
 mod demo;
 mod failure;
+mod memory;
 mod out;
 mod plain;
 mod progress;
+mod terminal;
+mod unlock;
 mod values;
 
 use args::{Cli, Command};
@@ -15,7 +18,8 @@ use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
-    card, inbox, init, link, node, pages, person, relay, routes, send, sim, spool, status,
+    card, inbox, init, link, node, pages, passphrase, person, relay, routes, send, sim, spool,
+    status,
 };
 use failure::{Failure, Kind, Outcome};
 use out::Out;
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         let ended = runtime.block_on(run(out, cli));
         // Reads of standard input may hang on a terminal; nothing waits for them.
         runtime.shutdown_background();
+        unlock::forget();
         ended
     });
     match ended {
@@ -66,6 +71,8 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         Command::Sim(command) => return sim::run(out, command).await,
         command => command,
     };
+    memory::keep_private();
+    unlock::from(cli.passphrase_file);
     if let Command::Relay(args) = command {
         let dir = ask::home(cli.home, "ostrakon-relay")?;
         return match args.command {
@@ -98,7 +105,11 @@ async fn run(out: Out, cli: Cli) -> Outcome {
 /// Commands that ask and show.
 async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
     match command {
-        Command::Init { name } => init::run(out, home, &name),
+        Command::Init {
+            name,
+            no_passphrase,
+        } => init::run(out, home, &name, no_passphrase).await,
+        Command::Passphrase(command) => passphrase::run(out, home, command).await,
         Command::Card {
             qr,
             mailbox,

@@ -23,8 +23,10 @@ mod mailboxes;
 
 use super::control::{Answers, Socket};
 use super::error::{NodeError, blocking};
-use super::home::{HomeError, is_home, random32, write_new};
+use super::home::{HomeError, is_home, random32};
+use super::keyfile::KeyFile;
 use crate::engine::id::to_base32;
+use crate::security::lockbox::Passphrase;
 use crate::store::mailbox::MailboxLimits;
 use desk::Desk;
 use mailboxes::Mailboxes;
@@ -36,10 +38,9 @@ use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 pub use desk::ask;
 
@@ -116,6 +117,19 @@ impl Relay {
     /// [`NodeError`]: the directory is in use, damaged or the home of a node, its key is lost, or the address is
     /// taken. If there was no relay before, there is none after an error.
     pub async fn open(dir: &Path, listen: SocketAddr, limits: Limits) -> Result<Self, NodeError> {
+        Self::open_with(dir, listen, limits, None).await
+    }
+
+    /// The same for a key under a passphrase. A new key is kept under it, too; one without stays without.
+    ///
+    /// # Errors
+    /// As [`Relay::open`], and if the passphrase is missing or wrong.
+    pub async fn open_with(
+        dir: &Path,
+        listen: SocketAddr,
+        limits: Limits,
+        passphrase: Option<Passphrase>,
+    ) -> Result<Self, NodeError> {
         let home = dir.to_owned();
         let (secret, desk) = blocking(move || {
             refuse_node(&home)?;
@@ -125,7 +139,7 @@ impl Relay {
             }
             let desk = Desk::open(&home, limits.mailbox)?;
             // Under the lock of the store, so that two relays never make two keys.
-            let secret = key(&home, desk.mailboxes())?;
+            let secret = key(&home, desk.mailboxes(), passphrase.as_ref())?;
             Ok((secret, desk))
         })
         .await?;
@@ -268,7 +282,7 @@ fn mailboxes(dir: &Path) -> PathBuf {
 }
 
 /// Whether a directory holds a relay.
-fn is_relay(dir: &Path) -> bool {
+pub fn is_relay(dir: &Path) -> bool {
     mailboxes(dir).exists()
 }
 
@@ -299,15 +313,14 @@ fn prepare(dir: &Path) -> Result<PathBuf, NodeError> {
 }
 
 /// The link key of the relay, made at its first start and never again. Blocks on the disk.
-fn key(dir: &Path, store: &Mailboxes) -> Result<LinkSecret, NodeError> {
-    let path = dir.join("relay-key");
-    match fs::metadata(&path) {
-        Ok(meta) if meta.mode() & 0o077 != 0 => {
-            let mode = meta.mode() & 0o777;
-            return Err(HomeError::Exposed { path, mode }.into());
-        }
-        Ok(_) => {}
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+fn key(
+    dir: &Path,
+    store: &Mailboxes,
+    passphrase: Option<&Passphrase>,
+) -> Result<LinkSecret, NodeError> {
+    let path = key_path(dir);
+    let mut file = match KeyFile::read(&path) {
+        Err(HomeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             if store.had_key()? {
                 let mailboxes = mailboxes(dir);
                 return Err(HomeError::KeyLost {
@@ -317,12 +330,14 @@ fn key(dir: &Path, store: &Mailboxes) -> Result<LinkSecret, NodeError> {
                 .into());
             }
             let seed = random32().map_err(NodeError::file("make", &path))?;
-            write_new(&path, &seed[..])?;
+            KeyFile::create(&path, &seed[..], passphrase)?
         }
-        Err(e) => return Err(NodeError::file("read", path)(e)),
+        read => read?,
+    };
+    if let Some(passphrase) = passphrase {
+        file.unlock(passphrase)?;
     }
-    let bytes = Zeroizing::new(fs::read(&path).map_err(NodeError::file("read", &path))?);
-    match <[u8; 32]>::try_from(bytes.as_slice()) {
+    match <[u8; 32]>::try_from(file.secret()?) {
         Ok(seed) => {
             store.note_key()?;
             Ok(LinkSecret::from_seed(seed))
@@ -332,4 +347,37 @@ fn key(dir: &Path, store: &Mailboxes) -> Result<LinkSecret, NodeError> {
             Err(HomeError::Damaged { path, reason }.into())
         }
     }
+}
+
+fn key_path(dir: &Path) -> PathBuf {
+    dir.join("relay-key")
+}
+
+/// Whether the key of the relay in `dir` has a passphrase.
+///
+/// # Errors
+/// [`NodeError`] if there is no relay, or its key is lost or damaged.
+pub fn has_passphrase(dir: &Path) -> Result<bool, NodeError> {
+    if !is_relay(dir) {
+        return Err(HomeError::NoRelay(dir.to_owned()).into());
+    }
+    Ok(KeyFile::read(&key_path(dir))?.has_passphrase())
+}
+
+/// Keeps the key of the relay in `dir` under the passphrase `new` from now on, or under none. `old` opens it if it has
+/// one. Blocks.
+///
+/// # Errors
+/// [`NodeError`]: the relay runs, its key is lost or damaged, or `old` is missing or wrong.
+pub fn keep_under(
+    dir: &Path,
+    old: Option<&Passphrase>,
+    new: Option<&Passphrase>,
+) -> Result<(), NodeError> {
+    let _lock = crate::store::hold(&mailboxes(dir))?;
+    let mut file = KeyFile::read(&key_path(dir))?;
+    if let Some(old) = old {
+        file.unlock(old)?;
+    }
+    Ok(file.keep_under(new)?)
 }

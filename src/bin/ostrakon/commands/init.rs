@@ -3,6 +3,7 @@
 use crate::failure::Outcome;
 use crate::out::Out;
 use crate::plain::one_line;
+use crate::{terminal, unlock};
 use ostrakon::node::Home;
 use std::path::Path;
 
@@ -10,13 +11,32 @@ use std::path::Path;
 ///
 /// # Errors
 /// If there is something already, or the directory cannot be written.
-pub fn run(out: Out, dir: &Path, name: &str) -> Outcome {
-    let home = Home::create(dir, name)?;
+pub async fn run(out: Out, dir: &Path, name: &str, without: bool) -> Outcome {
+    let passphrase = match unlock::from_file()? {
+        Some(_) if without => None,
+        None if !without && terminal::is_there() => {
+            let question = "A passphrase for your keys (empty for none; then whoever gets at this disk is you)";
+            unlock::chosen(question).await?
+        }
+        given => given,
+    };
+    let (place, called) = (dir.to_owned(), name.to_owned());
+    let make = move || Home::create_under(&place, &called, passphrase.as_ref());
+    let home = unlock::blocking(make).await??;
     let person = home.identity()?.person().to_string();
-    let object = serde_json::json!({"home": home.dir().to_string_lossy(), "name": home.name(), "person": person});
+    let kept = home.has_passphrase();
+    let object = serde_json::json!({
+        "home": home.dir().to_string_lossy(), "name": home.name(), "person": person, "passphrase": kept,
+    });
     out.show(&object, || {
+        let said = match kept {
+            true => "They have a passphrase, and nobody can help you if you forget it.",
+            false => {
+                "They have no passphrase: who gets at this disk can be you. Set one: ostrakon passphrase set"
+            }
+        };
         format!(
-            "{} has keys now, in {}.\nGive your card to others: ostrakon card --out FILE",
+            "{} has keys now, in {}.\n{said}\nGive your card to others: ostrakon card --out FILE",
             one_line(name),
             dir.display()
         )

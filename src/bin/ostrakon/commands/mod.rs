@@ -6,6 +6,7 @@ pub mod init;
 pub mod link;
 pub mod node;
 pub mod pages;
+pub mod passphrase;
 pub mod person;
 pub mod relay;
 pub mod routes;

@@ -5,6 +5,7 @@ use crate::ask::unexpected;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::one_line;
+use crate::unlock;
 use ostrakon::node::api::{Request, Response, StatusReport};
 use ostrakon::node::{Listen, Node, Options};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Runs it until `stop`, then has everything written down.
 ///
 /// # Errors
-/// If the home is missing or in use, or the address is taken.
+/// If the home is missing, locked or in use, or the address is taken.
 pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>, mut stop: Stop) -> Outcome {
     let listen = match listen {
         None => Listen::Default,
@@ -30,8 +31,12 @@ pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>, mut stop: Sto
         listen,
         ..Options::default()
     };
+    let start = async {
+        let home = unlock::unlocked(home).await?;
+        Ok::<_, Failure>(Node::start_when_free(home, options).await?)
+    };
     let node = tokio::select! {
-        node = Node::start_when_free(home, options) => node?,
+        node = start => node?,
         () = stop.asked() => return Ok(()),
     };
     let ended = tokio::select! {

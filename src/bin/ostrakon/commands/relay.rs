@@ -5,7 +5,9 @@ use crate::args::RelayRun;
 use crate::failure::Outcome;
 use crate::out::Out;
 use crate::plain::bytes;
+use crate::{terminal, unlock};
 use ostrakon::node::relay::{Counters, Limits, Relay};
+use ostrakon::node::{HomeError, NodeError};
 use serde_json::json;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -21,7 +23,7 @@ const MAX_BYTES: u64 = 1 << 30;
 /// Runs it until it is told to stop.
 ///
 /// # Errors
-/// If its folder is in use or damaged, or the address is taken.
+/// If its folder is in use or damaged, its key is locked, or the address is taken.
 pub async fn run(out: Out, dir: &Path, args: &RelayRun) -> Outcome {
     let mut stop = Stop::listen(args.end_with_stdin)?;
     let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
@@ -30,7 +32,7 @@ pub async fn run(out: Out, dir: &Path, args: &RelayRun) -> Outcome {
     let mut limits = Limits::default();
     limits.mailbox.max_bytes = max_bytes;
     limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);
-    let relay = Relay::open(dir, listen, limits).await?;
+    let relay = open(dir, listen, limits).await?;
     let addr = relay.address();
     // Nobody can dial a wildcard address.
     let host = addr.ip().is_unspecified().then_some("HOST");
@@ -58,6 +60,18 @@ pub async fn run(out: Out, dir: &Path, args: &RelayRun) -> Outcome {
     };
     relay.run(stop.asked(), Some(EVERY), report).await?;
     trouble
+}
+
+/// Opens it. A relay is left alone, so its key has a passphrase only if somebody has set one.
+async fn open(dir: &Path, listen: SocketAddr, limits: Limits) -> Outcome<Relay> {
+    let given = unlock::from_file()?;
+    match Relay::open_with(dir, listen, limits.clone(), given).await {
+        Err(NodeError::Home(HomeError::Locked(_))) if terminal::is_there() => {
+            let typed = unlock::given(unlock::RELAY).await?;
+            Ok(Relay::open_with(dir, listen, limits, typed).await?)
+        }
+        relay => Ok(relay?),
+    }
 }
 
 fn tell(out: Out, counters: &Counters) -> Outcome {
