@@ -3,9 +3,10 @@
 A model states its cases in lines `// case: LEAKS -> CODE | CODE`: the verdicts of its queries, in their order, with one
 session of everybody and with two. A verdict is the first letter of what is asked for, and 0 if it holds, 1 if it does not,
 and r if the attack that was found is that something genuine is taken a second time. The tool shows one attack for each
-verdict, so an r with two sessions does not rule a forgery out; the 0 with one session does, within one session. LEAKS is `nothing leaks`, or `before, Bob leaks b_s; Alice leaks a_s` for what an attacker
-has from the beginning, or the same with `after` for what he gets once all is over. The leaks are put in at the line
-`// before` or `// after`.
+verdict, so an r with two sessions does not rule a forgery out; the 0 with one session does, within one session.
+
+LEAKS is `nothing leaks`, or `before, Bob leaks b_s; Alice leaks a_s` for what an attacker has from the beginning, or the same
+with `after` for what he gets once all is over. The leaks are put in at the line `// before` or `// after`.
 """
 
 import json
@@ -39,9 +40,9 @@ def verdicts(verifpal, text, sessions):
         file.flush()
         command = [verifpal, "verify", "--format", "json", "--sessions", str(sessions), file.name]
         done = subprocess.run(command, capture_output=True, text=True)
-    model = json.loads(done.stdout)["models"][0] if done.returncode == 0 else {"ok": False, "error": done.stderr}
-    if not model["ok"]:
-        raise SystemExit(f"verifpal refuses the model: {model}")
+    if done.returncode:
+        raise SystemExit(f"verifpal failed: {done.stdout} {done.stderr}")
+    model = json.loads(done.stdout)["models"][0]
     return "".join(query["kind"][0] + verdict(query) for query in model["analysis"]["queries"])
 
 
