@@ -1,7 +1,8 @@
 //! Sessions: from a sender's endpoint to a recipient person.
 //!
 //! ```text
-//! ikm  = DH(a_s, B_p) ‖ DH(e, B_s) ‖ DH(e, B_p)      a_s static key of the sending endpoint, e ephemeral,
+//! ikm  = DH(a_s, B_p) ‖ DH(e, B_s) ‖ DH(e, B_p) ‖ DH(a_s, B_s)
+//!                                                     a_s static key of the sending endpoint, e ephemeral,
 //!                                                     B_s inbox key, B_p inbox prekey of the recipient
 //! RK   = HKDF-Extract(H(suite ‖ root keys ‖ static keys ‖ prekey id ‖ e), ikm)
 //! CK_0 = Expand(RK, "chain", generation)
@@ -13,9 +14,9 @@
 //!
 //! RK binds keys, never whole cards: a new mailbox address must not break what is under way. A thief of the
 //! sender's long-term keys alone cannot read what others send to that sender, and a thief of the recipient's inbox
-//! key alone cannot speak to the recipient as somebody else, since the prekey is in the exchange with the sender's
-//! static key; a thief of both inbox key and prekey can. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can
-//! look [`AHEAD`] newer ones up, and moves only after a tag has verified.
+//! key alone, or of its prekey alone, cannot speak to the recipient as somebody else, since the sender's static key meets
+//! both; a thief of both can. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can look [`AHEAD`]
+//! newer ones up, and moves only after a tag has verified.
 
 use super::card::Card;
 use super::identity::Identity;
@@ -32,7 +33,7 @@ use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-const SUITE: &[u8] = b"ostrakon v1 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305";
+const SUITE: &[u8] = b"ostrakon v2 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305";
 /// Epochs behind the current one whose keys are kept.
 pub const BEHIND: u32 = 13;
 /// Epochs ahead of the current one that a fragment may use.
@@ -244,7 +245,8 @@ impl SendSession {
         let inbox = agree(&ephemeral, &to.inbox)?;
         let long_term = agree(&me.endpoint_static, &prekey.key)?;
         let fresh = agree(&ephemeral, &prekey.key)?;
-        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh]);
+        let fixed = agree(&me.endpoint_static, &to.inbox)?;
+        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh, &fixed]);
         Ok(Self {
             id: binding.id(),
             chain: Chain::start(&root, 0, binding.salt()),
@@ -365,7 +367,7 @@ impl RecvSession {
     /// Opens a preamble.
     ///
     /// `card_of` gives the card of a person if it is known. Costs one key agreement for a forgery, three more
-    /// for what opens.
+    /// for what opens and names somebody known.
     ///
     /// # Errors
     /// [`SessionError`] says why not.
@@ -400,7 +402,8 @@ impl RecvSession {
         };
         let long_term = agree(&prekey, &body.sender_static)?;
         let fresh = agree(&prekey, &view.ephemeral)?;
-        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh]);
+        let fixed = agree(&me.inbox, &body.sender_static)?;
+        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh, &fixed]);
         let confirm: [u8; preamble::CONFIRM] = first(&prf(
             &expand(&root, "confirm", 0),
             "preamble",

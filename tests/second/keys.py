@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from fields import Reader
 from vector import Refused, same
 
-SUITE = b"ostrakon v1 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305"
+SUITE = b"ostrakon v2 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305"
 
 
 def u32(value):

@@ -36,7 +36,7 @@ def opened(vector):
     ephemeral, static, root = keys.public(secret), keys.public(me.static), me.verifier(me.root)
     prekey_id, prekey = to["prekeys"][-1]
     inbox = keys.agree(secret, to["inbox"])
-    agreements = [keys.agree(me.static, prekey), inbox, keys.agree(secret, prekey)]
+    agreements = [keys.agree(me.static, prekey), inbox, keys.agree(secret, prekey), keys.agree(me.static, to["inbox"])]
     session = keys.Session(root, to["root"], static, to["inbox"], prekey_id, ephemeral, agreements)
 
     def announce(epoch):
@@ -71,7 +71,7 @@ def accept(me, sender, frame):
     if root != sender["root"] or static not in [endpoint[1] for endpoint in sender["endpoints"]]:
         raise Refused("a preamble of a stranger")
     prekey = me.prekey(prekey_id)
-    agreements = [keys.agree(prekey, static), inbox, keys.agree(prekey, ephemeral)]
+    agreements = [keys.agree(prekey, static), inbox, keys.agree(prekey, ephemeral), keys.agree(me.inbox, static)]
     own = me.verifier(me.root), keys.public(me.inbox)
     session = keys.Session(root, own[0], static, own[1], prekey_id, ephemeral, agreements, generation)
     if session.confirmation(body) != nonce:
