@@ -437,3 +437,44 @@ async fn refusals_are_classified_and_homes_are_private() {
     let exposed = Home::open(&ada.home).unwrap_err();
     assert!(exposed.to_string().contains("chmod 600"), "{exposed}");
 }
+
+/// Prekeys go on with uptime. Contacts get the new card without a hand's turn and without a message in their inbox, and
+/// what was written to somebody whose prekeys went on meanwhile arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contacts_follow_when_prekeys_go_on() {
+    let (ada, mut ben) = acquainted().await;
+    let note = |text: &str| SendRequest {
+        person: "Ben".into(),
+        text: Some(text.into()),
+        ..SendRequest::default()
+    };
+    let first = ada.send(note("before")).await;
+    ada.receipt(&first).await;
+    let address = ben.address();
+    ben.stop().await;
+    let mut home = Home::open(&ben.home).unwrap();
+    let mut identity = home.identity().unwrap();
+    (0..4).for_each(|_| identity.prekeys.advance());
+    home.save(&identity).unwrap();
+    let meanwhile = ada.send(note("meanwhile")).await;
+    ben.run(Listen::At(address.parse().unwrap())).await;
+    ada.receipt(&meanwhile).await;
+    let person = "Ben".to_owned();
+    let newer = async || match ada
+        .ask(Request::PersonShow {
+            person: person.clone(),
+        })
+        .await
+    {
+        Response::Person(entry) => (entry.card_sequence == 2).then_some(()),
+        other => panic!("{other:?}"),
+    };
+    until("the new card", newer).await;
+    let after = ada.send(note("after")).await;
+    ada.receipt(&after).await;
+    assert_eq!(ben.texts(&after).await, ["after"]);
+    match ada.ask(Request::Inbox).await {
+        Response::Inbox { messages } => assert!(messages.is_empty(), "{messages:?}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -14,6 +14,7 @@ use ostrakon::engine::io::{Event, Input, LinkId, Output, Restored, Table, Time};
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::Priority;
 use ostrakon::engine::{Config, Engine};
+use ostrakon::security::identity::Identity;
 use std::time::Duration;
 use world::{SECOND, Spec, World};
 
@@ -29,6 +30,25 @@ fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
         println!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
         test(seed);
     }
+}
+
+/// The secret keys of a node, as a thief of its key file has them.
+fn identity(world: &World, node: usize) -> Identity {
+    Identity::decode(&world.nodes[node].keys).unwrap()
+}
+
+/// The inbox prekeys of a node go on, as they do with uptime.
+fn rotate(world: &mut World, node: usize, times: u32) {
+    let mut identity = identity(world, node);
+    (0..times).for_each(|_| identity.prekeys.advance());
+    world.nodes[node].keys = identity.encode().to_vec();
+    world.input(node, Input::Prekeys(Box::new(identity.prekeys.clone())));
+}
+
+/// Somebody gets the newest card of somebody else.
+fn give_card(world: &mut World, of: usize, to: usize) {
+    let card = identity(world, of).card("newest", 2, vec![]);
+    world.input(to, Input::Card(Box::new(card)));
 }
 
 /// Who has stolen the keys and the sessions of a node: does what was recorded open to him, by the sessions or by the
@@ -49,7 +69,7 @@ fn opens_with(
     recorded: &[Bytes],
 ) -> bool {
     let config = Config {
-        identity: world.identity(node),
+        identity: identity(world, node),
         limits: Limits::default(),
         seed: [0; 32],
         restored: Restored {
@@ -59,7 +79,7 @@ fn opens_with(
     };
     let now = Time(world.now);
     let mut thief = Engine::new(config, now).unwrap();
-    let card = world.identity(of).card("of", 1, vec![]);
+    let card = identity(world, of).card("of", 1, vec![]);
     thief.handle_input(now, Input::Card(Box::new(card)));
     for frame in recorded {
         let (link, frame) = (LinkId(0), frame.clone());
@@ -112,7 +132,7 @@ fn attack_25_a_seized_device_opens_nothing_of_erased_prekeys_and_epochs() {
             opens(&world, 1, 0, &recorded),
             "by the prekey, which is there"
         );
-        world.rotate(1, ERASED);
+        rotate(&mut world, 1, ERASED);
         assert!(!opens(&world, 1, 0, &recorded));
         let later = std::mem::take(&mut world.nodes[0].sent);
         assert!(opens(&world, 1, 0, &later), "the last days are open to him");
@@ -128,7 +148,7 @@ fn what_was_sealed_to_an_erased_prekey_arrives_once_the_new_card_is_there() {
         world.set_link(link, false);
         let file = world.bytes(300_000);
         let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
-        world.rotate(1, ERASED);
+        rotate(&mut world, 1, ERASED);
         world.set_link(link, true);
         let until = world.now + 300 * SECOND;
         let told = Event::CardOutdated {
@@ -137,7 +157,7 @@ fn what_was_sealed_to_an_erased_prekey_arrives_once_the_new_card_is_there() {
         assert!(world.run_until(until, |w| w.nodes[1].events.contains(&told)));
         let known = world.nodes[1].events.iter().filter(|e| **e == told).count();
         assert_eq!((known, world.delivered(1, id)), (1, false));
-        world.give_card(1, 0);
+        give_card(&mut world, 1, 0);
         let until = world.now + 300 * SECOND;
         assert!(world.run_until(until, |w| w.confirmed(0, id)));
         assert!(
@@ -162,8 +182,8 @@ fn a_new_session_in_the_middle_of_a_transfer_loses_nothing_and_delivers_once() {
         let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
         let when = world.below(3 * SECOND);
         world.run_until(world.now + when, |_| false);
-        world.rotate(1, 1);
-        world.give_card(1, 0);
+        rotate(&mut world, 1, 1);
+        give_card(&mut world, 1, 0);
         let text = world.send(0, 1, &[("", b"after".to_vec(), Priority::Urgent)]);
         let when = world.below(SECOND);
         world.run_until(world.now + when, |_| false);

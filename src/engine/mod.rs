@@ -142,6 +142,8 @@ pub struct PartInfo {
     pub name: String,
     /// Its length in bytes.
     pub bytes: u64,
+    /// It is the only part of its message.
+    pub alone: bool,
     /// Its bytes, if they stood in the manifest; otherwise they are in the store.
     pub inline: Option<Bytes>,
 }

@@ -81,6 +81,7 @@ impl Engine {
             media_type: entry.media_type.clone(),
             name: entry.name.clone(),
             bytes: entry.body.len(),
+            alone: incoming.manifest.parts.len() == 1,
             inline: match &entry.body {
                 Body::Inline(bytes) => Some(bytes.clone()),
                 Body::Coded { .. } => None,

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
 const OWN: &str = "own-card";
+const TOLD: &str = "told/";
 /// The shortest beginning of a key that names somebody, in characters.
 const SHORTEST: usize = 4;
 /// How much of a key people are shown at least, in characters.
@@ -24,6 +25,12 @@ pub(super) struct Contacts {
     meta: Meta,
     me: PersonId,
     known: Mutex<BTreeMap<PersonId, Card>>,
+}
+
+impl std::fmt::Debug for Contacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Contacts")
+    }
 }
 
 impl Contacts {
@@ -58,10 +65,59 @@ impl Contacts {
         if let Some(old) = self.get(person) {
             card.replaces(&old)?;
         }
-        let key = format!("{PREFIX}{}", to_base32(&person.0));
-        self.meta.put(&key, card.bytes())?;
-        self.known().insert(person, card.clone());
+        self.keep(&card)?;
+        // Whoever gives us a card has ours, or gets it the same way.
+        if let Some(own) = last_own(&self.meta)?.filter(|_| self.told(person).is_none()) {
+            self.note_told(person, own.body().sequence)?;
+        }
         Ok(card)
+    }
+
+    /// Takes in the card that somebody has sent of himself, if it is newer. Blocks on the disk. Gives the card if it was
+    /// taken. Another name has to come by hand: nobody changes silently into somebody else.
+    pub(super) fn update(&self, from: PersonId, bytes: &[u8]) -> Result<Option<Card>, NodeError> {
+        let Some(old) = self.get(from) else {
+            return Ok(None);
+        };
+        let card = Card::decode(bytes)?;
+        if card.person() != from {
+            return Err(NodeError::Usage(
+                "a contact sent the card of somebody else; it is not taken".into(),
+            ));
+        }
+        if card.body().name != old.body().name {
+            return Err(NodeError::Usage(format!(
+                "{} wants another name; it is taken with the card that `ostrakon person add` is given",
+                shown(&old.body().name)
+            )));
+        }
+        card.replaces(&old)?;
+        self.keep(&card)?;
+        Ok(Some(card))
+    }
+
+    fn keep(&self, card: &Card) -> Result<(), NodeError> {
+        let key = format!("{PREFIX}{}", key(card));
+        self.meta.put(&key, card.bytes())?;
+        self.known().insert(card.person(), card.clone());
+        Ok(())
+    }
+
+    fn told(&self, person: PersonId) -> Option<u64> {
+        let bytes = self.meta.get(&told_key(person)).ok().flatten()?;
+        Some(u64::from_be_bytes(bytes.try_into().ok()?))
+    }
+
+    /// Somebody has our card of this number, or will have. Blocks on the disk.
+    pub(super) fn note_told(&self, person: PersonId, sequence: u64) -> Result<(), NodeError> {
+        Ok(self.meta.put(&told_key(person), &sequence.to_be_bytes())?)
+    }
+
+    /// Who has no card of ours with this number. Reads the disk.
+    pub(super) fn not_told(&self, sequence: u64) -> Vec<PersonId> {
+        let persons: Vec<PersonId> = self.known().keys().copied().collect();
+        let untold = |person: &PersonId| self.told(*person) < Some(sequence);
+        persons.into_iter().filter(untold).collect()
     }
 
     /// Somebody's card.
@@ -129,6 +185,10 @@ impl Contacts {
     }
 }
 
+fn told_key(person: PersonId) -> String {
+    format!("{TOLD}{}", to_base32(&person.0))
+}
+
 fn key(card: &Card) -> String {
     to_base32(&card.person().0)
 }
@@ -164,7 +224,7 @@ fn ambiguous(text: &str, several: &[Card]) -> NodeError {
     ))
 }
 
-/// One's own card as it has to be now: a new number if the name or the relays changed. Blocks on the disk;
+/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Blocks on the disk;
 /// callers take turns.
 pub(super) fn own(
     meta: &Meta,
@@ -174,7 +234,11 @@ pub(super) fn own(
 ) -> Result<Card, NodeError> {
     let last = last_own(meta)?;
     let sequence = match &last {
-        Some(card) if card.body().name == name && card.body().relays == relays => {
+        Some(card)
+            if card.body().name == name
+                && card.body().relays == relays
+                && card.body().prekeys == identity.prekeys.published() =>
+        {
             return Ok(card.clone());
         }
         Some(card) => card.body().sequence.saturating_add(1),

@@ -14,7 +14,8 @@ use crate::engine::Engine;
 use crate::engine::id::{MessageId, PersonId, to_base32};
 use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, Time, Why};
 use crate::engine::message::Draft;
-use crate::security::card::Card;
+use crate::security::card::{self, Card};
+use crate::security::prekeys::Prekeys;
 use data_encoding::BASE64;
 use ostrakon_transports as transport;
 use ostrakon_transports::LinkEvent;
@@ -56,6 +57,8 @@ pub(super) enum Command {
     Status(oneshot::Sender<StatusReport>),
     /// A card is new.
     Card(Box<Card>),
+    /// Our prekeys went on.
+    Prekeys(Box<Prekeys>),
     /// A link is new.
     LinkStart(Box<Record>),
     /// A link is no more.
@@ -93,6 +96,8 @@ pub(super) struct Driver {
     pub(super) history: History,
     pub(super) contacts: Arc<Contacts>,
     pub(super) spool_origin: [u8; 8],
+    /// Takes who has an outdated card of ours.
+    pub(super) outdated: mpsc::Sender<PersonId>,
     /// Whether this is a node that runs, rather than a home that is asked something.
     pub(super) running: bool,
     pub(super) sends: BTreeMap<u64, Waiting>,
@@ -234,6 +239,14 @@ impl Driver {
                 self.feed(Input::DeliverAck { message, part });
             }
             Done::Chore(_, None) => {}
+            Done::Card(taken, (message, part)) => {
+                if let Some(card) = taken {
+                    let person = card.person();
+                    self.feed(Input::Card(card));
+                    self.restart_links(person);
+                }
+                self.feed(Input::DeliverAck { message, part });
+            }
         }
     }
 
@@ -243,6 +256,9 @@ impl Driver {
             from,
             part,
         } = delivery;
+        if self.deliver_card(message, from, part) {
+            return;
+        }
         let mut row = Row {
             from: from.to_string(),
             media_type: String::new(),
@@ -280,6 +296,27 @@ impl Driver {
         }
     }
 
+    /// The card that a contact sent of himself is taken in, and people see nothing of the message. Tells whether this is
+    /// one.
+    fn deliver_card(&mut self, message: MessageId, from: PersonId, part: u8) -> bool {
+        let info = self.engine.part_info(message, 1);
+        let info = info.filter(|info| info.alone && info.media_type == card::MEDIA_TYPE);
+        let Some(bytes) = info.and_then(|info| info.inline) else {
+            return false;
+        };
+        match part {
+            0 => self.feed(Input::DeliverAck { message, part }),
+            _ => self.lanes.chore(Chore::Card {
+                message,
+                part,
+                from,
+                bytes,
+                contacts: self.contacts.clone(),
+            }),
+        }
+        true
+    }
+
     fn event(&mut self, event: Event) {
         match event {
             Event::Accepted { message, request } => {
@@ -299,7 +336,9 @@ impl Driver {
             Event::Expired { message } => self.finish(message, true),
             Event::Arriving { message, from } => tracing::debug!(?message, ?from, "arriving"),
             Event::CardOutdated { person } => {
-                tracing::debug!(?person, "has an outdated contact card of ours");
+                tracing::info!(?person, "has an outdated contact card of ours");
+                // It is told again in a day.
+                let _ = self.outdated.try_send(person);
             }
             Event::DigestMismatch { message, part } => {
                 tracing::warn!(
@@ -359,6 +398,7 @@ impl Driver {
             Command::Status(reply) => {
                 let _ = reply.send(self.status());
             }
+            Command::Prekeys(prekeys) => self.feed(Input::Prekeys(prekeys)),
             Command::Card(card) => {
                 let person = card.person();
                 self.feed(Input::Card(card));

@@ -4,12 +4,16 @@
 //! engine asked for; it asks for more only when it is given more, so while a queue is long nothing is taken
 //! from links ([`Lanes::behind`]).
 
-use crate::engine::id::MessageId;
+use super::cards::Contacts;
+use super::error::NodeError;
+use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{self, Batch, FileId, Job, StoreError, Token};
+use crate::security::card::Card;
 use crate::store::inbox::Put;
 use crate::store::{Handle, Store};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -38,6 +42,8 @@ pub(super) enum Done {
     Computed(Token, io::Done),
     /// Something for the application's tables; with the chore if it has to be tried again.
     Chore(Option<Chore>, Option<(MessageId, u8)>),
+    /// The card that this part holds is done with; the card if it was taken.
+    Card(Option<Box<Card>>, (MessageId, u8)),
 }
 
 /// Something for the application's tables.
@@ -53,6 +59,19 @@ pub(super) enum Chore {
         file: bool,
         /// The row.
         row: Vec<u8>,
+    },
+    /// The card that a contact has sent of himself.
+    Card {
+        /// The message.
+        message: MessageId,
+        /// The part.
+        part: u8,
+        /// The contact.
+        from: PersonId,
+        /// The card.
+        bytes: Bytes,
+        /// Where it belongs.
+        contacts: Arc<Contacts>,
     },
     /// A setting; removed if without value. Not tried again.
     Note {
@@ -153,6 +172,7 @@ impl Lanes {
                     self.chores.push_front(chore);
                 }
             }
+            Done::Card(..) => self.chore = false,
         }
         self.pump();
     }
@@ -290,6 +310,23 @@ fn do_chore(handle: &Handle, chore: Chore) -> Done {
                 }
             }
         }
+        Chore::Card {
+            message,
+            part,
+            from,
+            bytes,
+            contacts,
+        } => match contacts.update(*from, bytes) {
+            Err(error @ NodeError::Store(_)) => {
+                tracing::warn!(?from, %error, "cannot keep a contact card yet");
+                Done::Chore(Some(chore), None)
+            }
+            Err(error) => {
+                tracing::warn!(?from, %error, "a contact card is not taken");
+                Done::Card(None, (*message, *part))
+            }
+            Ok(card) => Done::Card(card.map(Box::new), (*message, *part)),
+        },
         Chore::Note { key, value } => {
             let meta = handle.meta();
             let done = match value {

@@ -29,6 +29,7 @@ mod history;
 pub mod home;
 mod inbox;
 mod keyfile;
+mod keys;
 mod lanes;
 mod lines;
 mod linkbook;
@@ -40,6 +41,7 @@ mod runtime;
 mod send;
 mod service;
 mod status;
+mod upkeep;
 
 pub use client::Client;
 pub use error::NodeError;

@@ -8,15 +8,17 @@ use super::driver::{Driver, Sources};
 use super::error::{NodeError, blocking, stopped};
 use super::history::History;
 use super::home::{Home, random32};
+use super::keys::Keys;
 use super::lanes::Lanes;
 use super::linkbook::Linkbook;
 use super::links::Links;
 use super::service::{Inner, Service};
 use super::status;
+use super::upkeep::Upkeep;
+use crate::engine::id::PersonId;
 use crate::engine::io::{Input, Restored, Time, Why};
 use crate::engine::limits::Limits;
 use crate::engine::{Config, Engine};
-use crate::security::identity::Identity;
 use crate::store::meta::Meta;
 use crate::store::{Handle, OpenError, Store};
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
@@ -35,6 +37,8 @@ pub const DEFAULT_PORT: u16 = 7411;
 const EVENTS: usize = 1024;
 /// Orders that wait for the engine.
 const COMMANDS: usize = 64;
+/// Persons that wait to be sent our card.
+const OUTDATED: usize = 64;
 /// Connections that wait for the engine.
 const INCOMING: usize = 16;
 /// How long a home may be held by somebody who does not answer: who asks it something, starts, or stops.
@@ -93,6 +97,7 @@ pub struct Node {
     stop: watch::Sender<bool>,
     driver: JoinHandle<()>,
     control: Option<JoinHandle<()>>,
+    upkeep: Option<JoinHandle<()>>,
     endpoints: Vec<QuicEndpoint>,
     listening: Option<SocketAddr>,
 }
@@ -108,7 +113,7 @@ impl Node {
             true => Some(Socket::bind(opened.home.socket())?),
             false => None,
         };
-        let secret = LinkSecret::from_seed(*opened.identity.link_seed().bytes());
+        let secret = LinkSecret::from_seed(*opened.keys.identity().link_seed().bytes());
         let (dialer, listener) = endpoints(&options, &secret)?;
         let listening = match &listener {
             Some(endpoint) => Some(endpoint.local_addr().map_err(|source| NodeError::System {
@@ -126,13 +131,26 @@ impl Node {
             tokio::spawn(admit(listener, knock, stopped.clone()));
         }
         let endpoints: Vec<QuicEndpoint> = dialer.iter().chain(&listener).cloned().collect();
-        let (service, driver) = assemble(opened, &options, dialer, incoming, stopped.clone())?;
+        let (tell_outdated, outdated) = mpsc::channel(OUTDATED);
+        let sources = (incoming, tell_outdated);
+        let keys = opened.keys.clone();
+        let (service, driver) = assemble(opened, &options, dialer, sources, stopped.clone())?;
+        let upkeep = options.online.then(|| {
+            let service = service.clone();
+            let upkeep = Upkeep {
+                service,
+                keys,
+                outdated,
+            };
+            tokio::spawn(upkeep.run(stopped.clone()))
+        });
         let control = socket.map(|socket| tokio::spawn(socket.serve(service.clone(), stopped)));
         Ok(Self {
             service,
             stop,
             driver,
             control,
+            upkeep,
             endpoints,
             listening,
         })
@@ -175,6 +193,7 @@ impl Node {
             stop,
             driver,
             control,
+            upkeep,
             endpoints,
             ..
         } = self;
@@ -182,6 +201,9 @@ impl Node {
         let _ = stop.send(true);
         if let Some(control) = control {
             let _ = control.await;
+        }
+        if let Some(upkeep) = upkeep {
+            let _ = upkeep.await;
         }
         let _ = driver.await;
         for endpoint in endpoints {
@@ -203,7 +225,7 @@ struct Opened {
     store: Store,
     handle: Handle,
     restored: Restored,
-    identity: Arc<Identity>,
+    keys: Arc<Keys>,
     contacts: Arc<Contacts>,
     links: Arc<Linkbook>,
     history: History,
@@ -215,7 +237,8 @@ impl Opened {
         home.identity()?;
         let (store, restored) = Store::open(&home.store_dir())?;
         home.refresh()?;
-        let identity = Arc::new(home.identity()?);
+        let keys = Arc::new(Keys::new(home.clone())?);
+        let identity = keys.identity();
         let handle = store.handle();
         let meta = handle.meta();
         let links = Arc::new(Linkbook::load(meta.clone())?);
@@ -228,7 +251,7 @@ impl Opened {
             store,
             handle,
             restored,
-            identity,
+            keys,
             links,
         })
     }
@@ -308,7 +331,7 @@ fn assemble(
     opened: Opened,
     options: &Options,
     dialer: Option<QuicEndpoint>,
-    incoming: mpsc::Receiver<Incoming>,
+    (incoming, outdated): (mpsc::Receiver<Incoming>, mpsc::Sender<PersonId>),
     stopped: watch::Receiver<bool>,
 ) -> Result<(Service, JoinHandle<()>), NodeError> {
     let mut store = opened.store;
@@ -330,7 +353,7 @@ fn assemble(
         engine,
         start: Instant::now(),
         links: Links::new(
-            opened.identity.clone(),
+            opened.keys.identity(),
             opened.contacts.clone(),
             opened.spool_origin,
             dialer,
@@ -340,6 +363,7 @@ fn assemble(
         history: opened.history,
         contacts: opened.contacts.clone(),
         spool_origin: opened.spool_origin,
+        outdated,
         running: options.online,
         sends: BTreeMap::new(),
         next_request: 1,
@@ -358,7 +382,7 @@ fn assemble(
     let driver = start(driver, sources, &opened.contacts, &opened.links, stopped);
     let service = Service(Arc::new(Inner {
         handle: opened.handle,
-        identity: opened.identity,
+        keys: opened.keys.clone(),
         name: opened.home.name().to_owned(),
         limits: options.limits.clone(),
         contacts: opened.contacts,

@@ -9,6 +9,7 @@ use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{FileId, FileKind, LinkId};
 use crate::engine::limits::{LimitError, Limits};
 use crate::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
+use crate::security::card::{self, Card};
 use crate::store::Handle;
 use crate::wire::manifest::Lifetime;
 use bytes::Bytes;
@@ -22,6 +23,10 @@ use std::time::Duration;
 const INLINE: u64 = 256;
 /// The most that stands in one manifest, in bytes.
 const INLINE_SUM: u64 = 16 << 10;
+/// How long a card of ours is offered: as long as the one before it is good, or nearly so.
+const CARD_LIFETIME: Duration = Duration::from_secs(60 * 24 * 3600);
+/// What `status` calls such a message.
+const CARD_NAME: &str = "contact card";
 /// Read at once, in bytes.
 const CHUNK: usize = 256 << 10;
 
@@ -86,16 +91,28 @@ pub(super) fn prepare(
     order: &Order,
     limits: &Limits,
 ) -> Result<Prepared, NodeError> {
+    let mut prepared = begin(handle, order.to)?;
+    match fill(&mut prepared, order, limits) {
+        Ok(()) => Ok(prepared),
+        Err(error) => {
+            prepared.discard();
+            Err(error)
+        }
+    }
+}
+
+/// A message without parts.
+fn begin(handle: Handle, to: PersonId) -> Result<Prepared, NodeError> {
     let mut salt = [0; 8];
     let random = random32().map_err(|source| NodeError::System {
         what: "random numbers",
         source,
     })?;
     salt.copy_from_slice(&random[..8]);
-    let mut prepared = Prepared {
+    Ok(Prepared {
         draft: Draft {
             request: 0,
-            to: order.to,
+            to,
             salt,
             created: u32::try_from(now_ms() / 1000).ok(),
             parts: Vec::new(),
@@ -104,14 +121,28 @@ pub(super) fn prepare(
         handle,
         imported: Vec::new(),
         temporary: Vec::new(),
-    };
-    match fill(&mut prepared, order, limits) {
-        Ok(()) => Ok(prepared),
-        Err(error) => {
-            prepared.discard();
-            Err(error)
-        }
-    }
+    })
+}
+
+/// Our own card, for somebody who has an older one. Blocks on the system's randomness only.
+pub(super) fn prepare_card(
+    handle: Handle,
+    card: &Card,
+    to: PersonId,
+    limits: &Limits,
+) -> Result<Prepared, NodeError> {
+    let mut prepared = begin(handle, to)?;
+    prepared.draft.parts.push(DraftPart {
+        id: 1,
+        media_type: card::MEDIA_TYPE.to_owned(),
+        name: CARD_NAME.to_owned(),
+        priority: Priority::High,
+        lifetime: Lifetime::at_least(Some(CARD_LIFETIME)),
+        policy: LinkPolicy::default(),
+        content: Content::Inline(Bytes::copy_from_slice(card.bytes())),
+    });
+    prepared.message = prepared.draft.message_id(card.person(), limits)?;
+    Ok(prepared)
 }
 
 fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), NodeError> {

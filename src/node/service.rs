@@ -6,12 +6,13 @@ use super::control::Answers;
 use super::driver::Command;
 use super::error::{NodeError, blocking};
 use super::inbox;
+use super::keys::Keys;
 use super::linkbook::Linkbook;
-use super::send::{Order, prepare};
+use super::send::{Order, Prepared, prepare, prepare_card};
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
-use crate::security::identity::Identity;
+use crate::security::card::Card;
 use crate::store::Handle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub(super) struct Service(pub(super) Arc<Inner>);
 /// See [`Service`].
 pub(super) struct Inner {
     pub(super) handle: Handle,
-    pub(super) identity: Arc<Identity>,
+    pub(super) keys: Arc<Keys>,
     pub(super) name: String,
     pub(super) limits: Limits,
     pub(super) contacts: Arc<Contacts>,
@@ -97,7 +98,7 @@ impl Service {
                 let contacts = &self.0.contacts;
                 Ok(Response::Person(contacts.entry(&contacts.find(&person)?)))
             }
-            Request::Card => self.own_card().await,
+            Request::Card => Ok(cards::shown_card(&self.newest_card().await?)),
             Request::LinkAdd(config) => {
                 let _turn = self.0.settings.lock().await;
                 let record = self
@@ -121,7 +122,7 @@ impl Service {
     async fn send(&self, request: SendRequest) -> Result<Response, NodeError> {
         let to = self.0.contacts.find(&request.person)?.person();
         let links = self.via(&request.via)?;
-        let from: PersonId = self.0.identity.person();
+        let from: PersonId = self.0.keys.identity().person();
         let order = Order {
             request,
             from,
@@ -131,6 +132,10 @@ impl Service {
         let prepared = self
             .with_store(move |s| prepare(s.handle.clone(), &order, &s.limits))
             .await?;
+        self.submit(prepared).await
+    }
+
+    async fn submit(&self, prepared: Prepared) -> Result<Response, NodeError> {
         let draft = Box::new(prepared.draft.clone());
         let message = prepared.message;
         let (reply, answer) = oneshot::channel();
@@ -189,14 +194,33 @@ impl Service {
         Ok(Response::Person(entry))
     }
 
-    async fn own_card(&self) -> Result<Response, NodeError> {
+    /// Our card as it has to be now.
+    async fn newest_card(&self) -> Result<Card, NodeError> {
         let _turn = self.0.settings.lock().await;
         self.with_store(|s| {
             let relays = s.links.relays();
-            let card = cards::own(&s.handle.meta(), &s.identity, &s.name, &relays)?;
-            Ok(cards::shown_card(&card))
+            cards::own(&s.handle.meta(), &s.keys.identity(), &s.name, &relays)
         })
         .await
+    }
+
+    /// Who has an older card of ours than the newest.
+    pub(super) async fn not_told(&self) -> Result<Vec<PersonId>, NodeError> {
+        let sequence = self.newest_card().await?.body().sequence;
+        self.with_store(move |s| Ok(s.contacts.not_told(sequence)))
+            .await
+    }
+
+    /// Sends somebody our newest card.
+    pub(super) async fn send_card(&self, to: PersonId) -> Result<(), NodeError> {
+        let card = self.newest_card().await?;
+        let sequence = card.body().sequence;
+        let prepared = self
+            .with_store(move |s| prepare_card(s.handle.clone(), &card, to, &s.limits))
+            .await?;
+        self.submit(prepared).await?;
+        self.with_store(move |s| s.contacts.note_told(to, sequence))
+            .await
     }
 
     async fn courier(
@@ -220,7 +244,7 @@ impl Service {
         blocking(move || work(&inner)).await
     }
 
-    async fn order(&self, command: Command) -> Result<(), NodeError> {
+    pub(super) async fn order(&self, command: Command) -> Result<(), NodeError> {
         let sent = self.0.commands.send(command).await;
         sent.map_err(|_| NodeError::Stopped)
     }

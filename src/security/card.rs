@@ -20,6 +20,8 @@ const PREFIX: &str = "ostrakon-card:";
 /// What our URIs begin with.
 const URI: &str = "ostrakon:";
 const SIGNATURE: usize = 64;
+/// The media type of a part that holds a card, binary.
+pub const MEDIA_TYPE: &str = "application/x-ostrakon-card";
 /// Largest card in bytes.
 pub const MAX: usize = 4096;
 /// How much of a text is searched for a card, in characters.

@@ -33,7 +33,8 @@ enum What {
 
 pub struct Node {
     name: &'static str,
-    keys: Vec<u8>,
+    /// The key file.
+    pub keys: Vec<u8>,
     pub engine: Option<Engine>,
     pub disk: Disk,
     /// Counts starts: what was meant for an earlier process is dropped.
@@ -135,25 +136,6 @@ impl World {
 
     pub fn person(&self, node: usize) -> PersonId {
         Identity::decode(&self.nodes[node].keys).unwrap().person()
-    }
-
-    /// The secret keys of a node, as a thief of its key file has them.
-    pub fn identity(&self, node: usize) -> Identity {
-        Identity::decode(&self.nodes[node].keys).unwrap()
-    }
-
-    /// The inbox prekeys of a node go on, as they do with uptime.
-    pub fn rotate(&mut self, node: usize, times: u32) {
-        let mut identity = self.identity(node);
-        (0..times).for_each(|_| identity.prekeys.advance());
-        self.nodes[node].keys = identity.encode().to_vec();
-        self.input(node, Input::Prekeys(Box::new(identity.prekeys.clone())));
-    }
-
-    /// Somebody gets the newest card of somebody else.
-    pub fn give_card(&mut self, of: usize, to: usize) {
-        let card = self.identity(of).card(self.nodes[of].name, 2, vec![]);
-        self.input(to, Input::Card(Box::new(card)));
     }
 
     fn push(&mut self, at: u64, what: What) {

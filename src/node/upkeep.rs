@@ -1,0 +1,80 @@
+//! What a node does by the hour: its prekeys age, and whoever has an older card of ours is sent the newest one.
+
+use super::driver::Command;
+use super::error::{NodeError, blocking, stopped};
+use super::keys::Keys;
+use super::service::Service;
+use crate::engine::id::PersonId;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// How often uptime is written down.
+const EVERY: Duration = Duration::from_secs(3600);
+
+/// The task that does it.
+pub(super) struct Upkeep {
+    pub(super) service: Service,
+    pub(super) keys: Arc<Keys>,
+    /// Who seems to have an outdated card of ours.
+    pub(super) outdated: mpsc::Receiver<PersonId>,
+}
+
+impl Upkeep {
+    /// Runs until `stop` says so, then writes the uptime down.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut noted = Instant::now();
+        self.tell_all().await;
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                () = tokio::time::sleep_until(noted + EVERY) => {
+                    let uptime = noted.elapsed();
+                    noted += uptime;
+                    self.age(uptime).await;
+                    self.tell_all().await;
+                }
+                Some(person) = self.outdated.recv() => {
+                    logged("a contact was not sent our card", self.service.send_card(person).await);
+                }
+            }
+        }
+        self.age(noted.elapsed()).await;
+    }
+
+    async fn age(&self, uptime: Duration) {
+        let keys = self.keys.clone();
+        let aged = blocking(move || Ok(keys.age(uptime)?)).await;
+        match aged {
+            Ok(None) => {}
+            Ok(Some(prekeys)) => {
+                tracing::info!(current = prekeys.current(), "another prekey is current");
+                let order = Command::Prekeys(Box::new(prekeys));
+                logged("prekeys did not go on", self.service.order(order).await);
+            }
+            Err(error) => tracing::warn!(%error, "the age of the prekeys cannot be written down"),
+        }
+    }
+
+    async fn tell_all(&self) {
+        match self.service.not_told().await {
+            Ok(persons) => {
+                for person in persons {
+                    logged(
+                        "a contact was not sent our card",
+                        self.service.send_card(person).await,
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "our card cannot be written"),
+        }
+    }
+}
+
+/// What fails here is tried again at the next turn.
+fn logged(what: &str, result: Result<(), NodeError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "{what}");
+    }
+}
