@@ -79,8 +79,9 @@ fn attack_08_the_quarantine_flooded() {
             give(&mut world, B, frame);
         }
         let flood = |world: &mut World| {
-            for _ in 0..2_000 {
-                let frame = garbage(world, 1300);
+            for index in 0..2_000 {
+                // The last ones leave no gap.
+                let frame = garbage(world, if index < 1_800 { 1300 } else { 28 });
                 give(world, B, &frame);
             }
         };

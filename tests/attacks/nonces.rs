@@ -52,7 +52,7 @@ fn attack_11_sender_restored_from_backup() {
                 let words = world.bytes(40);
                 let text = ("", words, Priority::Urgent);
                 let file = ("map", world.bytes(5_000), Priority::Normal);
-                ids.push(world.send(A, B, &[text.clone()]));
+                ids.push(world.send(A, B, std::slice::from_ref(&text)));
                 ids.push(world.send(A, B, &[text, file]));
                 pass(world, SECOND);
                 oracle.hear(world);
