@@ -2,6 +2,11 @@
 //!
 //! The attributes keep the clock, threads, files, chance and unordered tables out of three modules: see `clippy.toml`.
 
+#[cfg(all(feature = "broken", not(debug_assertions)))]
+compile_error!(
+    "features that begin with `break-` take defences away; build without them, or with debug assertions"
+);
+
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod engine;
 #[cfg(feature = "node")]

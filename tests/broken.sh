@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds engines that are broken on purpose and shows that the simulation finds each: tests/broken.sh [SEEDS [CARGO OPTION...]]
-# SEEDS are as after --seeds, 1..1000 if not given. With --release a build takes longer and a seed a third of the time.
+# SEEDS are as after --seeds, 1..1000 if not given. With --profile broken a build takes longer and a seed a third of the time.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -372,47 +372,6 @@ fn a_full_disk_stops_the_recipient_by_name_and_loses_nothing_once_there_is_room(
 }
 
 #[test]
-fn frames_that_come_twice_or_late_or_after_a_restart_are_delivered_once() {
-    seeds(0..5, |seed| {
-        let mut world = World::new(seed, &["a", "b"]);
-        world.link(0, 1, &Spec::default());
-        world.nodes[0].keep_sent = true;
-        let file = world.bytes(400_000);
-        let parts = [
-            ("note", vec![b'x'; 100], Priority::Urgent),
-            ("map", file, Priority::Normal),
-        ];
-        let id = world.send(0, 1, &parts);
-        assert!(world.run_until(world.now + 30 * SECOND, |w| w.confirmed(0, id)));
-        let frames = world.nodes[0].sent.clone();
-        assert!(frames.len() > 300);
-        for round in 0..3 {
-            if round == 1 {
-                world.kill(1, true);
-                world.start(1);
-            }
-            for frame in &frames {
-                let link = LinkId(0);
-                world.input(
-                    1,
-                    Input::Received {
-                        link,
-                        frame: frame.clone(),
-                        custody: None,
-                    },
-                );
-            }
-            world.run_until(world.now + 5 * SECOND, |_| false);
-        }
-        assert_eq!(world.nodes[1].inbox.len(), 3);
-        assert_eq!(
-            world.nodes[1].inbox_writes, 3,
-            "a delivery was repeated although it had been acknowledged"
-        );
-    });
-}
-
-#[test]
 fn a_message_that_was_given_up_is_dropped_on_both_sides_also_after_a_power_cut() {
     seeds(0..10, |seed| {
         let mut world = World::new(seed, &["a", "b"]);

@@ -507,6 +507,10 @@ impl InBlock {
             return 0;
         };
         let mut new = mask & !*held;
+        // Otherwise a copy counts like the first.
+        if cfg!(feature = "break-30") {
+            new = mask;
+        }
         for j in 0..8u8 {
             if self.counts[usize::from(j)] >= k {
                 new &= !(1 << j);

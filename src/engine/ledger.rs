@@ -101,7 +101,9 @@ impl Ledger {
     fn insert(&mut self, id: MessageId, entry: Entry) {
         self.last = self.last.max(entry.number);
         self.order.insert(entry.number, id);
-        self.entries.insert(id, entry);
+        if let Some(older) = self.entries.insert(id, entry) {
+            self.order.remove(&older.number);
+        }
     }
 
     /// Reads a row. Gives its labels.

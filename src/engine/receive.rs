@@ -141,7 +141,8 @@ impl Engine {
             .limiters
             .entry(arrival.link)
             .or_insert_with(|| Limiter::new(per_second, clock));
-        if !limiter.allows() {
+        // Without the limit, every forgery costs a key agreement.
+        if !limiter.allows() && cfg!(not(feature = "break-09")) {
             return self.count("too many preambles");
         }
         match self
@@ -224,6 +225,10 @@ impl Engine {
         };
         let keys = incoming.keys.iter().find(|keys| keys.label() == view.label);
         let Some((place, plain)) = keys.and_then(|keys| keys.open(view).ok()) else {
+            // Otherwise an answer tells that keys were tried.
+            if cfg!(feature = "break-22") {
+                self.tell_again(message);
+            }
             return self.count("fragment that does not authenticate");
         };
         self.heard.insert(incoming.from, self.now);
@@ -238,8 +243,17 @@ impl Engine {
 
     /// A fragment with a label that nothing is known of.
     fn on_unknown(&mut self, arrival: &Arrival, view: &View<'_>) {
+        // Otherwise a full quarantine shuts out what a session explains.
+        let bytes = self.quarantine_bytes + arrival.frame.len();
+        if cfg!(feature = "break-08") && bytes > self.limits.quarantine_bytes {
+            return self.count("fragment of an unknown session");
+        }
         for (session, epoch, keys) in self.sessions.candidates(view) {
             let Ok((place, plain)) = keys.open(view) else {
+                // Otherwise a hint is enough to move the window of epochs.
+                if cfg!(feature = "break-06") {
+                    self.sessions.verified(session, &epoch);
+                }
                 continue;
             };
             self.link_counts(arrival.link, |stats| stats.received_fragments += 1);
@@ -252,7 +266,10 @@ impl Engine {
         self.count("fragment of an unknown session");
         self.quarantine_bytes += arrival.frame.len();
         self.quarantine.push_back(arrival.clone());
-        while self.quarantine_bytes > self.limits.quarantine_bytes {
+        // Otherwise what nobody explains is kept for ever.
+        while self.quarantine_bytes > self.limits.quarantine_bytes
+            && cfg!(not(feature = "break-07"))
+        {
             let Some(oldest) = self.quarantine.pop_front() else {
                 break;
             };

@@ -375,7 +375,7 @@ mod tests {
     proptest! {
         /// Whatever a sender calls a part, its file is a plain entry of the folder.
         #[test]
-        fn a_name_never_leaves_the_folder(name in "(\\PC|[./\\\\\\x00-\\x1f]){0,200}", part in 1u8..) {
+        fn attack_36_a_name_never_leaves_the_folder(name in "(\\PC|[./\\\\\\x00-\\x1f]){0,200}", part in 1u8..) {
             let safe = safe_name(part, &row(&name));
             prop_assert!(!safe.is_empty() && safe.len() <= 255 - 40);
             prop_assert!(!safe.contains(['/', '\\']) && !safe.starts_with('.'));

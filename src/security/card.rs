@@ -152,7 +152,9 @@ impl Card {
         let (signed, signature) = bytes.split_last_chunk::<64>().ok_or(CardError::Form)?;
         let cbor = signed.get(3..).ok_or(CardError::Form)?;
         let body: Body = minicbor::decode(cbor).map_err(|_| CardError::Encoding)?;
-        if minicbor::to_vec(&body).ok().as_deref() != Some(cbor) {
+        // Without the comparison, one card has many forms.
+        let canonical = minicbor::to_vec(&body).ok().as_deref() == Some(cbor);
+        if !canonical && cfg!(not(feature = "break-36")) {
             return Err(CardError::Encoding);
         }
         let root = VerifyingKey::from_bytes(&body.root).map_err(|_| CardError::Signature)?;

@@ -49,6 +49,10 @@ impl KindKey {
     }
 
     fn mask(&self, tag: &[u8], bytes: &mut [u8]) {
+        // Without the mask, places stand in clear.
+        if cfg!(feature = "break-38") {
+            return;
+        }
         let mask = blake3::keyed_hash(self.mask.bytes(), tag);
         bytes
             .iter_mut()
@@ -181,7 +185,9 @@ impl MessageKeys {
                 &(*tag).into(),
             )
             .map_err(|_| NotAuthentic)?;
-        if view.epoch_bits != self.epoch_bits || view.hint != self.hint {
+        // The tag covers the header that was sealed; here it shows whether it is the one that came.
+        let hint = view.hint == self.hint || cfg!(feature = "break-01");
+        if view.epoch_bits != self.epoch_bits || !hint {
             return Err(NotAuthentic);
         }
         Ok((place, plain.freeze()))

@@ -73,7 +73,8 @@ pub enum SessionError {
 
 fn agree(secret: &StaticSecret, public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SessionError> {
     let shared = secret.diffie_hellman(&PublicKey::from(*public));
-    if shared.was_contributory() {
+    // Without the question, who knows no secret knows the result.
+    if shared.was_contributory() || cfg!(feature = "break-10") {
         Ok(Zeroizing::new(shared.to_bytes()))
     } else {
         Err(SessionError::LowOrder)
@@ -103,6 +104,15 @@ impl Binding {
             &self.ephemeral,
         ];
         hash("session", &fields)
+    }
+
+    fn root_key(&self, agreed: &[&[u8; 32]; 4]) -> Key {
+        let [_, inbox, fresh, fixed] = *agreed;
+        // Without the first, the inbox key alone is enough to speak as somebody else.
+        match cfg!(feature = "break-24") {
+            true => extract(&self.salt(), &[&[0; 32], inbox, fresh, fixed]),
+            false => extract(&self.salt(), agreed),
+        }
     }
 
     fn id(&self) -> SessionId {
@@ -246,7 +256,7 @@ impl SendSession {
         let long_term = agree(&me.endpoint_static, &prekey.key)?;
         let fresh = agree(&ephemeral, &prekey.key)?;
         let fixed = agree(&me.endpoint_static, &to.inbox)?;
-        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh, &fixed]);
+        let root = binding.root_key(&[&long_term, &inbox, &fresh, &fixed]);
         Ok(Self {
             id: binding.id(),
             chain: Chain::start(&root, 0, binding.salt()),
@@ -382,12 +392,10 @@ impl RecvSession {
         let body = open_preamble(&view, &outer_key(&inbox, &view.ephemeral, &recipient))?;
         let peer = PersonId(body.sender_root);
         let card = card_of(peer).ok_or(SessionError::Stranger)?;
-        if !card
-            .body()
-            .endpoints
-            .iter()
-            .any(|e| e.key == body.sender_static)
-        {
+        let mut endpoints = card.body().endpoints.iter();
+        // Without the list, any device speaks for the person.
+        let named = cfg!(feature = "break-26") || endpoints.any(|e| e.key == body.sender_static);
+        if !named {
             return Err(SessionError::Stranger);
         }
         let prekey = me.prekeys.secret(body.prekey);
@@ -403,7 +411,7 @@ impl RecvSession {
         let long_term = agree(&prekey, &body.sender_static)?;
         let fresh = agree(&prekey, &view.ephemeral)?;
         let fixed = agree(&me.inbox, &body.sender_static)?;
-        let root = extract(&binding.salt(), &[&long_term, &inbox, &fresh, &fixed]);
+        let root = binding.root_key(&[&long_term, &inbox, &fresh, &fixed]);
         let confirm: [u8; preamble::CONFIRM] = first(&prf(
             &expand(&root, "confirm", 0),
             "preamble",
@@ -412,7 +420,8 @@ impl RecvSession {
         if !bool::from(confirm.ct_eq(&view.confirm)) {
             return Err(SessionError::NotAuthentic);
         }
-        if body.epoch > EPOCH_MAX {
+        // Without the bound, an announcement costs as many derivations as it likes, and forgets all epochs before.
+        if body.epoch > EPOCH_MAX && cfg!(not(feature = "break-14")) {
             return Err(SessionError::EpochTooFar);
         }
         let chain = Chain::start(&root, body.generation, binding.salt());
@@ -434,7 +443,10 @@ impl RecvSession {
             self.kept.insert(current.number, current.key);
             self.chain.advance();
             let oldest = self.chain.epoch.saturating_sub(BEHIND + 1);
-            self.kept = self.kept.split_off(&oldest);
+            // Otherwise old keys stay for ever.
+            if cfg!(not(feature = "break-05")) {
+                self.kept = self.kept.split_off(&oldest);
+            }
         }
     }
 

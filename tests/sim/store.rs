@@ -11,7 +11,7 @@ struct State {
 }
 
 /// The disk of one node.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Disk {
     /// What the kernel has.
     kernel: State,

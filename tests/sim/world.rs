@@ -80,6 +80,8 @@ pub struct World {
     pub limits: Limits,
     /// Of messages sent from now on.
     pub lifetime: Lifetime,
+    /// The senders' clock, in seconds since 1970, if they have one.
+    pub created: Option<u32>,
     /// What a durable batch takes.
     pub sync: u64,
 }
@@ -126,6 +128,7 @@ impl World {
             frames: 0,
             limits: Limits::default(),
             lifetime: Lifetime(0),
+            created: None,
             sync: 4 * MS,
         };
         for node in 0..world.nodes.len() {
@@ -134,8 +137,12 @@ impl World {
         world
     }
 
+    pub fn identity(&self, node: usize) -> Identity {
+        Identity::decode(&self.nodes[node].keys).unwrap()
+    }
+
     pub fn person(&self, node: usize) -> PersonId {
-        Identity::decode(&self.nodes[node].keys).unwrap().person()
+        self.identity(node).person()
     }
 
     fn push(&mut self, at: u64, what: What) {
@@ -551,7 +558,7 @@ impl World {
             request: 1,
             to: self.person(to),
             salt,
-            created: None,
+            created: self.created,
             parts: drafts.collect(),
         };
         let id = draft

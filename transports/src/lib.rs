@@ -25,6 +25,11 @@
 //! * Dropping the handle ends the task and closes what it opened.
 //! * Everything from outside is bounded and checked; bad input is dropped and counted in [`LinkCounters`].
 
+#[cfg(all(feature = "break-32", not(debug_assertions)))]
+compile_error!(
+    "the feature break-32 takes a defence away; build without it, or with debug assertions"
+);
+
 pub mod keys;
 pub mod quic;
 pub mod relay;

@@ -213,7 +213,7 @@ async fn a_larger_path_mtu_is_reported_and_used() {
 
 /// Whoever answers with another key than the expected one never becomes a link, and the reason is told.
 #[tokio::test]
-async fn a_wrong_server_key_is_refused() {
+async fn attack_32_a_wrong_server_key() {
     let (here, there) = (endpoint(&secret(1)), endpoint(&secret(2)));
     let _listener = there.accept_peers(|_| true).unwrap();
     let address = there.local_addr().unwrap();
@@ -228,7 +228,7 @@ async fn a_wrong_server_key_is_refused() {
 
 /// A client whose key the listener does not know never comes up, is told why, and is counted.
 #[tokio::test]
-async fn a_wrong_client_key_is_refused() {
+async fn attack_32_a_wrong_client_key() {
     let (here, there) = (endpoint(&secret(3)), endpoint(&secret(2)));
     let mut listener = there.accept_peers(|key| key == secret(1).public()).unwrap();
     let refused = listener.refused();

@@ -242,7 +242,7 @@ async fn each_frame_is_settled_by_its_tag() {
 
 /// The holder of another key gets nothing of a mailbox, whatever it releases; the true owner then gets all.
 #[tokio::test]
-async fn nobody_else_gets_or_deletes_the_frames() {
+async fn attack_29_nobody_else_gets_or_deletes_the_frames() {
     let relay = Relay::start(RelayLimits::default());
     let (alice, mallory) = (endpoint(1), endpoint(3));
     let (victim, thief) = (owner(22), owner(33));

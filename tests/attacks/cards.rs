@@ -1,0 +1,70 @@
+//! Contact cards that are old, or written otherwise than in their one way.
+
+use crate::harness::*;
+use crate::world::{SECOND, World};
+use ostrakon::engine::io::Input;
+use ostrakon::security::card::{Card, CardError};
+use ostrakon::security::identity::Identity;
+use ostrakon::security::session::SendSession;
+
+/// Guards that an older card never replaces a newer one, and that an endpoint which the newest card does not name any more
+/// opens no session.
+#[test]
+fn attack_26_stale_card_and_revoked_endpoint() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let old = world.identity(M);
+        let mut keys = old.encode().to_vec();
+        keys[145..177].copy_from_slice(&world.bytes(32));
+        let new = Identity::decode(&keys).unwrap();
+        let (first, second) = (old.card("m", 1, vec![]), new.card("m", 2, vec![]));
+        let stale = CardError::Stale { known: 2, got: 1 };
+        assert_eq!(first.replaces(&second), Err(stale));
+        assert_eq!(second.replaces(&first), Ok(()));
+        world.input(B, Input::Card(Box::new(second)));
+        let card = world.identity(B).card("b", 1, vec![]);
+        for (identity, sessions, strangers) in [(&old, 0, 1), (&new, 1, 1)] {
+            let session = SendSession::open(identity, &card, &mut world.rng).unwrap();
+            give(&mut world, B, &session.preamble(identity));
+            pass(&mut world, SECOND);
+            assert_eq!(occupancy(&world, B).sessions, sessions);
+            assert_eq!(dropped(&world, B, "preamble of a stranger"), strangers);
+        }
+    });
+}
+
+/// Guards that a card has one encoding: none with longer integers, open lengths, keys named twice, things added or nested
+/// without end is taken, although its owner has signed it.
+#[test]
+fn attack_36_non_canonical_or_nested_cbor() {
+    seeds(0..1, |seed| {
+        let world = World::new(seed, &NAMES);
+        let stolen = Stolen::from(&world.identity(B));
+        let card = world.identity(B).card("b", 1, vec![]);
+        let plain = &card.bytes()[3..card.bytes().len() - 64];
+        assert_eq!(Card::decode(&stolen.sign(plain)).as_ref(), Ok(&card));
+        assert_eq!(plain[..2], [0x89, 1], "nine fields, the first is 1");
+        let rest = &plain[2..];
+        let refused: [Vec<u8>; 8] = [
+            // The number 1 in two, three and nine bytes; an array without a length; a field more.
+            [&[0x89, 0x18, 1], rest].concat(),
+            [&[0x89, 0x19, 0, 1], rest].concat(),
+            [&[0x89, 0x1b, 0, 0, 0, 0, 0, 0, 0, 1], rest].concat(),
+            [&[0x9f, 1], rest, &[0xff]].concat(),
+            [&[0x8a, 1], rest, &[0]].concat(),
+            // Bytes behind the end; a map with one key twice; arrays in arrays.
+            [plain, &[0]].concat(),
+            [&[0xa9, 0, 1, 0], rest].concat(),
+            [&[0x89, 1][..], &[0x81; 3000], &[0]].concat(),
+        ];
+        for (index, cbor) in refused.iter().enumerate() {
+            let read = Card::decode(&stolen.sign(cbor));
+            assert_eq!(read, Err(CardError::Encoding), "encoding {index}");
+        }
+        let nested = [&[0x9f; 4000][..], &[0x9f]].concat();
+        assert_eq!(
+            Card::decode(&stolen.sign(&nested[..4000])),
+            Err(CardError::Encoding)
+        );
+    });
+}

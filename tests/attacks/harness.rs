@@ -1,0 +1,195 @@
+//! What attackers have: frames that they recorded, and, if they are contacts, a session of their own to misuse.
+
+use crate::world::{MS, SECOND, Spec, World};
+use bytes::Bytes;
+use ed25519_dalek::{Signer, SigningKey};
+use ostrakon::engine::id::{MessageId, PersonId};
+use ostrakon::engine::io::{Input, LinkId};
+use ostrakon::engine::message::Priority;
+use ostrakon::engine::occupancy::Occupancy;
+use ostrakon::security::identity::Identity;
+use ostrakon::security::seal::MessageKeys;
+use ostrakon::security::session::SendSession;
+use ostrakon::wire::fragment::{Kind, ManifestChunk, Place};
+use ostrakon::wire::manifest::{Lifetime, Manifest};
+use ostrakon::wire::preamble;
+use x25519_dalek::StaticSecret;
+
+/// Sender, recipient, and a contact of both who attacks. His engine stays idle: what he sends, tests make by hand.
+pub const NAMES: [&str; 3] = ["a", "b", "m"];
+pub const A: usize = 0;
+pub const B: usize = 1;
+pub const M: usize = 2;
+
+/// Runs a test over seeds, or over the one that the environment names.
+pub fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
+    let only = std::env::var("OSTRAKON_SEED").ok();
+    let only: Option<u64> = only.and_then(|s| s.parse().ok());
+    for seed in only.map_or(range, |s| s..s + 1) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
+        if let Err(why) = outcome {
+            eprintln!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
+            std::panic::resume_unwind(why);
+        }
+    }
+}
+
+/// Gives a node a frame, as its first link would.
+pub fn give(world: &mut World, node: usize, frame: &[u8]) {
+    give_by(world, node, 0, frame);
+}
+
+pub fn give_by(world: &mut World, node: usize, link: u32, frame: &[u8]) {
+    let input = Input::Received {
+        link: LinkId(link),
+        frame: Bytes::copy_from_slice(frame),
+        custody: None,
+    };
+    world.input(node, input);
+}
+
+/// Lets time go by.
+pub fn pass(world: &mut World, time: u64) {
+    let end = world.now + time;
+    world.run_until(end, |_| false);
+    world.now = world.now.max(end);
+}
+
+/// How often a node has dropped something for this reason.
+pub fn dropped(world: &World, node: usize, why: &str) -> u64 {
+    world.status(node).dropped.get(why).copied().unwrap_or(0)
+}
+
+/// All that frames from outside could have changed of a node, but for the quarantine, which holds what is unexplained.
+pub fn state(world: &World, node: usize) -> (Vec<String>, Occupancy) {
+    let occupancy = Occupancy {
+        quarantine_bytes: 0,
+        ..occupancy(world, node)
+    };
+    let inbound = world.status(node).inbound;
+    let inbound = inbound.iter().map(|message| format!("{message:?}"));
+    (inbound.collect(), occupancy)
+}
+
+pub fn occupancy(world: &World, node: usize) -> Occupancy {
+    world.nodes[node].engine.as_ref().unwrap().occupancy()
+}
+
+/// Sends messages of these parts from A to B over a link that swallows everything. Gives their ids, and what left.
+pub fn recorded(
+    world: &mut World,
+    messages: &[&[(&str, Vec<u8>, Priority)]],
+) -> (Vec<MessageId>, Vec<Bytes>) {
+    let link = world.link(A, B, &Spec::default());
+    world.set_link_silently(link, false);
+    world.nodes[A].keep_sent = true;
+    let ids = messages.iter().map(|parts| world.send(A, B, parts));
+    let ids = ids.collect();
+    pass(world, SECOND);
+    (ids, std::mem::take(&mut world.nodes[A].sent))
+}
+
+/// Whether a frame announces a session.
+pub fn is_preamble(frame: &[u8]) -> bool {
+    frame.starts_with(&preamble::MARK)
+}
+
+/// A contact who seals what he likes.
+pub struct Peer {
+    pub me: Identity,
+    pub session: SendSession,
+    to: PersonId,
+}
+
+impl Peer {
+    /// Node `from` as a peer of node `to`, who has heard of the session.
+    pub fn announced(world: &mut World, from: usize, to: usize) -> Self {
+        let peer = Self::new(world, from, to);
+        give(world, to, &peer.session.preamble(&peer.me));
+        pass(world, 20 * MS);
+        peer
+    }
+
+    pub fn new(world: &mut World, from: usize, to: usize) -> Self {
+        let me = world.identity(from);
+        let card = world.identity(to).card("to", 1, vec![]);
+        let session = SendSession::open(&me, &card, &mut world.rng).unwrap();
+        Self {
+            me,
+            session,
+            to: card.person(),
+        }
+    }
+
+    pub fn id(&self, manifest: &Manifest) -> MessageId {
+        manifest.message_id(self.me.person(), self.to)
+    }
+
+    pub fn keys(&self, manifest: &Manifest) -> MessageKeys {
+        let epoch = self.session.epoch();
+        epoch.message(epoch.label(self.id(manifest)))
+    }
+
+    /// A whole message in one frame.
+    pub fn short(&self, manifest: &Manifest) -> Bytes {
+        let keys = self.keys(manifest);
+        keys.seal(Kind::Short, &Place::SHORT, &manifest.encode())
+    }
+
+    /// The bytes of a manifest as source chunks, under whatever keys.
+    pub fn chunks(&self, keys: &MessageKeys, manifest: &[u8]) -> Vec<Bytes> {
+        let chunks = manifest.chunks(ManifestChunk::SIZE).enumerate();
+        let sealed = chunks.map(|(index, bytes)| {
+            let place = Place {
+                symbol: index as u16,
+                ..Place::SHORT
+            };
+            let plain = [&(manifest.len() as u16).to_be_bytes()[..], bytes].concat();
+            keys.seal(Kind::Narrow, &place, &plain)
+        });
+        sealed.collect()
+    }
+
+    /// A control record.
+    pub fn control(&self, salt: u8, media_type: &str, content: &[u8]) -> Bytes {
+        self.short(&single(salt, media_type, content))
+    }
+}
+
+/// A manifest of one inline part.
+pub fn single(salt: u8, media_type: &str, content: &[u8]) -> Manifest {
+    let content = Bytes::copy_from_slice(content);
+    Manifest::single([salt; 8], None, Lifetime(0), media_type, content)
+}
+
+/// A text in a short frame.
+pub fn text(salt: u8, content: &str) -> Manifest {
+    single(salt, "text/plain", content.as_bytes())
+}
+
+/// The secret keys of a person, as one has them who got hold of the key file.
+pub struct Stolen {
+    pub root: SigningKey,
+    pub inbox: StaticSecret,
+    pub endpoint: StaticSecret,
+}
+
+impl Stolen {
+    pub fn from(identity: &Identity) -> Self {
+        let bytes = identity.encode();
+        let secret = |at: usize| <[u8; 32]>::try_from(&bytes[at..at + 32]).unwrap();
+        Self {
+            root: SigningKey::from_bytes(&secret(5)),
+            inbox: StaticSecret::from(secret(37)),
+            endpoint: StaticSecret::from(secret(145)),
+        }
+    }
+
+    /// Signs whatever stands for the body of a card.
+    pub fn sign(&self, cbor: &[u8]) -> Vec<u8> {
+        let mut bytes = [b"OC\x01", cbor].concat();
+        let signature = self.root.sign(&bytes);
+        bytes.extend_from_slice(&signature.to_bytes());
+        bytes
+    }
+}
