@@ -17,7 +17,8 @@
 //!                        1 bitmap of whole symbols: varint length, bytes, first symbol in the lowest bit
 //!                        2 runs: varint h, varint count, then varint gap and varint length - 1 of each run of
 //!                          missing symbols below h; all others below h are here, none from h on
-//!                        3 by slices: count of groups 1, for each the mask of its slices 1, and a bitmap as in 1
+//!                        3 by slices: count of groups 1, at most 8, for each the mask of its slices 1, and a bitmap
+//!                          as in 1
 //!                      and in forms 1 and 2: varint count of symbols that are here in part, for each
 //!                        varint distance from the one before, mask of its slices 1
 //! ```
@@ -446,8 +447,13 @@ fn read_bitmap(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed>
 }
 
 fn read_groups(r: &mut Reader<'_>, full: FullMask) -> Result<Vec<u8>, Malformed> {
+    let groups = r.u8()?;
+    // Every group has at least one slice of its own.
+    if groups > 8 {
+        return Err(Malformed::Value("number of groups"));
+    }
     let mut masks = Vec::new();
-    for _ in 0..r.u8()?.min(8) {
+    for _ in 0..groups {
         let group = r.u8()? & full;
         let symbols = read_bitmap(r, group)?;
         if symbols.len() > masks.len() {

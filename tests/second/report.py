@@ -70,7 +70,10 @@ def decode_block(reader, full):
         raise Refused("bad value of form of a block")
     held = {}
     if form == 3:
-        for _ in range(reader.number(1)):
+        groups = reader.number(1)
+        if groups > 8:
+            raise Refused("bad value of number of groups")
+        for _ in range(groups):
             mask = reader.number(1)
             for symbol in bitmap(reader):
                 held[symbol] = held.get(symbol, 0) | mask

@@ -431,6 +431,12 @@ fn reports() -> Vec<Vector> {
             with(&[1, 1, 0, 0, 1, 0, 2, 4, 1, 3, 1, 0]),
         ),
         bad(
+            "report-refused-groups",
+            "bad value of number of groups",
+            "nine groups of slices",
+            with(&[&[1, 1, 0, 0, 1, 0, 3, 9][..], &[1, 1, 1].repeat(9)].concat()),
+        ),
+        bad(
             "report-refused-cut",
             "truncated",
             "a part without a state",
@@ -441,31 +447,40 @@ fn reports() -> Vec<Vector> {
 }
 
 fn codings() -> Vec<Vector> {
-    let coding = |name: &str, note: &str, scheme: u8, slice_len: u16, slices: u8, len: usize| {
-        let vector = good(name, "coding", note)
-            .with("scheme", scheme)
-            .with("slice-length", slice_len)
-            .with("slices", slices)
-            .with("source-symbols", 3)
-            .with("repair-symbols", 2);
-        made(vector.with_bytes("source", &run(0xd0, len)))
-    };
+    let coding =
+        |name: &str, note: &str, [scheme, slice_len, slices, k, r]: [u8; 5], len: usize| {
+            let vector = good(name, "coding", note)
+                .with("scheme", scheme)
+                .with("slice-length", slice_len)
+                .with("slices", slices)
+                .with("source-symbols", k)
+                .with("repair-symbols", r);
+            made(vector.with_bytes("source", &run(0xd0, len)))
+        };
     vec![
         coding(
             "coding-small",
             "three symbols of two slices; the last is cut short",
-            2,
-            5,
-            2,
+            [2, 5, 2, 3, 2],
             27,
         ),
         coding(
             "coding-large",
             "three symbols of one slice; the last is cut short",
-            3,
-            64,
-            1,
+            [3, 64, 1, 3, 2],
             180,
+        ),
+        coding(
+            "coding-large-more-repair",
+            "more repair than source symbols",
+            [3, 64, 1, 2, 5],
+            128,
+        ),
+        coding(
+            "coding-large-as-many",
+            "as many repair as source symbols",
+            [3, 64, 1, 4, 4],
+            256,
         ),
     ]
 }

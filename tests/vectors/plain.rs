@@ -293,7 +293,7 @@ pub fn encode_repair(vector: &Vector) -> Vec<u8> {
 /// The stated repair symbols make good for as many lost source symbols, the first ones.
 pub fn solve(vector: &Vector) -> bool {
     let (coding, k) = coding(vector);
-    let lost = usize::from(coding.repair);
+    let lost = usize::from(coding.repair.min(k));
     let (mut source, full) = (vector.bytes("source"), coding.full_mask());
     source[..lost * coding.symbol_len()].fill(0);
     let held = (0..usize::from(k) + lost)
