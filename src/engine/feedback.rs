@@ -65,10 +65,6 @@ impl Engine {
         let Ok(header) = Header::peek(content) else {
             return self.count("malformed report");
         };
-        if let Some(record) = self.sessions.confirm(from, None, self.now) {
-            self.writer.durable(record);
-            self.want_sync(Duration::from_secs(1));
-        }
         let mut low = [0; 32];
         low[..16].copy_from_slice(&header.message);
         let found = self.outbox_ids.range(MessageId(low)..).next();
@@ -80,6 +76,11 @@ impl Engine {
         let Some(message) = self.outbox.get_mut(&seq).filter(its) else {
             return self.count("report of somebody else");
         };
+        // A late report of a message in a former session says nothing of the present one.
+        if let Some(record) = self.sessions.confirm(from, message.sealed_in.0, self.now) {
+            self.writer.durable(record);
+            self.want_sync(Duration::from_secs(1));
+        }
         let full = |part: u8| {
             message
                 .parts

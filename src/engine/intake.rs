@@ -116,7 +116,7 @@ impl Engine {
         let Ok(id) = SessionId::try_from(content) else {
             return self.count("malformed control record");
         };
-        if let Some(record) = self.sessions.confirm(from, Some(id), self.now) {
+        if let Some(record) = self.sessions.confirm(from, id, self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
         }

@@ -130,14 +130,9 @@ impl Sessions {
     }
 
     /// The recipient knows the session with this id. Gives the record to write if that is news.
-    pub fn confirm(
-        &mut self,
-        person: PersonId,
-        id: Option<SessionId>,
-        now: Time,
-    ) -> Option<Record> {
+    pub fn confirm(&mut self, person: PersonId, id: SessionId, now: Time) -> Option<Record> {
         let sending = self.sending.get_mut(&person)?;
-        if sending.confirmed || id.is_some_and(|id| id != sending.session.id()) {
+        if sending.confirmed || id != sending.session.id() {
             return None;
         }
         sending.confirmed = true;

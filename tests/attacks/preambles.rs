@@ -56,7 +56,8 @@ fn attack_10_zero_and_low_order_keys() {
                 if inbox {
                     body.inbox = *point;
                 } else {
-                    body.prekeys[0].key = *point;
+                    // Senders use the last one.
+                    body.prekeys[1].key = *point;
                 }
                 let bytes = stolen.sign(&minicbor::to_vec(&body).unwrap());
                 let card = Card::decode(&bytes).unwrap();
