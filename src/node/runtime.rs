@@ -212,8 +212,8 @@ struct Opened {
 
 impl Opened {
     fn open(mut home: Home) -> Result<Self, NodeError> {
-        home.identity()?;
-        let (store, restored) = Store::open(&home.store_dir())?;
+        let key = home.identity()?.row_key();
+        let (store, restored) = Store::open(&home.store_dir(), key)?;
         home.refresh()?;
         let identity = Arc::new(home.identity()?);
         let handle = store.handle();
