@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use ostrakon::engine::id::MessageId;
 use ostrakon::engine::io::{Batch, FileId, FileKind, Record, Restored, StoreError, Table, Token};
+use ostrakon::security::kdf::Key;
+use ostrakon::security::rows::RowKey;
 use ostrakon::store::Store;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -18,6 +20,10 @@ const EPOCH: u64 = 40;
 /// Writes and notes of one batch.
 const SLOTS: u64 = 8;
 const SYMBOL: u64 = 1344;
+
+fn key() -> RowKey {
+    RowKey::new(Key::new([7; 32]))
+}
 
 fn epoch_file(n: u64) -> FileId {
     let mut id = [0; 32];
@@ -125,7 +131,7 @@ fn child() {
     let Some(dir) = std::env::var_os(CHILD) else {
         return;
     };
-    let (mut store, restored) = Store::open(Path::new(&dir)).unwrap();
+    let (mut store, restored) = Store::open(Path::new(&dir), key()).unwrap();
     let from = progress(&restored).1.map_or(0, |n| n + 1);
     let mut out = std::io::stdout();
     for n in from.. {
@@ -169,7 +175,7 @@ fn ack(line: &str) -> Option<u64> {
 }
 
 fn check(dir: &Path, acked: Option<u64>) {
-    let (store, restored) = Store::open(dir).unwrap();
+    let (store, restored) = Store::open(dir, key()).unwrap();
     let (durable, whole) = progress(&restored);
     let Some(acked) = acked else {
         return;
@@ -316,7 +322,7 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
         return;
     };
     let home = disk.dir.path().join("home");
-    let (mut store, _) = Store::open(&home).unwrap();
+    let (mut store, _) = Store::open(&home, key()).unwrap();
     store.apply(&full_batch(0)).unwrap();
     let mut failed = Vec::new();
     let mut cheap_failed = 0;
@@ -351,7 +357,7 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
         if n % 4 == 0 {
             // Reopened before the batch is given again: what was acknowledged is there.
             drop(store);
-            let (again, restored) = Store::open(&home).unwrap();
+            let (again, restored) = Store::open(&home, key()).unwrap();
             store = again;
             assert_eq!(restored.journal, notes);
         }
@@ -363,7 +369,7 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
     println!("full: {reserve} x reserving, {commit} x committing, {cheap_failed} x noting");
     assert!(reserve > 0 && commit > 0 && cheap_failed > 0);
     drop(store);
-    let (store, restored) = Store::open(&home).unwrap();
+    let (store, restored) = Store::open(&home, key()).unwrap();
     let keys: Vec<u8> = restored.rows.iter().map(|(_, key, _)| key[0]).collect();
     assert_eq!(keys, (0..=48).collect::<Vec<u8>>());
     for (_, key, value) in &restored.rows {

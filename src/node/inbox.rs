@@ -358,6 +358,8 @@ fn is_reserved(name: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::security::kdf::Key;
+    use crate::security::rows::RowKey;
     use proptest::prelude::*;
 
     fn row(name: &str) -> Row {
@@ -404,7 +406,8 @@ mod tests {
     #[test]
     fn a_message_without_parts_is_not_shown() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = crate::store::Store::open(dir.path()).unwrap();
+        let key = RowKey::new(Key::new([1; 32]));
+        let (store, _) = crate::store::Store::open(dir.path(), key).unwrap();
         let (handle, message) = (store.handle(), MessageId([7; 32]));
         let value = serde_json::to_vec(&row("")).unwrap();
         handle.inbox().put(message, 0, &value).unwrap();

@@ -345,12 +345,15 @@ fn do_chore(handle: &Handle, chore: Chore) -> Done {
 mod tests {
     use super::*;
     use crate::engine::io::FileKind;
+    use crate::security::kdf::Key;
+    use crate::security::rows::RowKey;
 
     /// A delivery that the engine repeats after the user has deleted it leaves nothing behind.
     #[test]
     fn what_was_deleted_is_not_kept_again() {
         let dir = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(dir.path()).unwrap();
+        let key = RowKey::new(Key::new([1; 32]));
+        let (store, _) = Store::open(dir.path(), key).unwrap();
         let (handle, message) = (store.handle(), MessageId([7; 32]));
         let (inbox, file) = (handle.inbox(), true);
         let kind = FileKind::Incoming;

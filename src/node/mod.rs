@@ -35,7 +35,6 @@ mod lines;
 mod linkbook;
 mod links;
 mod paths;
-mod public;
 pub mod relay;
 mod runtime;
 mod send;

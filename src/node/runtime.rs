@@ -234,8 +234,8 @@ struct Opened {
 
 impl Opened {
     fn open(mut home: Home) -> Result<Self, NodeError> {
-        home.identity()?;
-        let (store, restored) = Store::open(&home.store_dir())?;
+        let key = home.identity()?.row_key();
+        let (store, restored) = Store::open(&home.store_dir(), key)?;
         home.refresh()?;
         let keys = Arc::new(Keys::new(home.clone())?);
         let identity = keys.identity();

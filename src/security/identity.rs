@@ -10,8 +10,9 @@
 //! ```
 
 use super::card::{Card, Endpoint};
-use super::kdf::{Key, hash};
+use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
+use super::rows::RowKey;
 use crate::engine::id::{EndpointId, PersonId};
 use crate::wire::read::{Malformed, Reader};
 use ed25519_dalek::SigningKey;
@@ -120,6 +121,12 @@ impl Identity {
     /// The seed of the Ed25519 key that opens this person's mailboxes.
     pub fn mailbox_seed(&self) -> &Key {
         &self.mailbox
+    }
+
+    /// The key of what the store of this endpoint keeps. It stays the same as long as the endpoint does.
+    pub fn row_key(&self) -> RowKey {
+        let endpoint = Key::new(*self.endpoint.as_bytes());
+        RowKey::new(prf(&endpoint, "rows of the store", &[]))
     }
 
     /// The public half of the mailbox key.

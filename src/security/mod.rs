@@ -9,5 +9,6 @@ pub mod kdf;
 pub mod lockbox;
 pub mod mailbox;
 pub mod prekeys;
+pub mod rows;
 pub mod seal;
 pub mod session;

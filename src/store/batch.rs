@@ -3,7 +3,7 @@
 use super::db::next;
 use super::{GENERATION, Home, KeyTable, REMOVALS, Store, TABLES, counter, files, removals};
 use crate::engine::io::{Batch, FileId, Record, StoreError, Table};
-use redb::WriteTransaction;
+use redb::{TableHandle, WriteTransaction};
 use std::collections::BTreeSet;
 
 impl Store {
@@ -63,6 +63,7 @@ impl Store {
     }
 
     fn durable(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let changes = self.home.changes(batch)?;
         let removed: BTreeSet<FileId> = batch.records.iter().filter_map(removes).collect();
         let finished = self.home.unlink_pending()?;
         let mut created = Vec::new();
@@ -78,7 +79,7 @@ impl Store {
             return Err(e);
         }
         let generation = self.home.db.write(|txn| {
-            put_keys(txn, batch)?;
+            put_keys(txn, &changes)?;
             let mut table = txn.open_table(REMOVALS)?;
             for file in &finished {
                 table.remove(&files::key(*file))?;
@@ -183,6 +184,23 @@ impl Store {
 }
 
 impl Home {
+    /// What a batch changes in tables, in order.
+    fn changes<'a>(&self, batch: &'a Batch) -> Result<Vec<Change<'a>>, StoreError> {
+        let mut changes = Vec::new();
+        for record in &batch.records {
+            let (table, key, value) = match record {
+                Record::Put { table, key, value } => (table, key, Some(value)),
+                Record::Delete { table, key } => (table, key, None),
+                _ => continue,
+            };
+            let table = definition(*table);
+            let seal = |value: &Vec<u8>| self.seal(table.name(), key, value);
+            let sealed = value.map(seal).transpose()?;
+            changes.push(Change { table, key, sealed });
+        }
+        Ok(changes)
+    }
+
     /// Removes the files whose removal is written down, durably, and returns them: their rows may go now.
     fn unlink_pending(&self) -> Result<BTreeSet<FileId>, StoreError> {
         let pending = self.removals();
@@ -242,23 +260,25 @@ fn check(batch: &Batch) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn put_keys(txn: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
-    for record in &batch.records {
-        match record {
-            Record::Put { table, key, value } => {
-                let mut table = txn.open_table(definition(*table))?;
-                table.insert(key.as_slice(), value.as_slice())?;
-            }
-            Record::Delete { table, key } => {
-                txn.open_table(definition(*table))?.remove(key.as_slice())?;
-            }
-            _ => {}
-        }
+/// Puts the sealed value of a row, or deletes the row.
+struct Change<'a> {
+    table: KeyTable,
+    key: &'a [u8],
+    sealed: Option<Vec<u8>>,
+}
+
+fn put_keys(txn: &WriteTransaction, changes: &[Change]) -> Result<(), redb::Error> {
+    for change in changes {
+        let mut table = txn.open_table(change.table)?;
+        match &change.sealed {
+            Some(sealed) => table.insert(change.key, sealed.as_slice())?,
+            None => table.remove(change.key)?,
+        };
     }
     Ok(())
 }
 
-fn definition(table: Table) -> KeyTable {
+pub(super) fn definition(table: Table) -> KeyTable {
     let at = match table {
         Table::Outbox => 0,
         Table::Inbox => 1,

@@ -33,6 +33,14 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A row does not open with the key that was given.
+    #[error("{}: a row of `{table}` is damaged or of another home: put back the keys that belong to it, restore the home from a copy, or start with a new one", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The table that the row is in.
+        table: String,
+    },
     /// Any other failure.
     #[error("{}: {source}: see that the disk works, has room and may be written, then try again", path.display())]
     Io {

@@ -6,9 +6,12 @@
 use super::Home;
 use super::db::{next, sync_dir};
 use super::error::disk;
+use super::sealed::KeyValue;
 use crate::engine::id::MessageId;
 use crate::engine::io::{FileId, FileKind, StoreError};
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,8 +20,10 @@ use std::sync::Arc;
 /// How many taken deliveries are remembered.
 pub const REMEMBERED: u64 = 65_536;
 
-/// By message and part: delivery number and value.
-const ENTRY: TableDefinition<&[u8; 33], (u64, &[u8])> = TableDefinition::new("app_entry");
+/// The name of the table with what was delivered.
+pub(super) const TABLE: &str = "app_entry";
+/// By message and part: delivery number and sealed value.
+const ENTRY: TableDefinition<&[u8; 33], (u64, &[u8])> = TableDefinition::new(TABLE);
 /// By delivery number: message and part.
 const ORDER: TableDefinition<u64, &[u8; 33]> = TableDefinition::new("app_order");
 /// What was taken out: by message and part, delivery number and how many were taken before.
@@ -59,6 +64,7 @@ impl Inbox {
     /// [`StoreError`] if the disk is full or fails: do not acknowledge then, the engine will repeat it.
     pub fn put(&self, message: MessageId, part: u8, value: &[u8]) -> Result<Put, StoreError> {
         let key = key(message, part);
+        let sealed = self.0.seal(TABLE, &key, value)?;
         self.0.db.write(|txn| {
             let mut entries = txn.open_table(ENTRY)?;
             if let Some(row) = entries.get(&key)? {
@@ -68,7 +74,7 @@ impl Inbox {
                 return Ok(Put::Known(row.value().0));
             }
             let number = next(txn, "delivery")?;
-            entries.insert(&key, (number, value))?;
+            entries.insert(&key, (number, sealed.as_slice()))?;
             txn.open_table(ORDER)?.insert(number, &key)?;
             Ok(Put::New(number))
         })
@@ -77,9 +83,9 @@ impl Inbox {
     /// One delivery, if it is here.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails.
+    /// [`StoreError`] if the disk fails or the delivery does not open.
     pub fn get(&self, message: MessageId, part: u8) -> Result<Option<Entry>, StoreError> {
-        self.0.db.read(|txn| {
+        let found = self.0.db.read(|txn| {
             let row = txn.open_table(ENTRY)?.get(&key(message, part))?;
             Ok(row.map(|row| Entry {
                 number: row.value().0,
@@ -87,15 +93,16 @@ impl Inbox {
                 part,
                 value: row.value().1.to_vec(),
             }))
-        })
+        })?;
+        found.map(|entry| self.opened(entry)).transpose()
     }
 
     /// Up to `max` deliveries with a number greater than `after`, in order.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails.
+    /// [`StoreError`] if the disk fails or a delivery does not open.
     pub fn list(&self, after: u64, max: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.db.read(|txn| {
+        let found = self.0.db.read(|txn| {
             let entries = txn.open_table(ENTRY)?;
             let mut found = Vec::new();
             let from = after.saturating_add(1);
@@ -115,7 +122,15 @@ impl Inbox {
                 });
             }
             Ok(found)
-        })
+        })?;
+        found.into_iter().map(|entry| self.opened(entry)).collect()
+    }
+
+    /// A delivery as it is in the database, opened.
+    fn opened(&self, mut entry: Entry) -> Result<Entry, StoreError> {
+        let key = key(entry.message, entry.part);
+        entry.value = self.0.open_row(TABLE, &key, &entry.value)?;
+        Ok(entry)
     }
 
     /// Takes a delivery out, together with its content if that was kept; true if it was here.
@@ -176,9 +191,13 @@ impl Inbox {
     pub(super) fn sweep(&self) -> Result<(), StoreError> {
         let dir = self.0.dir.join("inbox");
         let mut wanted = std::collections::BTreeSet::new();
-        for entry in self.list(0, usize::MAX)? {
-            wanted.insert(name(entry.message, entry.part));
-        }
+        self.0.db.read(|txn| {
+            for row in txn.open_table(ENTRY)?.iter()? {
+                let (message, part) = split(row?.0.value());
+                wanted.insert(name(message, part));
+            }
+            Ok(())
+        })?;
         for file in fs::read_dir(&dir).map_err(disk("list", &dir))? {
             let file = file.map_err(disk("list", &dir))?;
             if !file
@@ -192,6 +211,16 @@ impl Inbox {
         }
         Ok(())
     }
+}
+
+/// All rows of [`TABLE`] as they are in the database.
+pub(super) fn sealed(txn: &ReadTransaction) -> Result<Vec<KeyValue>, redb::Error> {
+    let mut rows = Vec::new();
+    for row in txn.open_table(ENTRY)?.iter()? {
+        let (key, row) = row?;
+        rows.push((key.value().to_vec(), row.value().1.to_vec()));
+    }
+    Ok(rows)
 }
 
 fn take(txn: &WriteTransaction, key: &[u8; 33]) -> Result<bool, redb::Error> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! HOME/lock          held while a process uses the home; its number is in it
-//! HOME/state.redb    keys: the engine's tables, the application's inbox, settings, counters
+//! HOME/state.redb    the engine's tables, the application's inbox, settings, counters
 //! HOME/journal       notes of cheap progress since the last durable batch
 //! HOME/payload/      bulk bytes: KIND-MESSAGE-PART, written in place
 //! HOME/inbox/        content of delivered parts, kept for the application
@@ -18,6 +18,9 @@
 //! and is struck off in a later transaction, once the directory without the file is on the disk. Files of a batch
 //! that never was committed are found by [`Store::sweep`] with the engine's help.
 //!
+//! The values of rows are sealed under a key of the home, see [`crate::security::rows`]; their keys are not, nor are the
+//! journal and the bulk files.
+//!
 //! After a failed batch nothing of it counts, and it may be applied again. One failure is final: if the disk fails
 //! to sync, the kernel may have dropped what it could not write and shows it all the same; then every batch fails
 //! until the process starts again from what did reach the disk.
@@ -32,6 +35,7 @@ mod journal;
 mod lock;
 pub mod mailbox;
 pub mod meta;
+mod sealed;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +44,7 @@ pub use handle::Handle;
 pub(crate) use lock::hold;
 
 use crate::engine::io::{FileId, FileKind, Restored, StoreError, Table, Token};
+use crate::security::rows::RowKey;
 use db::{Db, counter};
 use files::Files;
 use journal::{BootId, Journal};
@@ -51,11 +56,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The format of a home that this program reads and writes.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 
 type KeyTable = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
-/// The engine's tables.
+/// The engine's tables. Values are sealed.
 const TABLES: [(Table, KeyTable); 4] = [
     (Table::Outbox, TableDefinition::new("outbox")),
     (Table::Inbox, TableDefinition::new("inbox")),
@@ -72,6 +77,8 @@ struct Home {
     dir: PathBuf,
     files: Files,
     db: Db,
+    /// What seals and opens rows.
+    key: RowKey,
     /// The rows of [`REMOVALS`].
     removals: Mutex<BTreeSet<FileId>>,
     _lock: Lock,
@@ -103,25 +110,28 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the home in `dir`, or makes one there, and returns what it holds. Directories and files made here can
-    /// be read by their owner only.
+    /// Opens the home in `dir`, or makes one there, and returns what it holds. Its rows are sealed under `key`.
+    /// Directories and files made here can be read by their owner only.
     ///
     /// # Errors
-    /// [`OpenError`]: in use by another process, of another format, damaged, or the disk fails.
-    pub fn open(dir: &Path) -> Result<(Self, Restored), OpenError> {
-        Self::open_in_boot(dir, journal::boot_id())
+    /// [`OpenError`]: in use by another process, of another format, damaged, sealed under another key, or the disk fails.
+    pub fn open(dir: &Path, key: RowKey) -> Result<(Self, Restored), OpenError> {
+        Self::open_in_boot(dir, key, journal::boot_id())
     }
 
-    fn open_in_boot(dir: &Path, boot: Option<BootId>) -> Result<(Self, Restored), OpenError> {
-        let home = open_home(dir)?;
+    fn open_in_boot(
+        dir: &Path,
+        key: RowKey,
+        boot: Option<BootId>,
+    ) -> Result<(Self, Restored), OpenError> {
+        let home = open_home(dir, key)?;
         let path = home.db.path();
-        let (rows, generation, removals) = home
+        home.db.write(prepare).map_err(in_open(path))?;
+        // Before anything is settled: with the wrong key nothing changes.
+        let rows = home.rows()?;
+        let (generation, removals) = home
             .db
-            .write(prepare)
-            .and_then(|()| {
-                home.db
-                    .read(|txn| Ok((rows(txn)?, counter(txn, GENERATION)?, removals(txn)?)))
-            })
+            .read(|txn| Ok((counter(txn, GENERATION)?, removals(txn)?)))
             .map_err(in_open(path))?;
         *home.removals() = removals;
         let (journal, notes) = Journal::open(&dir.join("journal"), boot, generation)?;
@@ -209,7 +219,7 @@ fn in_open(path: &Path) -> impl FnOnce(StoreError) -> OpenError + '_ {
     }
 }
 
-fn open_home(dir: &Path) -> Result<Home, OpenError> {
+fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
     make_dir(dir)?;
     let lock = Lock::take(dir)?;
     for name in ["payload", "inbox", "tmp"] {
@@ -229,6 +239,7 @@ fn open_home(dir: &Path) -> Result<Home, OpenError> {
         dir: dir.to_owned(),
         files,
         db: Db::open(&state, FORMAT)?,
+        key,
         removals: Mutex::default(),
         _lock: lock,
     })
@@ -255,19 +266,6 @@ fn prepare(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(REMOVALS)?;
     inbox::prepare(txn)?;
     meta::prepare(txn)
-}
-
-type Row = (Table, Vec<u8>, Vec<u8>);
-
-fn rows(txn: &ReadTransaction) -> Result<Vec<Row>, redb::Error> {
-    let mut rows = Vec::new();
-    for (table, definition) in TABLES {
-        for row in txn.open_table(definition)?.iter()? {
-            let (key, value) = row?;
-            rows.push((table, key.value().to_vec(), value.value().to_vec()));
-        }
-    }
-    Ok(rows)
 }
 
 fn removals(txn: &ReadTransaction) -> Result<BTreeSet<FileId>, redb::Error> {

@@ -2,18 +2,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod model;
+mod rows;
 
 use super::db::{COUNTERS, Db};
 use super::inbox::Put;
+use super::sealed::Row;
 use super::*;
 use crate::engine::id::MessageId;
 use crate::engine::io::{Batch, Record, Token};
+use crate::security::kdf::Key;
 use bytes::Bytes;
 use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 const THIS: Option<BootId> = Some([1; 16]);
 const OTHER: Option<BootId> = Some([2; 16]);
+
+fn home_key() -> RowKey {
+    RowKey::new(Key::new([7; 32]))
+}
 
 fn message(n: u8) -> MessageId {
     MessageId([n; 32])
@@ -60,7 +67,7 @@ fn note(text: &str) -> Record {
 #[test]
 fn after_a_batch_that_failed_none_counts_before_it_does() {
     let dir = TempDir::new().unwrap();
-    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let (mut store, _) = Store::open(dir.path(), home_key()).unwrap();
     let numbered = |n, durable, records| Batch {
         token: Token(n),
         ..batch(durable, records)
@@ -80,7 +87,7 @@ fn after_a_batch_that_failed_none_counts_before_it_does() {
 fn with_notes() -> (TempDir, FileId) {
     let dir = TempDir::new().unwrap();
     let file = incoming(1);
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     let create = Record::Create { file, len: 4 };
     store
         .apply(&batch(true, vec![create, put("k", "v")]))
@@ -91,13 +98,16 @@ fn with_notes() -> (TempDir, FileId) {
 }
 
 fn notes(dir: &Path, boot: Option<BootId>) -> Vec<Vec<u8>> {
-    Store::open_in_boot(dir, boot).unwrap().1.journal
+    Store::open_in_boot(dir, home_key(), boot)
+        .unwrap()
+        .1
+        .journal
 }
 
 #[test]
 fn notes_count_in_the_boot_that_took_them_only() {
     let (dir, file) = with_notes();
-    let (store, restored) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (store, restored) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     assert_eq!(restored.journal, [b"a".to_vec(), b"bb".to_vec()]);
     assert_eq!(&store.handle().fetch(file, 0, 4).unwrap()[..], b"\0xy\0");
     drop(store);
@@ -107,7 +117,7 @@ fn notes_count_in_the_boot_that_took_them_only() {
 
     let (dir, _) = with_notes();
     assert!(notes(dir.path(), None).is_empty(), "no boot id, no trust");
-    let (mut store, _) = Store::open_in_boot(dir.path(), None).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), None).unwrap();
     store.apply(&batch(false, vec![note("c")])).unwrap();
     drop(store);
     assert!(notes(dir.path(), None).is_empty());
@@ -118,7 +128,7 @@ fn notes_of_an_older_generation_never_count_again() {
     let (dir, _) = with_notes();
     let journal = dir.path().join("journal");
     let old = fs::read(&journal).unwrap();
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     store.apply(&batch(true, vec![put("k", "w")])).unwrap();
     store.apply(&batch(false, vec![note("new")])).unwrap();
     drop(store);
@@ -149,7 +159,7 @@ fn a_damaged_journal_gives_a_prefix() {
     }
     // What is appended after a torn record is found.
     fs::write(&journal, &whole[..whole.len() - 1]).unwrap();
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     store.apply(&batch(false, vec![note("c")])).unwrap();
     drop(store);
     assert_eq!(notes(dir.path(), THIS), [b"a".to_vec(), b"c".to_vec()]);
@@ -158,7 +168,7 @@ fn a_damaged_journal_gives_a_prefix() {
 #[test]
 fn a_removal_is_finished_at_the_next_start_and_spares_what_came_after() {
     let (dir, file) = with_notes();
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     let path = store.handle().payload_path(file);
     store
         .apply(&batch(true, vec![Record::Remove { file }]))
@@ -167,7 +177,7 @@ fn a_removal_is_finished_at_the_next_start_and_spares_what_came_after() {
     drop(store);
     // A power cut can bring back a name whose removal had not reached the disk.
     fs::write(&path, b"back").unwrap();
-    let (mut store, _) = Store::open_in_boot(dir.path(), OTHER).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), OTHER).unwrap();
     assert!(!path.exists());
 
     let create = Record::Create { file, len: 4 };
@@ -188,7 +198,7 @@ fn a_removal_is_finished_at_the_next_start_and_spares_what_came_after() {
     fs::write(&made, b"snapshot").unwrap();
     store.handle().import_outgoing(out, &made).unwrap();
     drop(store);
-    let (store, _) = Store::open_in_boot(dir.path(), OTHER).unwrap();
+    let (store, _) = Store::open_in_boot(dir.path(), home_key(), OTHER).unwrap();
     assert_eq!(&store.handle().fetch(file, 0, 4).unwrap()[..], b"anew");
     assert_eq!(&store.handle().fetch(out, 0, 8).unwrap()[..], b"snapshot");
 }
@@ -196,7 +206,7 @@ fn a_removal_is_finished_at_the_next_start_and_spares_what_came_after() {
 #[test]
 fn rules_of_a_batch_are_enforced_before_anything_is_done() {
     let (dir, file) = with_notes();
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     let table = Table::Ledger;
     let key = b"k".to_vec();
     let create = Record::Create { file, len: 9 };
@@ -225,7 +235,7 @@ fn rules_of_a_batch_are_enforced_before_anything_is_done() {
     let none = handle.fetch(incoming(9), 0, 1);
     assert!(matches!(none, Err(StoreError::Io(_))), "{none:?}");
     drop((store, handle));
-    let (_, restored) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (_, restored) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     assert_eq!(
         restored.rows,
         [(Table::Outbox, b"k".to_vec(), b"v".to_vec())]
@@ -237,15 +247,18 @@ fn rules_of_a_batch_are_enforced_before_anything_is_done() {
 fn one_process_per_home_and_one_format() {
     let dir = TempDir::new().unwrap();
     let home = dir.path().join("a/home");
-    let (store, _) = Store::open(&home).unwrap();
-    let text = Store::open(&home).err().unwrap().to_string();
+    let (store, _) = Store::open(&home, home_key()).unwrap();
+    let text = Store::open(&home, home_key()).err().unwrap().to_string();
     assert!(
         text.contains(&format!("process {}", std::process::id())),
         "{text}"
     );
     let handle = store.handle();
     drop(store);
-    assert!(matches!(Store::open(&home), Err(OpenError::InUse { .. })));
+    assert!(matches!(
+        Store::open(&home, home_key()),
+        Err(OpenError::InUse { .. })
+    ));
     drop(handle);
 
     for (path, mode) in [
@@ -268,7 +281,7 @@ fn one_process_per_home_and_one_format() {
     })
     .unwrap();
     drop(db);
-    let e = Store::open(&home).err().unwrap();
+    let e = Store::open(&home, home_key()).err().unwrap();
     assert!(
         matches!(
             e,
@@ -285,7 +298,7 @@ fn one_process_per_home_and_one_format() {
 #[test]
 fn a_damaged_home_is_refused_by_name_or_intact() {
     let dir = TempDir::new().unwrap();
-    let (mut store, _) = Store::open(dir.path()).unwrap();
+    let (mut store, _) = Store::open(dir.path(), home_key()).unwrap();
     for n in 0..40_u32 {
         let key = format!("key {n}");
         let value = "v".repeat(900);
@@ -294,7 +307,7 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
     drop(store);
     let state = dir.path().join("state.redb");
     let good = fs::read(&state).unwrap();
-    let (store, whole) = Store::open(dir.path()).unwrap();
+    let (store, whole) = Store::open(dir.path(), home_key()).unwrap();
     drop(store);
     let mut refused = 0;
     for n in 0..60 {
@@ -302,7 +315,7 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
         let at = if n < 20 { n * 16 } else { (n - 20) * 4096 + 70 } % bad.len();
         bad[at] ^= 0xff;
         fs::write(&state, bad).unwrap();
-        match Store::open(dir.path()) {
+        match Store::open(dir.path(), home_key()) {
             Ok((_, restored)) => assert!(restored == whole, "flipped at {at}"),
             Err(OpenError::Corrupt { path, .. }) => {
                 assert_eq!(path, state);
@@ -314,7 +327,7 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
     assert!(refused > 10, "{refused}");
     for bad in [&b""[..], b"garbage", &[0; 9000], &good[..good.len() / 2]] {
         fs::write(&state, bad).unwrap();
-        let e = Store::open(dir.path()).err().unwrap();
+        let e = Store::open(dir.path(), home_key()).err().unwrap();
         assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
     }
     fs::remove_file(&state).unwrap();
@@ -323,14 +336,14 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
         b"x",
     )
     .unwrap();
-    let e = Store::open(dir.path()).err().unwrap();
+    let e = Store::open(dir.path(), home_key()).err().unwrap();
     assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
 }
 
 #[test]
 fn a_delivery_enters_the_inbox_once_whatever_happens() {
     let (dir, file) = with_notes();
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     let inbox = store.handle().inbox();
     let kept = inbox.keep_incoming(message(1), 1).unwrap();
     assert_eq!(inbox.keep_incoming(message(1), 1).unwrap(), kept);
@@ -344,7 +357,7 @@ fn a_delivery_enters_the_inbox_once_whatever_happens() {
     fs::write(&orphan, b"kept, but never put").unwrap();
     drop((store, inbox));
 
-    let (store, _) = Store::open_in_boot(dir.path(), OTHER).unwrap();
+    let (store, _) = Store::open_in_boot(dir.path(), home_key(), OTHER).unwrap();
     let inbox = store.handle().inbox();
     assert!(!orphan.exists());
     assert_eq!(fs::read(&kept).unwrap(), b"\0xy\0");
@@ -371,13 +384,21 @@ fn a_delivery_enters_the_inbox_once_whatever_happens() {
 #[test]
 fn settings_last_and_are_listed_by_prefix() {
     let dir = TempDir::new().unwrap();
-    let meta = Store::open(dir.path()).unwrap().0.handle().meta();
+    let meta = Store::open(dir.path(), home_key())
+        .unwrap()
+        .0
+        .handle()
+        .meta();
     for key in ["link/a", "link/b", "linkage", "a"] {
         meta.put(key, key.as_bytes()).unwrap();
     }
     assert!(meta.delete("a").unwrap() && !meta.delete("a").unwrap());
     drop(meta);
-    let meta = Store::open(dir.path()).unwrap().0.handle().meta();
+    let meta = Store::open(dir.path(), home_key())
+        .unwrap()
+        .0
+        .handle()
+        .meta();
     let keys = |prefix: &str| -> Vec<String> {
         meta.list(prefix)
             .unwrap()
@@ -394,7 +415,7 @@ fn settings_last_and_are_listed_by_prefix() {
 #[test]
 fn the_start_empties_tmp_and_a_sweep_removes_what_nobody_wants() {
     let (dir, file) = with_notes();
-    let (mut store, _) = Store::open_in_boot(dir.path(), THIS).unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     let half = store.handle().tmp_dir().join("half");
     fs::write(&half, b"x").unwrap();
     for n in 2..60 {
@@ -411,6 +432,6 @@ fn the_start_empties_tmp_and_a_sweep_removes_what_nobody_wants() {
     assert_eq!(store.sweep(|f| f == file).unwrap(), 58);
     assert_eq!(store.home.files.list().unwrap(), [file]);
     drop(store);
-    Store::open_in_boot(dir.path(), THIS).unwrap();
+    Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
     assert!(!half.exists());
 }

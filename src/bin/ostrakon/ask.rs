@@ -50,10 +50,7 @@ pub fn absolute(path: &Path) -> Outcome<PathBuf> {
 /// # Errors
 /// What the node answered instead, or why it did not.
 pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
-    let mut client = match client(home, &request).await? {
-        Reached::Client(client) => client,
-        Reached::Answer(answer) => return Ok(answer),
-    };
+    let mut client = client(home).await?;
     let answer = client.ask(request).await;
     client.close().await;
     match answer? {
@@ -66,26 +63,14 @@ pub async fn ask(home: &Path, request: Request) -> Outcome<Response> {
     }
 }
 
-/// What came of looking for somebody to ask.
-enum Reached {
-    /// Who answers.
-    Client(Client),
-    /// The answer itself, for which no keys were needed.
-    Answer(Response),
-}
-
-/// Looks for somebody to ask. Only a home without a node that runs has to be unlocked, and not for everything.
-async fn client(dir: &Path, request: &Request) -> Outcome<Reached> {
-    let home = unlock::known(dir)?;
-    match Client::of(home.clone()).await {
-        Err(NodeError::Home(HomeError::Locked(_))) => {}
-        client => return Ok(Reached::Client(client?)),
+/// Who answers. Only a home without a node that runs has to be unlocked.
+async fn client(dir: &Path) -> Outcome<Client> {
+    match Client::of(unlock::known(dir)?).await {
+        Err(NodeError::Home(HomeError::Locked(_))) => {
+            Ok(Client::of(unlock::unlocked(dir).await?).await?)
+        }
+        client => Ok(client?),
     }
-    if let Some(answer) = home.look_up(request).await? {
-        return Ok(Reached::Answer(answer));
-    }
-    let home = unlock::unlocked(dir).await?;
-    Ok(Reached::Client(Client::of(home).await?))
 }
 
 /// The node answered something else than what was asked for.

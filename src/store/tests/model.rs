@@ -162,7 +162,7 @@ proptest! {
         let dir = TempDir::new().unwrap();
         let mut boot = [0; 16];
         let mut model = Model::default();
-        let (mut store, restored) = Store::open_in_boot(dir.path(), Some(boot)).unwrap();
+        let (mut store, restored) = Store::open_in_boot(dir.path(), home_key(), Some(boot)).unwrap();
         model.check(&store, &restored);
         for op in ops.into_iter().chain([Op::Reopen { same_boot: true }]) {
             match op {
@@ -178,7 +178,7 @@ proptest! {
                         model.notes.clear();
                     }
                     drop(store);
-                    let opened = Store::open_in_boot(dir.path(), Some(boot)).unwrap();
+                    let opened = Store::open_in_boot(dir.path(), home_key(), Some(boot)).unwrap();
                     model.check(&opened.0, &opened.1);
                     store = opened.0;
                 }
