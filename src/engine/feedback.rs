@@ -72,15 +72,15 @@ impl Engine {
             return;
         };
         // Without the question to whom it goes, any contact gives a receipt.
-        let its = |m: &&mut Outgoing| m.to == from || cfg!(feature = "break-29");
-        let Some(message) = self.outbox.get_mut(&seq).filter(its) else {
+        let its = |m: &&Outgoing| m.to == from || cfg!(feature = "break-29");
+        let Some(message) = self.outbox.get(&seq).filter(its) else {
             return self.count("report of somebody else");
         };
         // A late report of a message in a former session says nothing of the present one.
-        if let Some(record) = self.sessions.confirm(from, message.sealed_in.0, self.now) {
-            self.writer.durable(record);
-            self.want_sync(Duration::from_secs(1));
-        }
+        self.confirm_session(from, message.sealed_in.0);
+        let Some(message) = self.outbox.get_mut(&seq) else {
+            return;
+        };
         let full = |part: u8| {
             message
                 .parts

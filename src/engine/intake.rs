@@ -116,7 +116,12 @@ impl Engine {
         let Ok(id) = SessionId::try_from(content) else {
             return self.count("malformed control record");
         };
-        if let Some(record) = self.sessions.confirm(from, id, self.now) {
+        self.confirm_session(from, id);
+    }
+
+    /// Somebody has shown to know a session of ours.
+    pub(super) fn confirm_session(&mut self, with: PersonId, id: SessionId) {
+        if let Some(record) = self.sessions.confirm(with, id, self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
         }

@@ -232,7 +232,7 @@ pub(super) fn own(
     name: &str,
     relays: &[String],
 ) -> Result<Card, NodeError> {
-    let last = meta.get(OWN)?.and_then(|bytes| Card::decode(&bytes).ok());
+    let last = last_own(meta)?;
     let sequence = match &last {
         Some(card)
             if card.body().name == name
@@ -249,6 +249,11 @@ pub(super) fn own(
     let card = Card::decode(card.bytes())?;
     meta.put(OWN, card.bytes())?;
     Ok(card)
+}
+
+/// One's own card as it was written down last.
+fn last_own(meta: &Meta) -> Result<Option<Card>, NodeError> {
+    Ok(meta.get(OWN)?.and_then(|bytes| Card::decode(&bytes).ok()))
 }
 
 /// One's own card, for who asks for it.
