@@ -14,32 +14,16 @@ use ostrakon::engine::io::{Event, Input, LinkId, Output, Restored, Table, Time};
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::Priority;
 use ostrakon::engine::{Config, Engine};
-use ostrakon::security::identity::Identity;
 use std::time::Duration;
-use world::{SECOND, Spec, World};
+use world::{SECOND, Spec, World, seeds};
 
 const DAY: u64 = 24 * 3600 * SECOND;
 /// Rotations after which the prekey that a card named last is erased.
 const ERASED: u32 = 4;
 
-/// Runs a test over seeds, or over the one that the environment names.
-fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
-    let only = std::env::var("OSTRAKON_SEED").ok();
-    let only: Option<u64> = only.and_then(|seed| seed.parse().ok());
-    for seed in only.map_or(range, |s| s..s + 1) {
-        println!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
-        test(seed);
-    }
-}
-
-/// The secret keys of a node, as a thief of its key file has them.
-fn identity(world: &World, node: usize) -> Identity {
-    Identity::decode(&world.nodes[node].keys).unwrap()
-}
-
 /// The inbox prekeys of a node go on, as they do with uptime.
 fn rotate(world: &mut World, node: usize, times: u32) {
-    let mut identity = identity(world, node);
+    let mut identity = world.identity(node);
     (0..times).for_each(|_| identity.prekeys.advance());
     world.nodes[node].keys = identity.encode().to_vec();
     world.input(node, Input::Prekeys(Box::new(identity.prekeys.clone())));
@@ -47,7 +31,7 @@ fn rotate(world: &mut World, node: usize, times: u32) {
 
 /// Somebody gets the newest card of somebody else.
 fn give_card(world: &mut World, of: usize, to: usize) {
-    let card = identity(world, of).card("newest", 2, vec![]);
+    let card = world.identity(of).card("newest", 2, vec![]);
     world.input(to, Input::Card(Box::new(card)));
 }
 
@@ -69,7 +53,7 @@ fn opens_with(
     recorded: &[Bytes],
 ) -> bool {
     let config = Config {
-        identity: identity(world, node),
+        identity: world.identity(node),
         limits: Limits::default(),
         seed: [0; 32],
         restored: Restored {
@@ -79,7 +63,7 @@ fn opens_with(
     };
     let now = Time(world.now);
     let mut thief = Engine::new(config, now).unwrap();
-    let card = identity(world, of).card("of", 1, vec![]);
+    let card = world.identity(of).card("of", 1, vec![]);
     thief.handle_input(now, Input::Card(Box::new(card)));
     for frame in recorded {
         let (link, frame) = (LinkId(0), frame.clone());

@@ -13,21 +13,7 @@ use ostrakon::engine::message::Priority;
 use ostrakon::wire::manifest::Lifetime;
 use rand_core::Rng;
 use std::time::Duration;
-use world::{MS, SECOND, Spec, World};
-
-/// Runs a test over seeds, or over the one that the environment names.
-fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
-    let only: Option<u64> = std::env::var("OSTRAKON_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok());
-    for seed in only.map_or(range, |s| s..s + 1) {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
-        if let Err(why) = outcome {
-            eprintln!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
-            std::panic::resume_unwind(why);
-        }
-    }
-}
+use world::{MS, SECOND, Spec, World, seeds};
 
 #[test]
 fn a_text_arrives_after_one_way_delay_and_the_receipt_comes_back() {

@@ -1,5 +1,6 @@
 //! What attackers have: frames that they recorded, and, if they are contacts, a session of their own to misuse.
 
+pub use crate::world::seeds;
 use crate::world::{MS, SECOND, Spec, World};
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
@@ -20,19 +21,6 @@ pub const NAMES: [&str; 3] = ["a", "b", "m"];
 pub const A: usize = 0;
 pub const B: usize = 1;
 pub const M: usize = 2;
-
-/// Runs a test over seeds, or over the one that the environment names.
-pub fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
-    let only = std::env::var("OSTRAKON_SEED").ok();
-    let only: Option<u64> = only.and_then(|s| s.parse().ok());
-    for seed in only.map_or(range, |s| s..s + 1) {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
-        if let Err(why) = outcome {
-            eprintln!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
-            std::panic::resume_unwind(why);
-        }
-    }
-}
 
 /// Gives a node a frame, as its first link would.
 pub fn give(world: &mut World, node: usize, frame: &[u8]) {

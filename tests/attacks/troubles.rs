@@ -3,10 +3,21 @@
 use crate::harness::*;
 use crate::world::{MS, SECOND, Spec, World};
 use bytes::Bytes;
+use ostrakon::engine::id::MessageId;
 use ostrakon::engine::io::{Event, Input};
 use ostrakon::engine::message::Priority;
 use ostrakon::wire::manifest::Lifetime;
 use std::time::Duration;
+
+/// A sends B a text and a file.
+fn send_note_and_map(world: &mut World) -> (MessageId, Vec<u8>) {
+    let file = world.bytes(20_000);
+    let parts = [
+        ("note", b"water".to_vec(), Priority::Urgent),
+        ("map", file.clone(), Priority::Normal),
+    ];
+    (world.send(A, B, &parts), file)
+}
 
 /// Passes on as a hostile relay does: drops some, keeps some, gives some twice, changed or out of order, and for a while
 /// only every third.
@@ -95,12 +106,7 @@ fn attack_33_clock_ten_years_off_or_absent() {
                     }
                 }
                 world.link(A, B, &Spec::default());
-                let file = world.bytes(20_000);
-                let parts = [
-                    ("note", b"water".to_vec(), Priority::Urgent),
-                    ("map", file.clone(), Priority::Normal),
-                ];
-                let id = world.send(A, B, &parts);
+                let (id, file) = send_note_and_map(&mut world);
                 let end = world.now + 30 * SECOND;
                 let all = world.run_until(end, |w| w.confirmed(A, id));
                 assert!(all, "clocks {sender:?} and {recipient:?}");
@@ -119,12 +125,7 @@ fn attack_34_disk_full_or_power_cut_at_every_write() {
             for write in 1.. {
                 let mut world = World::new(seed, &NAMES);
                 world.link(A, B, &Spec::default());
-                let file = world.bytes(20_000);
-                let parts = [
-                    ("note", b"water".to_vec(), Priority::Urgent),
-                    ("map", file.clone(), Priority::Normal),
-                ];
-                let id = world.send(A, B, &parts);
+                let (id, file) = send_note_and_map(&mut world);
                 let full_from = world.now + 100 * MS * (write % 5);
                 world.at(full_from, move |w| w.nodes[who].disk.full = write % 2 == 0);
                 world.at(full_from + 150 * MS, move |w| {

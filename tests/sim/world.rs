@@ -111,6 +111,19 @@ impl Default for Spec {
     }
 }
 
+/// Runs a test over seeds, or over the one that the environment names.
+pub fn seeds(range: std::ops::Range<u64>, test: impl Fn(u64)) {
+    let only = std::env::var("OSTRAKON_SEED").ok();
+    let only: Option<u64> = only.and_then(|s| s.parse().ok());
+    for seed in only.map_or(range, |s| s..s + 1) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
+        if let Err(why) = outcome {
+            eprintln!("seed {seed}; repeat with OSTRAKON_SEED={seed}");
+            std::panic::resume_unwind(why);
+        }
+    }
+}
+
 impl World {
     pub fn new(seed: u64, names: &[&'static str]) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
