@@ -68,7 +68,7 @@ pub enum Command {
     Passphrase(PassphraseCommand),
     /// Show your contact card, to be given to others.
     Card {
-        /// As a QR code for the camera of another device.
+        /// As a QR code for the camera of another device; a picture if the file ends in .svg or .png.
         #[arg(long)]
         qr: bool,
         /// Only the address of your mailbox: what the operator of a relay needs to route frames to you.

@@ -1,11 +1,10 @@
 //! `card`: one's own contact card, as text, file or QR code.
 
+use super::qr::{Drawing, draw};
 use crate::ask::{absolute, ask, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::out::Out;
 use ostrakon::node::api::{ErrorKind, Request, Response};
-use qrcode::render::unicode::Dense1x2;
-use qrcode::{EcLevel, QrCode};
 use std::path::Path;
 
 /// What is shown of it.
@@ -46,12 +45,12 @@ pub async fn run(out: Out, home: &Path, form: Form, file: Option<&Path>) -> Outc
         return Err(unexpected());
     };
     let shown = match form {
-        Form::Text => format!("{text}\n"),
-        Form::Qr => qr_code(text)?,
-        Form::Mailbox => format!("{mailbox}\n"),
+        Form::Text => format!("{text}\n").into_bytes(),
+        Form::Qr => draw(text, Drawing::of(file))?,
+        Form::Mailbox => format!("{mailbox}\n").into_bytes(),
     };
     let Some(file) = file else {
-        return out.show(&answer, || shown);
+        return out.show(&answer, || String::from_utf8_lossy(&shown).into_owned());
     };
     let file = absolute(file)?;
     std::fs::write(&file, shown).map_err(|error| {
@@ -59,32 +58,13 @@ pub async fn run(out: Out, home: &Path, form: Form, file: Option<&Path>) -> Outc
         Failure::api(ErrorKind::Store, what, "choose another file or make room")
     })?;
     out.show(&answer, || {
-        if form == Form::Mailbox {
-            return format!("The mailbox address is in {}.", file.display());
+        let file = file.display();
+        match form {
+            Form::Text => format!(
+                "The card of {name} is in {file}.\nGive it to others; they take it in with: ostrakon person add FILE"
+            ),
+            Form::Qr => format!("The card of {name} is in {file}, for a camera."),
+            Form::Mailbox => format!("The mailbox address is in {file}."),
         }
-        format!(
-            "The card of {name} is in {}.\nGive it to others; they take it in with: ostrakon person add FILE",
-            file.display()
-        )
     })
-}
-
-/// The card as a QR code in half blocks, light on a dark terminal. Upper case, for which QR codes have an alphanumeric
-/// mode that is a third smaller; cards are read in either case.
-fn qr_code(text: &str) -> Outcome<String> {
-    let code =
-        QrCode::with_error_correction_level(text.to_uppercase(), EcLevel::L).map_err(|error| {
-            let what = format!("this card does not fit into a QR code ({error})");
-            Failure::api(
-                ErrorKind::Limit,
-                what,
-                "give it as a file: ostrakon card --out FILE",
-            )
-        })?;
-    let image = code
-        .render::<Dense1x2>()
-        .dark_color(Dense1x2::Light)
-        .light_color(Dense1x2::Dark)
-        .build();
-    Ok(image + "\n")
 }

@@ -8,6 +8,7 @@ pub mod node;
 pub mod pages;
 pub mod passphrase;
 pub mod person;
+mod qr;
 pub mod relay;
 pub mod routes;
 pub mod send;
