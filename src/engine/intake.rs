@@ -188,8 +188,8 @@ impl Engine {
 
     /// Enters a message that is over into the ledger; its sender is told.
     fn enter(&mut self, id: MessageId, from: PersonId, labels: Vec<Label>, unwanted: bool) {
-        let most = self.limits.ledger;
-        let (records, forgotten) = self.ledger.add(id, from, labels, unwanted, most);
+        let ledger = &mut self.ledger;
+        let (records, forgotten) = ledger.add(id, from, labels, unwanted, &self.limits);
         records
             .into_iter()
             .for_each(|record| self.writer.durable(record));

@@ -2,9 +2,10 @@
 
 use super::id::{MessageId, PersonId};
 use super::io::{Record, Table};
+use super::limits::Limits;
 use crate::wire::fragment::Label;
 use crate::wire::read::{Malformed, Reader};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A delivered message.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Entry {
 pub struct Ledger {
     entries: BTreeMap<MessageId, Entry>,
     order: BTreeMap<u64, MessageId>,
+    /// Messages that were called off before anything of them came, by who did so.
+    unseen: BTreeMap<PersonId, BTreeSet<u64>>,
     last: u64,
 }
 
@@ -40,14 +43,14 @@ impl Ledger {
         self.entries.len()
     }
 
-    /// Adds a message; the oldest beyond `most` are forgotten. Gives the rows to write and the labels forgotten.
+    /// Adds a message; the oldest beyond the limits are forgotten. Gives the rows to write and the labels forgotten.
     pub fn add(
         &mut self,
         id: MessageId,
         from: PersonId,
         labels: Vec<Label>,
         unwanted: bool,
-        most: usize,
+        limits: &Limits,
     ) -> (Vec<Record>, Vec<Label>) {
         self.last += 1;
         let entry = Entry {
@@ -64,20 +67,12 @@ impl Ledger {
         }];
         self.insert(id, entry);
         let mut forgotten = Vec::new();
-        while self.entries.len() > most {
-            let Some((_, oldest)) = self.order.pop_first() else {
-                break;
-            };
+        while let Some(oldest) = self.surplus(&from, limits) {
             records.push(Record::Delete {
                 table: Table::Ledger,
                 key: oldest.0.to_vec(),
             });
-            forgotten.extend(
-                self.entries
-                    .remove(&oldest)
-                    .into_iter()
-                    .flat_map(|e| e.labels),
-            );
+            forgotten.extend(self.forget(&oldest));
         }
         (records, forgotten)
     }
@@ -98,12 +93,38 @@ impl Ledger {
         self.entries.iter().filter(|(_, entry)| entry.owed)
     }
 
+    /// The entry that has to go: the oldest of those that this person has called off unseen, or of all.
+    fn surplus(&self, from: &PersonId, limits: &Limits) -> Option<MessageId> {
+        let unseen = self.unseen.get(from);
+        let unseen = unseen.filter(|all| all.len() > limits.unseen_cancellations_per_person);
+        if let Some(number) = unseen.and_then(BTreeSet::first) {
+            return self.order.get(number).copied();
+        }
+        let full = self.entries.len() > limits.ledger;
+        self.order.values().next().filter(|_| full).copied()
+    }
+
     fn insert(&mut self, id: MessageId, entry: Entry) {
+        self.forget(&id);
         self.last = self.last.max(entry.number);
         self.order.insert(entry.number, id);
-        if let Some(older) = self.entries.insert(id, entry) {
-            self.order.remove(&older.number);
+        if entry.is_unseen() {
+            let unseen = self.unseen.entry(entry.from).or_default();
+            unseen.insert(entry.number);
         }
+        self.entries.insert(id, entry);
+    }
+
+    /// Takes an entry out. Gives its labels.
+    fn forget(&mut self, id: &MessageId) -> Vec<Label> {
+        let Some(entry) = self.entries.remove(id) else {
+            return Vec::new();
+        };
+        self.order.remove(&entry.number);
+        if let Some(unseen) = self.unseen.get_mut(&entry.from) {
+            unseen.remove(&entry.number);
+        }
+        entry.labels
     }
 
     /// Reads a row. Gives its labels.
@@ -138,6 +159,10 @@ impl Ledger {
 }
 
 impl Entry {
+    fn is_unseen(&self) -> bool {
+        self.unwanted && self.labels.is_empty()
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = self.from.0.to_vec();
         out.push(u8::from(self.unwanted) | u8::from(self.owed) << 1);

@@ -35,8 +35,13 @@ pub struct Limits {
     pub outstanding: usize,
     /// Preambles examined per second and link: each costs a key agreement.
     pub preambles_per_second: u32,
+    /// Hints compared per second and link, for fragments of messages that nothing is known of: each costs a keyed hash, and
+    /// a fragment one for each session that others have opened.
+    pub hints_per_second: u32,
     /// Delivered messages that are remembered, the oldest forgotten first.
     pub ledger: usize,
+    /// Messages that one person may have called off before anything of them came, the oldest forgotten first.
+    pub unseen_cancellations_per_person: usize,
 }
 
 impl Default for Limits {
@@ -58,7 +63,9 @@ impl Default for Limits {
             block_cache_bytes: 16 << 20,
             outstanding: 1 << 16,
             preambles_per_second: 50,
+            hints_per_second: 400_000,
             ledger: 1_000_000,
+            unseen_cancellations_per_person: 1_000,
         }
     }
 }

@@ -27,6 +27,7 @@
 //! | `serve` | a link has room: the next frame |
 //! | `offers`, `supply`, `blocks` | … of a manifest; of a part; the source blocks in memory |
 //! | `arrival`, [`reassembly`], `receive` | a frame came, whole or in pieces: whose it is |
+//! | `gate` | how much work a link may ask for |
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
@@ -41,6 +42,7 @@ mod blocks;
 pub mod coding;
 mod detached;
 mod feedback;
+mod gate;
 pub mod geometry;
 pub mod id;
 mod incoming;
@@ -83,6 +85,7 @@ use arrival::Arrival;
 use assembly::Assemblies;
 use blocks::BlockKey;
 use bytes::Bytes;
+use gate::Gate;
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
 use incoming::{Incoming, Notes};
@@ -95,7 +98,6 @@ use outgoing::Outgoing;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use reassembly::Reassembly;
-use receive::Limiter;
 use reporting::View;
 use reports::Reports;
 use seals::Seals;
@@ -209,7 +211,7 @@ pub struct Engine {
     told_stale: BTreeMap<PersonId, Time>,
 
     links: BTreeMap<LinkId, Link>,
-    limiters: BTreeMap<LinkId, Limiter>,
+    gates: BTreeMap<LinkId, Gate>,
     reassembly: BTreeMap<LinkId, Reassembly>,
     sessions: Sessions,
     seals: Seals,
@@ -276,7 +278,7 @@ impl Engine {
             cards: BTreeMap::new(),
             told_stale: BTreeMap::new(),
             links: BTreeMap::new(),
-            limiters: BTreeMap::new(),
+            gates: BTreeMap::new(),
             reassembly: BTreeMap::new(),
             sessions: Sessions::default(),
             seals: Seals::default(),
@@ -433,6 +435,13 @@ impl Engine {
     fn on_card(&mut self, card: Card) {
         if self.sessions.is_outdated(&card) {
             self.renew_session(&card);
+        }
+        // Otherwise a device that its owner has struck off goes on in the sessions that it has.
+        if cfg!(not(feature = "break-26")) {
+            for row in self.sessions.revoke(&card) {
+                self.writer.durable(row);
+                self.want_sync(SYNC_INTERVAL);
+            }
         }
         self.cards.insert(card.person(), card);
         self.work += 1;

@@ -5,6 +5,7 @@
 
 use super::arrival::Arrival;
 use super::assembly::Assembly;
+use super::gate::Gate;
 use super::io::{Event, LinkId};
 use super::lifetimes::Mortal;
 use super::link::Link;
@@ -17,40 +18,10 @@ use crate::wire::fragment::{Kind, Label, ManifestChunk, Place, View};
 use crate::wire::piece::{self, Piece};
 use crate::wire::{FrameKind, frame_kind, preamble};
 use bytes::Bytes;
-use governor::clock::FakeRelativeClock;
-use governor::{Quota, RateLimiter};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How often at most it is told that somebody has an outdated card of ours.
 const STALE_EVERY: Duration = Duration::from_secs(24 * 3600);
-
-/// Limits how often a link may make us examine a preamble.
-pub struct Limiter(RateLimiterOf);
-
-type RateLimiterOf = RateLimiter<
-    governor::state::NotKeyed,
-    governor::state::InMemoryState,
-    FakeRelativeClock,
-    governor::middleware::NoOpMiddleware<<FakeRelativeClock as governor::clock::Clock>::Instant>,
->;
-
-impl std::fmt::Debug for Limiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Limiter")
-    }
-}
-
-impl Limiter {
-    fn new(per_second: u32, clock: &FakeRelativeClock) -> Self {
-        let quota = Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
-        Self(RateLimiter::direct_with_clock(quota, clock.clone()))
-    }
-
-    fn allows(&self) -> bool {
-        self.0.check().is_ok()
-    }
-}
 
 impl Engine {
     pub(super) fn on_frame(&mut self, id: LinkId, frame: Bytes, custody: Option<u64>) {
@@ -136,13 +107,8 @@ impl Engine {
         if self.sessions.knows_preamble(frame) {
             return;
         }
-        let (per_second, clock) = (self.limits.preambles_per_second, &self.clock);
-        let limiter = self
-            .limiters
-            .entry(arrival.link)
-            .or_insert_with(|| Limiter::new(per_second, clock));
         // Without the limit, every forgery costs a key agreement.
-        if !limiter.allows() && cfg!(not(feature = "break-09")) {
+        if !self.gate(arrival.link).preamble() && cfg!(not(feature = "break-09")) {
             return self.count("too many preambles");
         }
         match self
@@ -165,6 +131,12 @@ impl Engine {
             Err(SessionError::Prekey(from)) => self.on_stale(from),
             Err(_) => self.count("preamble that does not open"),
         }
+    }
+
+    fn gate(&mut self, link: LinkId) -> &Gate {
+        let (limits, clock) = (&self.limits, &self.clock);
+        let new = || Gate::new(limits, clock);
+        self.gates.entry(link).or_insert_with(new)
     }
 
     /// Somebody seems to seal to a prekey of ours that is erased: a new card would help.
@@ -247,6 +219,11 @@ impl Engine {
         let bytes = self.quarantine_bytes + arrival.frame.len();
         if cfg!(feature = "break-08") && bytes > self.limits.quarantine_bytes {
             return self.count("fragment of an unknown session");
+        }
+        let sessions = self.sessions.receiving();
+        // Otherwise a flood of garbage has every session's keys tried on every frame.
+        if !self.gate(arrival.link).hints(sessions) && cfg!(not(feature = "break-07")) {
+            return self.count("too many fragments of unknown messages");
         }
         for (session, epoch, keys) in self.sessions.candidates(view) {
             let Ok((place, plain)) = keys.open(view) else {
@@ -344,20 +321,5 @@ impl Engine {
         for early in &assembly.early {
             self.on_fragment(early);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn preambles_are_limited_by_the_clock_that_inputs_set() {
-        let clock = FakeRelativeClock::default();
-        let limiter = Limiter::new(1, &clock);
-        assert!(limiter.allows());
-        assert!(!limiter.allows());
-        clock.advance(Duration::from_secs(1));
-        assert!(limiter.allows());
     }
 }

@@ -219,8 +219,22 @@ impl Sessions {
         })
     }
 
+    /// Sessions of endpoints that their person's card does not name end. Gives the rows to delete.
+    pub fn revoke(&mut self, card: &Card) -> Vec<Record> {
+        let named = |r: &Receiving| {
+            let mut endpoints = card.body().endpoints.iter();
+            endpoints.any(|endpoint| endpoint.key == r.session.endpoint())
+        };
+        let goes = |r: &Receiving| r.session.peer() == card.person() && !named(r);
+        let gone = self.receiving.extract_if(.., |r| goes(r));
+        let rows = gone.map(|r| Record::Delete {
+            table: Table::Session,
+            key: r.key(),
+        });
+        rows.collect()
+    }
+
     /// How many others have opened.
-    #[cfg(feature = "sim")]
     pub fn receiving(&self) -> usize {
         self.receiving.len()
     }

@@ -33,6 +33,32 @@ fn attack_26_stale_card_and_revoked_endpoint() {
     });
 }
 
+/// Guards that an endpoint that was struck off its person's card cannot go on in a session that it has opened before, also
+/// not after a restart.
+#[test]
+fn attack_26_a_session_of_an_endpoint_that_was_revoked_since() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let peer = Peer::announced(&mut world, M, B);
+        let before = text(1, "from the one who has it");
+        give(&mut world, B, &peer.short(&before));
+        pass(&mut world, SECOND);
+        assert!(world.delivered(B, peer.id(&before)));
+        let mut keys = peer.me.encode().to_vec();
+        keys[145..177].copy_from_slice(&world.bytes(32));
+        let card = Identity::decode(&keys).unwrap().card("m", 2, vec![]);
+        world.input(B, Input::Card(Box::new(card)));
+        pass(&mut world, SECOND);
+        assert_eq!(occupancy(&world, B).sessions, 0);
+        world.kill(B, true);
+        world.start(B);
+        let after = text(2, "from the one who stole it");
+        give(&mut world, B, &peer.short(&after));
+        pass(&mut world, SECOND);
+        assert!(!world.delivered(B, peer.id(&after)));
+    });
+}
+
 /// Guards that a card has one encoding: none with longer integers, open lengths, keys named twice, things added or nested
 /// without end is taken, although its owner has signed it.
 #[test]

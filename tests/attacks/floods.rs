@@ -67,6 +67,37 @@ fn attack_07_random_ids() {
     });
 }
 
+/// Guards that no flood of labels that nobody knows has more hints compared than a link may ask for, and that another link
+/// is not held up by it, nor this one for longer than a second.
+#[test]
+fn attack_07_a_flood_of_random_ids() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let sessions = world.limits.sessions_per_endpoint;
+        let peers: Vec<Peer> = (0..sessions)
+            .map(|_| Peer::announced(&mut world, M, B))
+            .collect();
+        let most = u64::from(world.limits.hints_per_second) / sessions as u64;
+        pass(&mut world, SECOND);
+        for _ in 0..2 * most {
+            let frame = garbage(&mut world, 30);
+            give_by(&mut world, B, 7, &frame);
+        }
+        assert_eq!(dropped(&world, B, "fragment of an unknown session"), most);
+        let refused = dropped(&world, B, "too many fragments of unknown messages");
+        assert_eq!(refused, most);
+        let (same, other) = (text(1, "water at the bridge"), text(2, "and at the tower"));
+        give_by(&mut world, B, 7, &peers[0].short(&same));
+        give_by(&mut world, B, 8, &peers[0].short(&other));
+        pass(&mut world, SECOND);
+        assert!(!world.delivered(B, peers[0].id(&same)));
+        assert!(world.delivered(B, peers[0].id(&other)));
+        give_by(&mut world, B, 7, &peers[0].short(&same));
+        pass(&mut world, SECOND);
+        assert!(world.delivered(B, peers[0].id(&same)));
+    });
+}
+
 /// Guards that a quarantine that others have filled stands in nobody's way: what it has lost comes anew, and a session
 /// that is known needs none.
 #[test]

@@ -118,3 +118,36 @@ fn attack_29_forged_cancellation() {
         }
     });
 }
+
+/// Guards that a contact who calls off messages that never were pushes none out of the ledger: what was delivered before is
+/// not delivered again.
+#[test]
+fn attack_29_cancellations_of_messages_that_never_were() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        (
+            world.limits.ledger,
+            world.limits.unseen_cancellations_per_person,
+        ) = (20, 5);
+        world.kill(B, false);
+        world.start(B);
+        let (ids, frames) = recorded(&mut world, &[&[("", b"water".to_vec(), Priority::Urgent)]]);
+        for frame in &frames {
+            give(&mut world, B, frame);
+        }
+        pass(&mut world, SECOND);
+        assert!(world.delivered(B, ids[0]));
+        let peer = Peer::announced(&mut world, M, B);
+        for salt in 0..100 {
+            give(&mut world, B, &peer.control(salt, CANCEL, &[salt; 32]));
+            pass(&mut world, SECOND);
+        }
+        assert_eq!(occupancy(&world, B).ledger, 6);
+        let writes = world.nodes[B].inbox_writes;
+        for frame in &frames {
+            give(&mut world, B, frame);
+        }
+        pass(&mut world, SECOND);
+        assert_eq!(world.nodes[B].inbox_writes, writes, "delivered again");
+    });
+}
