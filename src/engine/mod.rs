@@ -27,6 +27,7 @@
 //! | `serve` | a link has room: the next frame |
 //! | `offers`, `supply`, `blocks` | … of a manifest; of a part; the source blocks in memory |
 //! | `arrival`, [`reassembly`], `receive` | a frame came, whole or in pieces: whose it is |
+//! | [`trust`] | how far persons are trusted; who is shut out |
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
@@ -72,6 +73,7 @@ pub mod status;
 mod storage;
 mod supply;
 mod symbol;
+pub mod trust;
 mod writer;
 
 use crate::security::card::Card;
@@ -102,6 +104,7 @@ use seals::Seals;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use trust::Standings;
 use writer::Writer;
 
 /// Progress is made durable, so that it can be reported, this long after it was made.
@@ -205,6 +208,7 @@ pub struct Engine {
     clock: FakeRelativeClock,
     calendar: Option<(Time, u64)>,
     cards: BTreeMap<PersonId, Card>,
+    standings: Standings,
     /// When the host was last told that somebody has an outdated card of ours.
     told_stale: BTreeMap<PersonId, Time>,
 
@@ -274,6 +278,7 @@ impl Engine {
             clock: FakeRelativeClock::default(),
             calendar: None,
             cards: BTreeMap::new(),
+            standings: Standings::default(),
             told_stale: BTreeMap::new(),
             links: BTreeMap::new(),
             limiters: BTreeMap::new(),
@@ -342,6 +347,7 @@ impl Engine {
             Input::Computed(token, done) => self.on_computed(token, done),
             Input::DeliverAck { message, part } => self.on_delivered(message, part),
             Input::Card(card) => self.on_card(*card),
+            Input::Standing(person, standing) => self.on_standing(person, standing),
             Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
             Input::Prekeys(prekeys) => self.me.prekeys = *prekeys,
             Input::Room(bytes) => self.writer.set_room(bytes),

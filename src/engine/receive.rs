@@ -11,7 +11,7 @@ use super::link::Link;
 use super::sessions::Announced;
 use super::{Effect, Engine, MessageId, PersonId, Route};
 use crate::security::seal::MessageKeys;
-use crate::security::session::{Epoch, SessionError, SessionId};
+use crate::security::session::{Epoch, RecvSession, SessionError, SessionId};
 use crate::wire::envelope::Envelope;
 use crate::wire::fragment::{Kind, Label, ManifestChunk, Place, View};
 use crate::wire::piece::{self, Piece};
@@ -24,6 +24,9 @@ use std::time::Duration;
 
 /// How often at most it is told that somebody has an outdated card of ours.
 const STALE_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is counted whenever something of a blocked person comes.
+const BLOCKED: &str = "frame of a blocked person";
 
 /// Limits how often a link may make us examine a preamble.
 pub struct Limiter(RateLimiterOf);
@@ -133,7 +136,10 @@ impl Engine {
 
     fn on_preamble(&mut self, arrival: &Arrival) {
         let frame = &arrival.frame;
-        if self.sessions.knows_preamble(frame) {
+        if let Some(from) = self.sessions.known_preamble(frame) {
+            if self.standings.is_blocked(from) {
+                self.count(BLOCKED);
+            }
             return;
         }
         let (per_second, clock) = (self.limits.preambles_per_second, &self.clock);
@@ -145,25 +151,30 @@ impl Engine {
         if !limiter.allows() && cfg!(not(feature = "break-09")) {
             return self.count("too many preambles");
         }
-        match self
-            .sessions
-            .announce(&self.me, &self.cards, frame, &self.limits)
-        {
-            Ok((announced, session, records)) => {
-                records
-                    .into_iter()
-                    .for_each(|record| self.writer.durable(record));
-                self.waiting.push(Effect::SessionKnown(session));
-                self.want_sync(Duration::ZERO);
-                if let Announced::New(_) = announced {
-                    self.leave_quarantine();
-                }
+        match RecvSession::accept(&self.me, frame, |person| self.cards.get(&person)) {
+            Ok(session) if self.standings.is_blocked(session.peer()) => self.count(BLOCKED),
+            Ok(session) => self.on_session(session, frame),
+            Err(SessionError::Prekey(from)) if self.standings.is_blocked(from) => {
+                self.count(BLOCKED)
             }
             Err(SessionError::Stranger) => self.count("preamble of a stranger"),
             Err(SessionError::LowOrder) => self.count("preamble with a low-order key"),
             Err(SessionError::EpochTooFar) => self.count("preamble of an epoch too far ahead"),
             Err(SessionError::Prekey(from)) => self.on_stale(from),
             Err(_) => self.count("preamble that does not open"),
+        }
+    }
+
+    /// Somebody has announced a session.
+    fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
+        let (announced, session, records) = self.sessions.announce(session, frame, &self.limits);
+        records
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
+        self.waiting.push(Effect::SessionKnown(session));
+        self.want_sync(Duration::ZERO);
+        if let Announced::New(_) = announced {
+            self.leave_quarantine();
         }
     }
 
@@ -231,6 +242,9 @@ impl Engine {
             }
             return self.count("fragment that does not authenticate");
         };
+        if self.standings.is_blocked(incoming.from) {
+            return self.count(BLOCKED);
+        }
         self.heard.insert(incoming.from, self.now);
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if place.part == 0 {
@@ -286,6 +300,11 @@ impl Engine {
         keys: MessageKeys,
         (kind, plain): (Kind, &Bytes),
     ) -> Option<Label> {
+        let peer = self.sessions.peer(session)?;
+        if self.standings.is_blocked(peer) {
+            self.count(BLOCKED);
+            return None;
+        }
         let (from, moved) = self.sessions.verified(session, epoch)?;
         if let Some(record) = moved {
             self.writer.durable(record);
@@ -298,7 +317,8 @@ impl Engine {
         }
         let label = keys.label();
         let assembly = Assembly::new(self.now, from, epoch.clone(), keys);
-        if !self.assembling.open(assembly, &self.limits) {
+        let (quota, most) = (self.quota(from), self.limits.inbox_messages);
+        if !self.assembling.open(assembly, &quota, most) {
             self.count("too many manifests under way");
             return None;
         }
@@ -317,7 +337,10 @@ impl Engine {
 
     fn add_to_assembly(&mut self, arrival: &Arrival, label: Label, place: Place, plain: &Bytes) {
         if place.part != 0 {
-            if !self.assembling.keep(label, arrival, &self.limits) {
+            let quota = self.assembling.from(label).map(|from| self.quota(from));
+            let most = self.limits.early_bytes;
+            let kept = quota.is_some_and(|q| self.assembling.keep(label, arrival, &q, most));
+            if !kept {
                 self.count("fragment too long before its manifest");
             }
             return;
