@@ -3,9 +3,11 @@
 
 #[path = "support/measure.rs"]
 mod measure;
+#[path = "support/stopwatch.rs"]
+mod stopwatch;
 
 use bytes::Bytes;
-use measure::{Candidate, clock, machine, rates};
+use measure::{Candidate, rates};
 use ostrakon::engine::coding::{Done, Job, Scheme};
 use ostrakon::engine::geometry::{Coding, SLICE, SLICES};
 use rand_chacha::ChaCha20Rng;
@@ -14,6 +16,7 @@ use raptorq::{
     EncodingPacket, ObjectTransmissionInformation, SourceBlockDecoder, SourceBlockEncoder,
 };
 use std::time::Duration;
+use stopwatch::{clock, machine};
 
 const ROUNDS: usize = 5;
 const TURN: Duration = Duration::from_millis(60);

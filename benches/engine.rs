@@ -11,8 +11,10 @@ mod measure;
 mod memory;
 #[path = "support/pair.rs"]
 mod pair;
+#[path = "support/stopwatch.rs"]
+mod stopwatch;
 
-use measure::{Candidate, clock, machine, median, rates};
+use measure::{Candidate, rates};
 use ostrakon::security::kdf::Key;
 use ostrakon::security::seal::MessageKeys;
 use ostrakon::wire::fragment::{Kind, Place, View};
@@ -20,6 +22,7 @@ use pair::{Run, SYMBOL, transfer};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::time::Duration;
+use stopwatch::{clock, machine, median};
 
 const PART: usize = 64 << 20;
 const ROUNDS: usize = 3;

@@ -4,15 +4,14 @@
 //! with those of all sessions; one with a label that is known has only its tag tried.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-#[path = "support/measure.rs"]
-mod measure;
 #[path = "support/memory.rs"]
 mod memory;
 #[path = "support/pair.rs"]
 mod pair;
+#[path = "support/stopwatch.rs"]
+mod stopwatch;
 
 use bytes::Bytes;
-use measure::{Stopwatch, clock, machine, median};
 use memory::Memory;
 use ostrakon::engine::io::{Input, LinkId, Output, Restored, Time};
 use ostrakon::engine::limits::Limits;
@@ -24,6 +23,7 @@ use ostrakon::wire::manifest::{Lifetime, Manifest};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::time::Duration;
+use stopwatch::{Stopwatch, clock, machine, median};
 
 const SESSIONS: usize = 200;
 const ROUNDS: usize = 9;
@@ -146,7 +146,7 @@ impl Victim {
         };
         inputs.into_iter().for_each(|input| victim.input(input));
         assert!(
-            victim.engine.status().dropped.is_empty(),
+            victim.engine.status(victim.now).dropped.is_empty(),
             "a session is missing"
         );
         victim

@@ -3,16 +3,19 @@
 
 #[path = "support/measure.rs"]
 mod measure;
+#[path = "support/stopwatch.rs"]
+mod stopwatch;
 
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use measure::{Candidate, clock, machine, rates};
+use measure::{Candidate, rates};
 use ostrakon::security::kdf::Key;
 use ostrakon::security::seal::MessageKeys;
 use ostrakon::wire::fragment::{Kind, Place, View};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use std::time::Duration;
+use stopwatch::{clock, machine};
 
 const ROUNDS: usize = 15;
 const SLICE: Duration = Duration::from_millis(30);

@@ -27,6 +27,8 @@ mod floods;
 mod fragments;
 #[path = "attacks/harness.rs"]
 mod harness;
+#[path = "attacks/introductions.rs"]
+mod introductions;
 #[path = "attacks/manifests.rs"]
 mod manifests;
 #[path = "attacks/nonces.rs"]

@@ -6,6 +6,10 @@
 #[path = "sim/store.rs"]
 mod store;
 #[path = "sim/world.rs"]
+#[allow(
+    dead_code,
+    reason = "each test binary uses its part of the small world"
+)]
 mod world;
 
 use ostrakon::engine::io::{Event, Input, LinkId};

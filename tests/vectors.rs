@@ -14,6 +14,8 @@
 
 #[path = "vectors/file.rs"]
 mod file;
+#[path = "vectors/introduction.rs"]
+mod introduction;
 #[path = "vectors/keys.rs"]
 mod keys;
 #[path = "vectors/lockbox.rs"]
@@ -24,6 +26,8 @@ mod make;
 mod make_keys;
 #[path = "vectors/plain.rs"]
 mod plain;
+#[path = "vectors/voice.rs"]
+mod voice;
 
 use file::Vector;
 use std::collections::BTreeMap;
@@ -43,8 +47,11 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "preamble" => keys::encode_preamble(vector),
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
+        "introduction" => introduction::encode(vector),
         "lockbox" => lockbox::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
+        "voice-step" => voice::encode_step(vector),
+        "voice-number" => voice::encode_number(vector),
         other => panic!("{}: unknown type {other}", vector.name),
     }
 }
@@ -63,7 +70,9 @@ fn decode(vector: &Vector) -> bool {
         "card" => keys::decode_card(vector),
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
+        "introduction" => introduction::decode(vector),
         "lockbox" => lockbox::decode(vector),
+        "voice-step" => voice::decode_step(vector),
         // One way only.
         _ => true,
     }

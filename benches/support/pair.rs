@@ -1,8 +1,7 @@
 //! Two engines back to back in one thread, without a network or a disk: frames and batches change hands in memory.
 
-use super::measure::Stopwatch;
 use super::memory::Memory;
-use bytes::Bytes;
+use super::stopwatch::Stopwatch;
 use ostrakon::engine::io::{
     Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Reach, Restored, Time,
 };

@@ -7,8 +7,8 @@ use super::arrival::Arrival;
 use super::coding;
 use super::id::PersonId;
 use super::io::Time;
-use super::limits::Limits;
 use super::outgoing::manifest_coding;
+use super::trust::Quota;
 use crate::security::seal::MessageKeys;
 use crate::security::session::Epoch;
 use crate::wire::fragment::{Label, ManifestChunk};
@@ -39,7 +39,8 @@ pub struct Assembly {
 #[derive(Debug, Default)]
 pub struct Assemblies {
     by_label: BTreeMap<Label, Assembly>,
-    early_bytes: usize,
+    /// Bytes of the fragments that wait, by who sent them.
+    early_bytes: BTreeMap<PersonId, usize>,
 }
 
 impl Assemblies {
@@ -48,34 +49,42 @@ impl Assemblies {
         self.by_label.get(&label).map(|assembly| &assembly.keys)
     }
 
-    /// Opens an assembly. False if there are too many; a person who has too many loses the one that was quiet for
+    /// Opens an assembly. False if there are `most` already; a person who has too many loses the one that was quiet for
     /// longest.
-    pub fn open(&mut self, assembly: Assembly, limits: &Limits) -> bool {
+    pub fn open(&mut self, assembly: Assembly, quota: &Quota, most: usize) -> bool {
         let own = |a: &&Assembly| a.from == assembly.from;
-        if self.by_label.values().filter(own).count() >= limits.manifests_per_person {
+        if self.by_label.values().filter(own).count() >= quota.manifests {
             let quietest = (self.by_label.iter())
                 .filter(|(_, a)| a.from == assembly.from)
                 .min_by_key(|(_, a)| a.heard)
                 .map(|(label, _)| *label);
             quietest.and_then(|label| self.close(label));
-        } else if self.by_label.len() >= limits.inbox_messages {
+        } else if self.by_label.len() >= most {
             return false;
         }
         self.by_label.insert(assembly.keys.label(), assembly);
         true
     }
 
-    /// Keeps a verified fragment until the manifest is whole. False if there is no room.
-    pub fn keep(&mut self, label: Label, arrival: &Arrival, limits: &Limits) -> bool {
-        let bytes = self.early_bytes + arrival.frame.len();
-        match self.by_label.get_mut(&label) {
-            Some(assembly) if bytes <= limits.early_bytes => {
-                self.early_bytes = bytes;
-                assembly.early.push(arrival.clone());
-                true
-            }
-            _ => false,
+    /// Keeps a verified fragment until the manifest is whole. False if its sender has no room left, or all together have
+    /// `most` bytes.
+    pub fn keep(&mut self, label: Label, arrival: &Arrival, quota: &Quota, most: usize) -> bool {
+        let (len, all) = (arrival.frame.len(), self.early_bytes());
+        let Some(assembly) = self.by_label.get_mut(&label) else {
+            return false;
+        };
+        let own = self.early_bytes.entry(assembly.from).or_default();
+        let fits = *own + len <= quota.early_bytes && all + len <= most;
+        if fits {
+            *own += len;
+            assembly.early.push(arrival.clone());
         }
+        fits
+    }
+
+    /// Who sends what belongs to this label.
+    pub fn from(&self, label: Label) -> Option<PersonId> {
+        self.by_label.get(&label).map(|assembly| assembly.from)
     }
 
     /// Adds a chunk; false if it does not fit the others.
@@ -96,8 +105,17 @@ impl Assemblies {
     pub fn close(&mut self, label: Label) -> Option<Assembly> {
         let assembly = self.by_label.remove(&label)?;
         let bytes: usize = assembly.early.iter().map(|a| a.frame.len()).sum();
-        self.early_bytes = self.early_bytes.saturating_sub(bytes);
+        if let Some(own) = self.early_bytes.get_mut(&assembly.from) {
+            *own = own.saturating_sub(bytes);
+        }
+        self.early_bytes.retain(|_, bytes| *bytes > 0);
         Some(assembly)
+    }
+
+    /// Drops all assemblies of a person.
+    pub fn close_all(&mut self, from: PersonId) {
+        self.by_label.retain(|_, assembly| assembly.from != from);
+        self.early_bytes.remove(&from);
     }
 
     /// How many there are.
@@ -107,9 +125,8 @@ impl Assemblies {
     }
 
     /// Bytes of the fragments that wait for a manifest.
-    #[cfg(feature = "sim")]
     pub fn early_bytes(&self) -> usize {
-        self.early_bytes
+        self.early_bytes.values().sum()
     }
 
     /// When the last chunk of a manifest came.

@@ -82,10 +82,11 @@ impl Engine {
         let (count, bytes) = others.fold((0, 0u64), |(count, bytes), m| {
             (count + 1, bytes.saturating_add(m.manifest.bytes()))
         });
-        if count >= limits.inbox_messages_per_person {
+        let quota = self.quota(from);
+        if count >= quota.messages {
             return Some("too many messages arriving from one person");
         }
-        (bytes.saturating_add(total) > limits.inbox_bytes_per_person)
+        (bytes.saturating_add(total) > quota.bytes)
             .then_some("too many bytes arriving from one person")
     }
 

@@ -300,6 +300,9 @@ pub enum Input {
     /// A contact card of somebody, verified and newer than the one before. Needed at start as well: cards are
     /// the host's to keep.
     Card(Box<crate::security::card::Card>),
+    /// How we stand to somebody, which may be no contact. Needed at start as well, before the cards: standings are the
+    /// host's to keep.
+    Standing(PersonId, crate::engine::trust::Standing),
     /// The calendar, as far as this machine knows it: seconds since 1970 at `now`. May be wrong or never come.
     Calendar(u64),
     /// Our inbox prekeys, which went on: what falls out of use opens no session any more.
@@ -457,6 +460,9 @@ pub enum SendError {
     /// No contact card of the recipient.
     #[error("no contact card of this person is known")]
     UnknownPerson,
+    /// The recipient is blocked.
+    #[error("this person is blocked; let it in again with `ostrakon person unblock` first")]
+    Blocked,
     /// No session can be opened with the recipient's card.
     #[error("the contact card of this person has unusable keys; ask for a new one")]
     UnusableCard,

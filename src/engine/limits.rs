@@ -15,7 +15,8 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// Messages arriving at once from all senders.
     pub inbox_messages: usize,
-    /// Messages arriving at once from one person.
+    /// Messages arriving at once from one person. This and the next two hold for persons who are verified; others may
+    /// have less, see [`Limits::quota`].
     pub inbox_messages_per_person: usize,
     /// Bytes of all messages arriving at once from one person: room is reserved for them on the disk.
     pub inbox_bytes_per_person: u64,

@@ -28,6 +28,7 @@
 //! | `offers`, `supply`, `blocks` | … of a manifest; of a part; the source blocks in memory |
 //! | `arrival`, [`reassembly`], `receive` | a frame came, whole or in pieces: whose it is |
 //! | `gate` | how much work a link may ask for |
+//! | [`trust`] | how far persons are trusted; who is shut out |
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
@@ -74,6 +75,7 @@ pub mod status;
 mod storage;
 mod supply;
 mod symbol;
+pub mod trust;
 mod writer;
 
 use crate::security::card::Card;
@@ -104,6 +106,7 @@ use seals::Seals;
 use sessions::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use trust::Standings;
 use writer::Writer;
 
 /// Progress is made durable, so that it can be reported, this long after it was made.
@@ -207,6 +210,7 @@ pub struct Engine {
     clock: FakeRelativeClock,
     calendar: Option<(Time, u64)>,
     cards: BTreeMap<PersonId, Card>,
+    standings: Standings,
     /// When the host was last told that somebody has an outdated card of ours.
     told_stale: BTreeMap<PersonId, Time>,
 
@@ -276,6 +280,7 @@ impl Engine {
             clock: FakeRelativeClock::default(),
             calendar: None,
             cards: BTreeMap::new(),
+            standings: Standings::default(),
             told_stale: BTreeMap::new(),
             links: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -344,6 +349,7 @@ impl Engine {
             Input::Computed(token, done) => self.on_computed(token, done),
             Input::DeliverAck { message, part } => self.on_delivered(message, part),
             Input::Card(card) => self.on_card(*card),
+            Input::Standing(person, standing) => self.on_standing(person, standing),
             Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
             Input::Prekeys(prekeys) => self.me.prekeys = *prekeys,
             Input::Room(bytes) => self.writer.set_room(bytes),
@@ -436,13 +442,11 @@ impl Engine {
         if self.sessions.is_outdated(&card) {
             self.renew_session(&card);
         }
-        // Otherwise a device that its owner has struck off goes on in the sessions that it has.
-        if cfg!(not(feature = "break-26")) {
-            for row in self.sessions.revoke(&card) {
-                self.writer.durable(row);
-                self.want_sync(SYNC_INTERVAL);
-            }
+        let revoked = self.sessions.revoke(&card);
+        if !revoked.is_empty() {
+            self.want_sync(Duration::ZERO);
         }
+        revoked.into_iter().for_each(|row| self.writer.durable(row));
         self.cards.insert(card.person(), card);
         self.work += 1;
     }

@@ -30,6 +30,9 @@ impl Engine {
         if self.outbox.len() >= self.limits.outbox_messages {
             return Err(LimitError::Outbox(self.outbox.len()).into());
         }
+        if self.standings.is_blocked(draft.to) {
+            return Err(SendError::Blocked);
+        }
         let manifest = draft.manifest(&self.limits)?;
         let id = manifest.message_id(self.me.person(), draft.to);
         if self.outbox_ids.contains_key(&id) {

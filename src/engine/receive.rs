@@ -12,7 +12,7 @@ use super::link::Link;
 use super::sessions::Announced;
 use super::{Effect, Engine, MessageId, PersonId, Route};
 use crate::security::seal::MessageKeys;
-use crate::security::session::{Epoch, SessionError, SessionId};
+use crate::security::session::{Epoch, RecvSession, SessionError, SessionId};
 use crate::wire::envelope::Envelope;
 use crate::wire::fragment::{Kind, Label, ManifestChunk, Place, View};
 use crate::wire::piece::{self, Piece};
@@ -22,6 +22,9 @@ use std::time::Duration;
 
 /// How often at most it is told that somebody has an outdated card of ours.
 const STALE_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// What is counted whenever something of a blocked person comes.
+const BLOCKED: &str = "frame of a blocked person";
 
 impl Engine {
     pub(super) fn on_frame(&mut self, id: LinkId, frame: Bytes, custody: Option<u64>) {
@@ -104,26 +107,21 @@ impl Engine {
 
     fn on_preamble(&mut self, arrival: &Arrival) {
         let frame = &arrival.frame;
-        if self.sessions.knows_preamble(frame) {
+        if let Some(from) = self.sessions.known_preamble(frame) {
+            if self.standings.is_blocked(from) {
+                self.count(BLOCKED);
+            }
             return;
         }
         // Without the limit, every forgery costs a key agreement.
         if !self.gate(arrival.link).preamble() && cfg!(not(feature = "break-09")) {
             return self.count("too many preambles");
         }
-        match self
-            .sessions
-            .announce(&self.me, &self.cards, frame, &self.limits)
-        {
-            Ok((announced, session, records)) => {
-                records
-                    .into_iter()
-                    .for_each(|record| self.writer.durable(record));
-                self.waiting.push(Effect::SessionKnown(session));
-                self.want_sync(Duration::ZERO);
-                if let Announced::New(_) = announced {
-                    self.leave_quarantine();
-                }
+        match RecvSession::accept(&self.me, frame, |person| self.cards.get(&person)) {
+            Ok(session) if self.standings.is_blocked(session.peer()) => self.count(BLOCKED),
+            Ok(session) => self.on_session(session, frame),
+            Err(SessionError::Prekey(from)) if self.standings.is_blocked(from) => {
+                self.count(BLOCKED)
             }
             Err(SessionError::Stranger) => self.count("preamble of a stranger"),
             Err(SessionError::LowOrder) => self.count("preamble with a low-order key"),
@@ -137,6 +135,19 @@ impl Engine {
         let (limits, clock) = (&self.limits, &self.clock);
         let new = || Gate::new(limits, clock);
         self.gates.entry(link).or_insert_with(new)
+    }
+
+    /// Somebody has announced a session.
+    fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
+        let (announced, session, records) = self.sessions.announce(session, frame, &self.limits);
+        records
+            .into_iter()
+            .for_each(|record| self.writer.durable(record));
+        self.waiting.push(Effect::SessionKnown(session));
+        self.want_sync(Duration::ZERO);
+        if let Announced::New(_) = announced {
+            self.leave_quarantine();
+        }
     }
 
     /// Somebody seems to seal to a prekey of ours that is erased: a new card would help.
@@ -203,6 +214,9 @@ impl Engine {
             }
             return self.count("fragment that does not authenticate");
         };
+        if self.standings.is_blocked(incoming.from) {
+            return self.count(BLOCKED);
+        }
         self.heard.insert(incoming.from, self.now);
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if place.part == 0 {
@@ -263,6 +277,11 @@ impl Engine {
         keys: MessageKeys,
         (kind, plain): (Kind, &Bytes),
     ) -> Option<Label> {
+        let peer = self.sessions.peer(session)?;
+        if self.standings.is_blocked(peer) {
+            self.count(BLOCKED);
+            return None;
+        }
         let (from, moved) = self.sessions.verified(session, epoch)?;
         if let Some(record) = moved {
             self.writer.durable(record);
@@ -275,7 +294,8 @@ impl Engine {
         }
         let label = keys.label();
         let assembly = Assembly::new(self.now, from, epoch.clone(), keys);
-        if !self.assembling.open(assembly, &self.limits) {
+        let (quota, most) = (self.quota(from), self.limits.inbox_messages);
+        if !self.assembling.open(assembly, &quota, most) {
             self.count("too many manifests under way");
             return None;
         }
@@ -294,7 +314,10 @@ impl Engine {
 
     fn add_to_assembly(&mut self, arrival: &Arrival, label: Label, place: Place, plain: &Bytes) {
         if place.part != 0 {
-            if !self.assembling.keep(label, arrival, &self.limits) {
+            let quota = self.assembling.from(label).map(|from| self.quota(from));
+            let most = self.limits.early_bytes;
+            let kept = quota.is_some_and(|q| self.assembling.keep(label, arrival, &q, most));
+            if !kept {
                 self.count("fragment too long before its manifest");
             }
             return;

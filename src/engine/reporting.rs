@@ -142,7 +142,7 @@ impl Engine {
         let Some(entry) = self.ledger.get(&message) else {
             return;
         };
-        if self.dirty.contains(&message) {
+        if self.dirty.contains(&message) || self.standings.is_blocked(entry.from) {
             return;
         }
         let (now, unwanted) = (self.now, entry.unwanted);
@@ -227,7 +227,8 @@ impl Engine {
     /// A note to somebody that we know their session, by this link.
     pub(super) fn next_ack(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
-        let able = |peer| link.toward(peer).is_some();
+        let standings = &self.standings;
+        let able = |peer| link.toward(peer).is_some() && !standings.is_blocked(peer);
         let (to, session) = self.sessions.take_ack(able)?;
         self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
     }
@@ -388,11 +389,13 @@ impl Engine {
             state.delivered = true;
             state.touch();
         }
-        let all = incoming.all_delivered();
+        let (all, from) = (incoming.all_delivered(), incoming.from);
         self.dirty.insert(message);
         self.want_sync(super::SYNC_INTERVAL);
         if all {
             self.offer(message, 0);
+        } else if self.standings.is_blocked(from) {
+            self.give_up(message);
         }
     }
 }

@@ -3,10 +3,10 @@
 //! Every input asks each link for a report that is due, and nearly always none is. So a link remembers until when it has
 //! none; any change here makes that void.
 
-use super::MessageId;
 use super::io::{LinkId, Time};
 use super::link::Link;
 use super::reporting::Reporting;
+use super::{MessageId, PersonId};
 use std::collections::BTreeMap;
 
 /// Until when a link has no report to carry, for ever if there is no such moment, at a count of changes.
@@ -46,6 +46,12 @@ impl Reports {
     pub fn remove(&mut self, message: &MessageId) {
         self.changes += 1;
         self.by_message.remove(message);
+    }
+
+    /// Nothing more is to be told to a person.
+    pub fn remove_all(&mut self, to: PersonId) {
+        self.changes += 1;
+        self.by_message.retain(|_, reporting| reporting.to != to);
     }
 
     /// Nothing of what a link carried before counts as told by it.

@@ -121,7 +121,8 @@ impl Engine {
         let Some(profile) = link.toward(message.to) else {
             return Found::Later(None);
         };
-        if !message.durable || !message.allows(part, id, profile) {
+        let shut_out = self.standings.is_blocked(message.to);
+        if shut_out || !message.durable || !message.allows(part, id, profile) {
             return Found::Later(None);
         }
         if part == 0 {

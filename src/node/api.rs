@@ -3,6 +3,7 @@
 //! an array of its bytes.
 
 use super::paths;
+pub use crate::engine::trust::Level;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,6 +51,55 @@ pub enum Request {
     PersonList,
     /// One person. Answered with [`Response::Person`].
     PersonShow {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+    },
+    /// The safety number with somebody was compared. Answered with [`Response::Person`].
+    PersonVerify {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+        /// The number as the other side sees it; only its digits count.
+        number: String,
+    },
+    /// Begin to compare a short number by voice, or go on with it. Answered with [`Response::Voice`].
+    PersonVoice {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+        /// Begin anew, even if one is under way.
+        again: bool,
+    },
+    /// The other side has read a number aloud, which ends the comparison. Answered with [`Response::Person`].
+    PersonVoiceCompare {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+        /// The number; only its digits count.
+        number: String,
+    },
+    /// Take nothing more from somebody and send nothing, or let somebody in again. Answered with [`Response::Person`].
+    PersonBlock {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+        /// Block, rather than let in.
+        blocked: bool,
+    },
+    /// Vouch for two contacts to each other. Answered with [`Response::Introduced`].
+    PersonIntroduce {
+        /// Name, person URI or the beginning of its key.
+        first: String,
+        /// The same of the other.
+        second: String,
+        /// For how many days of uptime.
+        days: u16,
+        /// A word to both, or nothing.
+        note: String,
+    },
+    /// Make a contact of somebody who was introduced. Answered with [`Response::Person`].
+    PersonAccept {
+        /// Name, person URI or the beginning of its key.
+        person: String,
+    },
+    /// Drop an introduction. Answered with [`Response::Done`].
+    PersonDecline {
         /// Name, person URI or the beginning of its key.
         person: String,
     },
@@ -173,6 +223,20 @@ pub enum Response {
     Persons {
         /// By name.
         persons: Vec<PersonEntry>,
+        /// Those who may become contacts, the oldest introduction first.
+        introductions: Vec<IntroductionEntry>,
+    },
+    /// How far a comparison by voice is.
+    Voice {
+        /// Six digits, once both sides are committed.
+        number: Option<String>,
+        /// The other side has begun anew, so this one leads nowhere.
+        overtaken: bool,
+    },
+    /// Two introductions are queued, durably.
+    Introduced {
+        /// The URIs of the messages that hold them.
+        messages: Vec<String>,
     },
     /// A card.
     Card {
@@ -288,6 +352,8 @@ pub struct StatusReport {
     pub dropped: BTreeMap<String, u64>,
     /// Why the store is failing, if it is.
     pub store_failing: Option<String>,
+    /// The names of persons from whom nothing is taken.
+    pub blocked: Vec<String>,
 }
 
 /// A message to somebody.
@@ -391,4 +457,29 @@ pub struct PersonEntry {
     pub safety_number: String,
     /// Where they fetch their frames.
     pub relays: Vec<String>,
+    /// How sure it is that this is the person.
+    pub level: Level,
+    /// The name of who introduced them, if somebody did.
+    pub introduced_by: Option<String>,
+    /// Nothing is taken from them and nothing sent.
+    pub blocked: bool,
+}
+
+/// An introduction that waits to be accepted or declined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntroductionEntry {
+    /// What the person is called, as its card says.
+    pub name: String,
+    /// The URI of the person.
+    pub person: String,
+    /// Our name for who introduces.
+    pub introducer: String,
+    /// How sure it is that this one is who it is called.
+    pub introducer_level: Level,
+    /// A word of who introduces.
+    pub note: String,
+    /// Seconds of uptime that it is still good.
+    pub left_s: u32,
+    /// 60 digits to compare aloud with the person.
+    pub safety_number: String,
 }

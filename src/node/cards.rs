@@ -2,7 +2,11 @@
 
 use super::api::{PersonEntry, Response};
 use super::error::NodeError;
+use super::introductions::IntroductionBook;
+use super::standings::{Standings, Stored};
+use super::voices::Voices;
 use crate::engine::id::{PersonId, from_base32, to_base32};
+use crate::engine::trust::Level;
 use crate::security::card::Card;
 use crate::security::identity::{Identity, safety_number};
 use crate::security::mailbox;
@@ -25,6 +29,12 @@ pub(super) struct Contacts {
     meta: Meta,
     me: PersonId,
     known: Mutex<BTreeMap<PersonId, Card>>,
+    /// How we stand to each, and to others.
+    pub(super) standings: Standings,
+    /// Who may become one.
+    pub(super) introductions: IntroductionBook,
+    /// With whom numbers are compared aloud.
+    pub(super) voices: Voices,
 }
 
 impl std::fmt::Debug for Contacts {
@@ -45,8 +55,14 @@ impl Contacts {
                 Err(error) => tracing::warn!(%key, %error, "a stored contact card does not read"),
             }
         }
-        let known = Mutex::new(known);
-        Ok(Self { meta, me, known })
+        Ok(Self {
+            known: Mutex::new(known),
+            standings: Standings::load(meta.clone())?,
+            introductions: IntroductionBook::load(meta.clone(), me)?,
+            voices: Voices::new(meta.clone(), me),
+            meta,
+            me,
+        })
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<PersonId, Card>> {
@@ -103,6 +119,22 @@ impl Contacts {
         Ok(())
     }
 
+    /// Takes in the card of somebody whom a contact has introduced. Blocks on the disk.
+    pub(super) fn keep_introduced(
+        &self,
+        card: &Card,
+        introducer: PersonId,
+    ) -> Result<(), NodeError> {
+        let stored = Stored {
+            level: Level::Introduced,
+            introducer: Some(introducer.to_string()),
+            ..self.standings.get(card.person())
+        };
+        // In this order: nobody is a contact of a level that was not given.
+        self.standings.set(card.person(), stored)?;
+        self.keep(card)
+    }
+
     fn told(&self, person: PersonId) -> Option<u64> {
         let bytes = self.meta.get(&told_key(person)).ok().flatten()?;
         Some(u64::from_be_bytes(bytes.try_into().ok()?))
@@ -113,10 +145,12 @@ impl Contacts {
         Ok(self.meta.put(&told_key(person), &sequence.to_be_bytes())?)
     }
 
-    /// Who has no card of ours with this number. Reads the disk.
+    /// Who has no card of ours with this number, and is to have it. Reads the disk.
     pub(super) fn not_told(&self, sequence: u64) -> Vec<PersonId> {
         let persons: Vec<PersonId> = self.known().keys().copied().collect();
-        let untold = |person: &PersonId| self.told(*person) < Some(sequence);
+        let untold = |person: &PersonId| {
+            self.told(*person) < Some(sequence) && !self.standings.get(*person).blocked
+        };
         persons.into_iter().filter(untold).collect()
     }
 
@@ -135,13 +169,27 @@ impl Contacts {
     /// The same, for who asks for them.
     pub(super) fn all(&self) -> Response {
         let persons = self.list().iter().map(|card| self.entry(card)).collect();
-        Response::Persons { persons }
+        let introductions = self.introductions.list(self);
+        Response::Persons {
+            persons,
+            introductions,
+        }
     }
 
-    /// Whose endpoint proves itself with this link key.
+    /// Whose endpoint proves itself with this link key, unless it is blocked.
     pub(super) fn by_link_key(&self, key: &[u8; 32]) -> Option<PersonId> {
         let proves = |card: &&Card| card.body().endpoints.iter().any(|e| &e.link == key);
-        self.known().values().find(proves).map(Card::person)
+        let person = self.known().values().find(proves).map(Card::person);
+        person.filter(|person| !self.standings.get(*person).blocked)
+    }
+
+    /// The names of all who are blocked.
+    pub(super) fn blocked(&self) -> Vec<String> {
+        let all = self.standings.list().into_iter();
+        let blocked = all.filter(|(_, stored)| stored.blocked);
+        let mut names: Vec<String> = blocked.map(|(person, _)| self.name(person)).collect();
+        names.sort();
+        names
     }
 
     /// The name that we know somebody by.
@@ -175,12 +223,17 @@ impl Contacts {
     /// What people want to know of a card.
     pub(super) fn entry(&self, card: &Card) -> PersonEntry {
         let body = card.body();
+        let stored = self.standings.get(card.person());
+        let introducer: Option<PersonId> = stored.introducer.and_then(|uri| uri.parse().ok());
         PersonEntry {
             name: body.name.clone(),
             person: card.person().to_string(),
             card_sequence: body.sequence,
             safety_number: safety_number(self.me, card.person()),
             relays: body.relays.clone(),
+            level: stored.level,
+            introduced_by: introducer.map(|person| self.name(person)),
+            blocked: stored.blocked,
         }
     }
 }
@@ -193,7 +246,7 @@ fn key(card: &Card) -> String {
     to_base32(&card.person().0)
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let visible = text.trim().chars().filter(|c| !c.is_control());
     visible.take(80).collect()
 }

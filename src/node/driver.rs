@@ -4,17 +4,20 @@ use super::api::{OutboundEntry, Response, StatusReport};
 use super::cards::Contacts;
 use super::courier::{self, Export, Import, Step};
 use super::error::{NodeError, stopped};
+use super::hidden::{Content, Hidden, Outcome};
 use super::history::History;
 use super::inbox::{Row, now_ms};
 use super::lanes::{Chore, Done, Lanes};
 use super::linkbook::Record;
 use super::links::Links;
 use super::status;
+use super::upkeep::Errand;
 use crate::engine::Engine;
 use crate::engine::id::{MessageId, PersonId, to_base32};
 use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, Time, Why};
 use crate::engine::message::Draft;
-use crate::security::card::{self, Card};
+use crate::engine::trust::Standing;
+use crate::security::card::Card;
 use crate::security::prekeys::Prekeys;
 use data_encoding::BASE64;
 use ostrakon_transports as transport;
@@ -57,6 +60,8 @@ pub(super) enum Command {
     Status(oneshot::Sender<StatusReport>),
     /// A card is new.
     Card(Box<Card>),
+    /// We stand otherwise to a person.
+    Standing(PersonId, Standing),
     /// Our prekeys went on.
     Prekeys(Box<Prekeys>),
     /// A link is new.
@@ -96,8 +101,8 @@ pub(super) struct Driver {
     pub(super) history: History,
     pub(super) contacts: Arc<Contacts>,
     pub(super) spool_origin: [u8; 8],
-    /// Takes who has an outdated card of ours.
-    pub(super) outdated: mpsc::Sender<PersonId>,
+    /// Takes what is to be sent to whom.
+    pub(super) errands: mpsc::Sender<Errand>,
     /// Whether this is a node that runs, rather than a home that is asked something.
     pub(super) running: bool,
     pub(super) sends: BTreeMap<u64, Waiting>,
@@ -239,11 +244,18 @@ impl Driver {
                 self.feed(Input::DeliverAck { message, part });
             }
             Done::Chore(_, None) => {}
-            Done::Card(taken, (message, part)) => {
-                if let Some(card) = taken {
-                    let person = card.person();
-                    self.feed(Input::Card(card));
-                    self.restart_links(person);
+            Done::Hidden(outcome, (message, part)) => {
+                match outcome {
+                    Outcome::Done => {}
+                    Outcome::Card(card) => {
+                        let person = card.person();
+                        self.feed(Input::Card(card));
+                        self.restart_links(person);
+                    }
+                    // Without room the user's next question makes up for it.
+                    Outcome::Voice(person) => {
+                        let _ = self.errands.try_send(Errand::Voice(person));
+                    }
                 }
                 self.feed(Input::DeliverAck { message, part });
             }
@@ -256,7 +268,7 @@ impl Driver {
             from,
             part,
         } = delivery;
-        if self.deliver_card(message, from, part) {
+        if self.deliver_hidden(message, from, part) {
             return;
         }
         let mut row = Row {
@@ -296,23 +308,24 @@ impl Driver {
         }
     }
 
-    /// The card that a contact sent of himself is taken in, and people see nothing of the message. Tells whether this is
-    /// one.
-    fn deliver_card(&mut self, message: MessageId, from: PersonId, part: u8) -> bool {
-        let info = self.engine.part_info(message, 1);
-        let info = info.filter(|info| info.alone && info.media_type == card::MEDIA_TYPE);
-        let Some(bytes) = info.and_then(|info| info.inline) else {
+    /// What is not for people is taken in, and they see nothing of the message. Tells whether this is such a one.
+    fn deliver_hidden(&mut self, message: MessageId, from: PersonId, part: u8) -> bool {
+        let info = self.engine.part_info(message, 1).filter(|info| info.alone);
+        let Some((content, bytes)) =
+            info.and_then(|info| Some((Content::of(&info.media_type)?, info.inline?)))
+        else {
             return false;
         };
         match part {
             0 => self.feed(Input::DeliverAck { message, part }),
-            _ => self.lanes.chore(Chore::Card {
+            _ => self.lanes.chore(Chore::Hidden(Hidden {
                 message,
                 part,
                 from,
+                content,
                 bytes,
                 contacts: self.contacts.clone(),
-            }),
+            })),
         }
         true
     }
@@ -338,7 +351,7 @@ impl Driver {
             Event::CardOutdated { person } => {
                 tracing::info!(?person, "has an outdated contact card of ours");
                 // It is told again in a day.
-                let _ = self.outdated.try_send(person);
+                let _ = self.errands.try_send(Errand::Card(person));
             }
             Event::DigestMismatch { message, part } => {
                 tracing::warn!(
@@ -404,6 +417,13 @@ impl Driver {
                 self.feed(Input::Card(card));
                 self.restart_links(person);
             }
+            Command::Standing(person, standing) => {
+                self.feed(Input::Standing(person, standing));
+                match standing.blocked {
+                    true => self.end_links(person),
+                    false => self.restart_links(person),
+                }
+            }
             Command::LinkStart(record) => {
                 if let Some(input) = self.links.start(*record) {
                     self.feed(input);
@@ -421,6 +441,12 @@ impl Driver {
 
     fn restart_links(&mut self, person: PersonId) {
         for input in self.links.card_changed(person) {
+            self.feed(input);
+        }
+    }
+
+    fn end_links(&mut self, person: PersonId) {
+        for input in self.links.shut_out(person) {
             self.feed(input);
         }
     }

@@ -5,7 +5,9 @@ use super::home::HomeError;
 use crate::engine::Damaged;
 use crate::engine::io::{SendError, StoreError};
 use crate::security::card::CardError;
+use crate::security::introduction::IntroductionError;
 use crate::security::lockbox::LockError;
+use crate::security::voice::VoiceError;
 use crate::store::OpenError;
 use ostrakon_transports::quic::EndpointError;
 use ostrakon_transports::spool::SpoolError;
@@ -39,6 +41,27 @@ pub enum NodeError {
     /// A contact card was not taken.
     #[error(transparent)]
     Card(#[from] CardError),
+    /// An introduction was not made or not taken.
+    #[error(transparent)]
+    Introduction(#[from] IntroductionError),
+    /// Another safety number than ours.
+    #[error(
+        "that is not the safety number with {0}; read it once more, and if it still differs somebody sits between you: exchange cards anew by another way"
+    )]
+    SafetyNumber(String),
+    /// A step of a comparison by voice was not taken.
+    #[error(transparent)]
+    Voice(#[from] VoiceError),
+    /// Another number than ours was read aloud.
+    #[error(
+        "that is not the number that {0} has to see; if it was read right, somebody sits between you: exchange cards anew by another way"
+    )]
+    VoiceNumber(String),
+    /// There is nothing to compare yet.
+    #[error(
+        "there is no number to compare with {0} yet; run `ostrakon person verify NAME --voice` on both sides first"
+    )]
+    NoNumber(String),
     /// The UDP socket.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -102,7 +125,16 @@ impl NodeError {
             Self::Send(SendError::UnusableCard) => ErrorKind::BadInput,
             Self::Send(SendError::Limit(_)) => ErrorKind::Limit,
             Self::Send(_) => ErrorKind::Usage,
-            Self::Card(_) => ErrorKind::BadInput,
+            Self::Introduction(why) => match why {
+                IntroductionError::Spent => ErrorKind::NotFound,
+                IntroductionError::TooMany => ErrorKind::Limit,
+                IntroductionError::Known | IntroductionError::NameTaken => ErrorKind::Usage,
+                _ => ErrorKind::BadInput,
+            },
+            Self::NoNumber(_) => ErrorKind::NotFound,
+            Self::Card(_) | Self::SafetyNumber(_) | Self::Voice(_) | Self::VoiceNumber(_) => {
+                ErrorKind::BadInput
+            }
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Store,

@@ -4,16 +4,13 @@
 //! engine asked for; it asks for more only when it is given more, so while a queue is long nothing is taken
 //! from links ([`Lanes::behind`]).
 
-use super::cards::Contacts;
-use super::error::NodeError;
-use crate::engine::id::{MessageId, PersonId};
+use super::hidden::{Hidden, Outcome};
+use crate::engine::id::MessageId;
 use crate::engine::io::{self, Batch, FileId, Job, StoreError, Token};
-use crate::security::card::Card;
 use crate::store::inbox::Put;
 use crate::store::{Handle, Store};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -42,8 +39,8 @@ pub(super) enum Done {
     Computed(Token, io::Done),
     /// Something for the application's tables; with the chore if it has to be tried again.
     Chore(Option<Chore>, Option<(MessageId, u8)>),
-    /// The card that this part holds is done with; the card if it was taken.
-    Card(Option<Box<Card>>, (MessageId, u8)),
+    /// A message that is not for people is done with.
+    Hidden(Outcome, (MessageId, u8)),
 }
 
 /// Something for the application's tables.
@@ -60,19 +57,8 @@ pub(super) enum Chore {
         /// The row.
         row: Vec<u8>,
     },
-    /// The card that a contact has sent of himself.
-    Card {
-        /// The message.
-        message: MessageId,
-        /// The part.
-        part: u8,
-        /// The contact.
-        from: PersonId,
-        /// The card.
-        bytes: Bytes,
-        /// Where it belongs.
-        contacts: Arc<Contacts>,
-    },
+    /// A message that is not for people.
+    Hidden(Hidden),
     /// A setting; removed if without value. Not tried again.
     Note {
         /// Its name.
@@ -172,7 +158,7 @@ impl Lanes {
                     self.chores.push_front(chore);
                 }
             }
-            Done::Card(..) => self.chore = false,
+            Done::Hidden(..) => self.chore = false,
         }
         self.pump();
     }
@@ -310,22 +296,12 @@ fn do_chore(handle: &Handle, chore: Chore) -> Done {
                 }
             }
         }
-        Chore::Card {
-            message,
-            part,
-            from,
-            bytes,
-            contacts,
-        } => match contacts.update(*from, bytes) {
-            Err(error @ NodeError::Store(_)) => {
-                tracing::warn!(?from, %error, "cannot keep a contact card yet");
+        Chore::Hidden(hidden) => match hidden.take() {
+            Err(error) => {
+                tracing::warn!(from = ?hidden.from, %error, "cannot be kept yet");
                 Done::Chore(Some(chore), None)
             }
-            Err(error) => {
-                tracing::warn!(?from, %error, "a contact card is not taken");
-                Done::Card(None, (*message, *part))
-            }
-            Ok(card) => Done::Card(card.map(Box::new), (*message, *part)),
+            Ok(outcome) => Done::Hidden(outcome, (hidden.message, hidden.part)),
         },
         Chore::Note { key, value } => {
             let meta = handle.meta();

@@ -231,6 +231,19 @@ impl Links {
         records.into_iter().filter_map(|r| self.start(r)).collect()
     }
 
+    /// Ends the links to a person that is blocked. Configured ones wait until it is let in again.
+    pub(super) fn shut_out(&mut self, person: PersonId) -> Vec<Input> {
+        let concerns = |link: &Link| link.person == Some(person) && link.kind == "quic";
+        let links = self.links.iter().filter(|(_, link)| concerns(link));
+        let ends: Vec<(LinkId, Option<Record>)> =
+            links.map(|(id, link)| (*id, link.record.clone())).collect();
+        let end = |(id, record)| match record {
+            Some(record) => self.start(record),
+            None => self.remove(id),
+        };
+        ends.into_iter().filter_map(end).collect()
+    }
+
     /// Starts the links to relays again, which makes the relays hand over once more what was not released.
     pub(super) fn reconnect_relays(&mut self) -> Vec<Input> {
         let relays = self.links.values().filter(|link| link.kind == "relay");
@@ -396,8 +409,12 @@ impl Links {
     }
 
     fn expected_key(&self, record: &Record) -> Result<LinkKey, String> {
-        record
-            .person()
+        let person = record.person();
+        let blocked = |person| self.contacts.standings.get(person).blocked;
+        if person.is_some_and(blocked) {
+            return Err("the person at the far side is blocked".to_owned());
+        }
+        person
             .and_then(|person| self.contacts.get(person))
             .and_then(|card| Some(LinkKey(card.body().endpoints.first()?.link)))
             .ok_or_else(|| {

@@ -14,8 +14,7 @@ use super::linkbook::Linkbook;
 use super::links::Links;
 use super::service::{Inner, Service};
 use super::status;
-use super::upkeep::Upkeep;
-use crate::engine::id::PersonId;
+use super::upkeep::{Errand, Upkeep};
 use crate::engine::io::{Input, Restored, Time, Why};
 use crate::engine::limits::Limits;
 use crate::engine::{Config, Engine};
@@ -37,8 +36,8 @@ pub const DEFAULT_PORT: u16 = 7411;
 const EVENTS: usize = 1024;
 /// Orders that wait for the engine.
 const COMMANDS: usize = 64;
-/// Persons that wait to be sent our card.
-const OUTDATED: usize = 64;
+/// Messages that wait to be sent by the node itself.
+const ERRANDS: usize = 64;
 /// Connections that wait for the engine.
 const INCOMING: usize = 16;
 /// How long a home may be held by somebody who does not answer: who asks it something, starts, or stops.
@@ -131,8 +130,8 @@ impl Node {
             tokio::spawn(admit(listener, knock, stopped.clone()));
         }
         let endpoints: Vec<QuicEndpoint> = dialer.iter().chain(&listener).cloned().collect();
-        let (tell_outdated, outdated) = mpsc::channel(OUTDATED);
-        let sources = (incoming, tell_outdated);
+        let (errands_in, errands) = mpsc::channel(ERRANDS);
+        let sources = (incoming, errands_in);
         let keys = opened.keys.clone();
         let (service, driver) = assemble(opened, &options, dialer, sources, stopped.clone())?;
         let upkeep = options.online.then(|| {
@@ -140,7 +139,7 @@ impl Node {
             let upkeep = Upkeep {
                 service,
                 keys,
-                outdated,
+                errands,
             };
             tokio::spawn(upkeep.run(stopped.clone()))
         });
@@ -331,7 +330,7 @@ fn assemble(
     opened: Opened,
     options: &Options,
     dialer: Option<QuicEndpoint>,
-    (incoming, outdated): (mpsc::Receiver<Incoming>, mpsc::Sender<PersonId>),
+    (incoming, errands): (mpsc::Receiver<Incoming>, mpsc::Sender<Errand>),
     stopped: watch::Receiver<bool>,
 ) -> Result<(Service, JoinHandle<()>), NodeError> {
     let mut store = opened.store;
@@ -363,7 +362,7 @@ fn assemble(
         history: opened.history,
         contacts: opened.contacts.clone(),
         spool_origin: opened.spool_origin,
-        outdated,
+        errands,
         running: options.online,
         sends: BTreeMap::new(),
         next_request: 1,
@@ -405,6 +404,9 @@ fn start(
         driver
             .history
             .begin(sent.message, status::outbound(&sent, contacts));
+    }
+    for (person, stored) in contacts.standings.list() {
+        driver.feed(Input::Standing(person, stored.standing()));
     }
     for card in contacts.list() {
         driver.feed(Input::Card(Box::new(card)));

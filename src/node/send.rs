@@ -10,6 +10,8 @@ use crate::engine::io::{FileId, FileKind, LinkId};
 use crate::engine::limits::{LimitError, Limits};
 use crate::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use crate::security::card::{self, Card};
+use crate::security::introduction::{self, Introduction};
+use crate::security::voice::{self, Step};
 use crate::store::Handle;
 use crate::wire::manifest::Lifetime;
 use bytes::Bytes;
@@ -27,6 +29,11 @@ const INLINE_SUM: u64 = 16 << 10;
 const CARD_LIFETIME: Duration = Duration::from_secs(60 * 24 * 3600);
 /// What `status` calls such a message.
 const CARD_NAME: &str = "contact card";
+/// What it calls one with an introduction.
+const INTRODUCTION_NAME: &str = "introduction";
+/// What it calls a step of a comparison by voice, and how long that is offered.
+const VOICE_NAME: &str = "comparison by voice";
+const VOICE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Read at once, in bytes.
 const CHUNK: usize = 256 << 10;
 
@@ -124,24 +131,65 @@ fn begin(handle: Handle, to: PersonId) -> Result<Prepared, NodeError> {
     })
 }
 
-/// Our own card, for somebody who has an older one. Blocks on the system's randomness only.
-pub(super) fn prepare_card(
+/// What a node tells another; people see nothing of it in the inbox.
+pub(super) struct Note {
+    media_type: &'static str,
+    name: &'static str,
+    lifetime: Duration,
+    bytes: Bytes,
+}
+
+impl Note {
+    /// Our own card, for somebody who has an older one.
+    pub(super) fn card(card: &Card) -> Self {
+        Self {
+            media_type: card::MEDIA_TYPE,
+            name: CARD_NAME,
+            lifetime: CARD_LIFETIME,
+            bytes: Bytes::copy_from_slice(card.bytes()),
+        }
+    }
+
+    /// A step of a comparison by voice.
+    pub(super) fn voice(step: &Step) -> Self {
+        Self {
+            media_type: voice::MEDIA_TYPE,
+            name: VOICE_NAME,
+            lifetime: VOICE_LIFETIME,
+            bytes: step.encode().into(),
+        }
+    }
+
+    /// A contact vouched for to another. It is on its way no longer than it is good.
+    pub(super) fn introduction(introduction: &Introduction) -> Self {
+        Self {
+            media_type: introduction::MEDIA_TYPE,
+            name: INTRODUCTION_NAME,
+            lifetime: introduction.terms().time(),
+            bytes: Bytes::copy_from_slice(introduction.bytes()),
+        }
+    }
+}
+
+/// A message that holds a note. Blocks on the system's randomness only.
+pub(super) fn prepare_note(
     handle: Handle,
-    card: &Card,
+    note: Note,
+    from: PersonId,
     to: PersonId,
     limits: &Limits,
 ) -> Result<Prepared, NodeError> {
     let mut prepared = begin(handle, to)?;
     prepared.draft.parts.push(DraftPart {
         id: 1,
-        media_type: card::MEDIA_TYPE.to_owned(),
-        name: CARD_NAME.to_owned(),
+        media_type: note.media_type.to_owned(),
+        name: note.name.to_owned(),
         priority: Priority::High,
-        lifetime: Lifetime::at_least(Some(CARD_LIFETIME)),
+        lifetime: Lifetime::at_least(Some(note.lifetime)),
         policy: LinkPolicy::default(),
-        content: Content::Inline(Bytes::copy_from_slice(card.bytes())),
+        content: Content::Inline(note.bytes),
     });
-    prepared.message = prepared.draft.message_id(card.person(), limits)?;
+    prepared.message = prepared.draft.message_id(from, limits)?;
     Ok(prepared)
 }
 

@@ -8,7 +8,7 @@ use super::error::{NodeError, blocking};
 use super::inbox;
 use super::keys::Keys;
 use super::linkbook::Linkbook;
-use super::send::{Order, Prepared, prepare, prepare_card};
+use super::send::{Note, Order, Prepared, prepare, prepare_note};
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
@@ -98,6 +98,20 @@ impl Service {
                 let contacts = &self.0.contacts;
                 Ok(Response::Person(contacts.entry(&contacts.find(&person)?)))
             }
+            Request::PersonVerify { person, number } => self.person_verify(person, number).await,
+            Request::PersonVoice { person, again } => self.voice(person, again).await,
+            Request::PersonVoiceCompare { person, number } => {
+                self.voice_compare(person, number).await
+            }
+            Request::PersonBlock { person, blocked } => self.person_block(person, blocked).await,
+            Request::PersonIntroduce {
+                first,
+                second,
+                days,
+                note,
+            } => self.person_introduce([&first, &second], days, note).await,
+            Request::PersonAccept { person } => self.person_accept(person).await,
+            Request::PersonDecline { person } => self.person_decline(person).await,
             Request::Card => Ok(cards::shown_card(&self.newest_card().await?)),
             Request::LinkAdd(config) => {
                 let _turn = self.0.settings.lock().await;
@@ -211,14 +225,22 @@ impl Service {
             .await
     }
 
+    /// Sends somebody what people see nothing of.
+    pub(super) async fn send_note(&self, note: Note, to: PersonId) -> Result<Response, NodeError> {
+        let prepared = self
+            .with_store(move |s| {
+                let from = s.keys.identity().person();
+                prepare_note(s.handle.clone(), note, from, to, &s.limits)
+            })
+            .await?;
+        self.submit(prepared).await
+    }
+
     /// Sends somebody our newest card.
     pub(super) async fn send_card(&self, to: PersonId) -> Result<(), NodeError> {
         let card = self.newest_card().await?;
         let sequence = card.body().sequence;
-        let prepared = self
-            .with_store(move |s| prepare_card(s.handle.clone(), &card, to, &s.limits))
-            .await?;
-        self.submit(prepared).await?;
+        self.send_note(Note::card(&card), to).await?;
         self.with_store(move |s| s.contacts.note_told(to, sequence))
             .await
     }
@@ -236,7 +258,7 @@ impl Service {
         self.ask(|reply| command(dir, reply)).await
     }
 
-    async fn with_store<T: Send + 'static>(
+    pub(super) async fn with_store<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {

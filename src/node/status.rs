@@ -37,6 +37,10 @@ pub(super) fn report(
             dropped.insert(why.to_owned(), count);
         }
     }
+    let refused = contacts.introductions.refused();
+    if refused > 0 {
+        dropped.insert("introduction that was refused".to_owned(), refused);
+    }
     StatusReport {
         node: None,
         outbound: all,
@@ -51,6 +55,7 @@ pub(super) fn report(
             .collect(),
         dropped,
         store_failing: None,
+        blocked: contacts.blocked(),
     }
 }
 

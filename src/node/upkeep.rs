@@ -13,12 +13,21 @@ use tokio::time::Instant;
 /// How often uptime is written down.
 const EVERY: Duration = Duration::from_secs(3600);
 
+/// A message that the node sends by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Errand {
+    /// Our newest card, to who seems to have an outdated one.
+    Card(PersonId),
+    /// The next steps of a comparison by voice.
+    Voice(PersonId),
+}
+
 /// The task that does it.
 pub(super) struct Upkeep {
     pub(super) service: Service,
     pub(super) keys: Arc<Keys>,
-    /// Who seems to have an outdated card of ours.
-    pub(super) outdated: mpsc::Receiver<PersonId>,
+    /// What is to be sent to whom.
+    pub(super) errands: mpsc::Receiver<Errand>,
 }
 
 impl Upkeep {
@@ -35,15 +44,22 @@ impl Upkeep {
                     self.age(uptime).await;
                     self.tell_all().await;
                 }
-                Some(person) = self.outdated.recv() => {
-                    logged("a contact was not sent our card", self.service.send_card(person).await);
-                }
+                Some(errand) = self.errands.recv() => match errand {
+                    Errand::Card(person) => {
+                        logged("a contact was not sent our card", self.service.send_card(person).await);
+                    }
+                    Errand::Voice(person) => {
+                        logged("a contact was not answered", self.service.voice_steps(person).await);
+                    }
+                },
             }
         }
         self.age(noted.elapsed()).await;
     }
 
     async fn age(&self, uptime: Duration) {
+        let aged = self.service.age_introductions(uptime).await;
+        logged("the age of introductions cannot be written down", aged);
         let keys = self.keys.clone();
         let aged = blocking(move || Ok(keys.age(uptime)?)).await;
         match aged {

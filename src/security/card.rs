@@ -252,8 +252,13 @@ pub fn is_name(name: &str) -> bool {
     let head = name.get(..URI.len());
     !name.trim().is_empty()
         && name.len() <= MAX_NAME
-        && !name.chars().any(is_hidden)
+        && is_visible(name)
         && !head.is_some_and(|head| head.eq_ignore_ascii_case(URI))
+}
+
+/// Whether people see all of a text: see [`is_name`].
+pub(super) fn is_visible(text: &str) -> bool {
+    !text.chars().any(is_hidden)
 }
 
 fn is_hidden(c: char) -> bool {

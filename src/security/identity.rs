@@ -10,6 +10,7 @@
 //! ```
 
 use super::card::{Card, Endpoint};
+use super::introduction::{Introduction, Terms};
 use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
 use super::rows::RowKey;
@@ -161,6 +162,11 @@ impl Identity {
             capabilities: 1,
         };
         Card::sign(body, &self.root)
+    }
+
+    /// Vouches to `recipient` for a card of somebody else. Unlike all that is sealed, this is signed.
+    pub fn introduce(&self, recipient: PersonId, card: &Card, terms: Terms) -> Introduction {
+        Introduction::sign(terms, &self.root, recipient, card)
     }
 }
 

@@ -5,6 +5,8 @@
 
 pub mod card;
 pub mod identity;
+pub mod introduction;
+pub mod introductions;
 pub mod kdf;
 pub mod lockbox;
 pub mod mailbox;
@@ -12,3 +14,4 @@ pub mod prekeys;
 pub mod rows;
 pub mod seal;
 pub mod session;
+pub mod voice;

@@ -11,12 +11,14 @@ from card import check_card
 from coding import check_coding
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
+from introduction import check_introduction
 from keys import check_safety_number, check_tag
 from lockbox import check_lockbox
 from manifest import check_manifest
 from report import check_report
 from session import check_epoch, check_preamble
 from vector import Refused, Vector
+from voice import check_number, check_step
 
 CHECKS = {
     "card": check_card,
@@ -24,6 +26,7 @@ CHECKS = {
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,
+    "introduction": check_introduction,
     "lockbox": check_lockbox,
     "mailbox-tag": check_tag,
     "manifest": check_manifest,
@@ -33,6 +36,8 @@ CHECKS = {
     "report": check_report,
     "safety-number": check_safety_number,
     "varint": check_varint,
+    "voice-number": check_number,
+    "voice-step": check_step,
 }
 
 

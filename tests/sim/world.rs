@@ -9,6 +9,7 @@ use ostrakon::engine::io::{
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use ostrakon::engine::status::Status;
+use ostrakon::engine::trust::{Level, Standing};
 use ostrakon::engine::{Config, Engine};
 use ostrakon::security::identity::Identity;
 use ostrakon::wire::manifest::Lifetime;
@@ -20,6 +21,10 @@ use std::time::Duration;
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1000 * MS;
+const VERIFIED: Standing = Standing {
+    level: Level::Verified,
+    blocked: false,
+};
 /// Frames that a pacing transport takes beyond the one on the wire.
 const TRANSPORT_QUEUE: usize = 3;
 
@@ -84,6 +89,8 @@ pub struct World {
     pub created: Option<u32>,
     /// What a durable batch takes.
     pub sync: u64,
+    /// How a node stands to another one, unless that is verified.
+    standings: BTreeMap<(usize, usize), Standing>,
 }
 
 /// A link between two nodes, as an operator would configure it.
@@ -143,6 +150,7 @@ impl World {
             lifetime: Lifetime(0),
             created: None,
             sync: 4 * MS,
+            standings: BTreeMap::new(),
         };
         for node in 0..world.nodes.len() {
             world.start(node);
@@ -185,12 +193,22 @@ impl World {
         for other in (0..self.nodes.len()).filter(|&other| other != node) {
             let identity = Identity::decode(&self.nodes[other].keys).unwrap();
             let card = identity.card(self.nodes[other].name, 1, vec![]);
+            let standing = self.standings.get(&(node, other)).copied();
+            let standing = Input::Standing(card.person(), standing.unwrap_or(VERIFIED));
+            self.input(node, standing);
             self.input(node, Input::Card(Box::new(card)));
         }
         for link in 0..self.links.len() {
             self.announce(link, node);
         }
         self.drain(node);
+    }
+
+    /// A node stands otherwise to another one from now on, through restarts as well.
+    pub fn stand(&mut self, node: usize, other: usize, standing: Standing) {
+        self.standings.insert((node, other), standing);
+        let person = self.person(other);
+        self.input(node, Input::Standing(person, standing));
     }
 
     /// Ends a process at once; with `power_cut` its machine as well.

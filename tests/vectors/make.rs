@@ -1,7 +1,7 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, lockbox, make_keys};
+use super::{encode, introduction, lockbox, make_keys, voice};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -16,7 +16,9 @@ pub fn all() -> Vec<Vector> {
         reports(),
         codings(),
         make_keys::all(),
+        introduction::all(),
         lockbox::all(),
+        voice::all(),
     ]
     .concat();
     all.iter_mut()

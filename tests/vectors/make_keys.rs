@@ -89,14 +89,14 @@ fn fragments() -> Vec<Vector> {
 }
 
 /// The key file of a person whose secrets count up from `first`.
-fn key_file(first: u8) -> Vec<u8> {
+pub fn key_file(first: u8) -> Vec<u8> {
     let identity = Identity::generate(&mut Stated(
         (0..7).flat_map(|i| run(first + i * 8, 32)).collect(),
     ));
     identity.encode().to_vec()
 }
 
-fn text_card(key_file: &[u8], name: &str, sequence: u64) -> String {
+pub fn text_card(key_file: &[u8], name: &str, sequence: u64) -> String {
     Identity::decode(key_file)
         .unwrap()
         .card(name, sequence, Vec::new())

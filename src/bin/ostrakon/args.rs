@@ -176,10 +176,63 @@ pub enum PersonCommand {
         /// A file with the card, or - for standard input.
         card: PathBuf,
     },
-    /// List everybody you know.
+    /// List everybody you know, and who was introduced to you.
     List,
     /// Show one person and the safety number to compare aloud.
     Show {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
+    },
+    /// Say that you have compared the safety number, by which a person becomes a verified one.
+    ///
+    /// With --voice six digits do, while you talk to each other: run it on both sides, with both nodes running.
+    Verify {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
+        /// The number that the other side sees, to be compared here [default: you are shown ours and asked].
+        #[arg(long, value_name = "DIGITS")]
+        number: Option<String>,
+        /// Compare six digits that both sides have made for this once, instead of the sixty.
+        #[arg(long)]
+        voice: bool,
+        /// Begin anew, when the other side has.
+        #[arg(long, requires = "voice", conflicts_with = "number")]
+        again: bool,
+    },
+    /// Take nothing more from a person, and send nothing.
+    ///
+    /// What is arriving ends, receipts too; messages to the person wait. It is told nothing of it.
+    Block {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
+    },
+    /// Let a blocked person in again.
+    Unblock {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
+    },
+    /// Introduce two people you know to each other: each is sent the card of the other, with your word for it.
+    ///
+    /// What you say here is signed: each of them can show others that it was you who introduced.
+    Introduce {
+        /// The one: the name, the person URI, or the beginning of its key.
+        first: String,
+        /// The other.
+        second: String,
+        /// For how many days of their nodes' uptime they can accept it, 1 to 366.
+        #[arg(long = "for", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=366))]
+        days: u16,
+        /// A word to both of them.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+    },
+    /// Make a contact of somebody who was introduced to you: see person list.
+    Accept {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
+    },
+    /// Drop an introduction. Nobody is told.
+    Decline {
         /// The name, the person URI, or the beginning of its key.
         name: String,
     },

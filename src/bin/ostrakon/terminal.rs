@@ -1,4 +1,4 @@
-//! Lines that do not show while they are typed.
+//! Lines that are typed at the terminal: some must not show.
 
 use crate::failure::{Failure, Kind, Outcome};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -19,13 +19,27 @@ pub fn is_there() -> bool {
 /// Ctrl-C, Ctrl-D, or a terminal that does not do as it should.
 pub async fn hidden_line(question: &str) -> Outcome<Zeroizing<Vec<u8>>> {
     let _quiet = Quiet::begin().map_err(|error| unusable(error.into()))?;
-    write!(stderr(), "{question}: ").map_err(unusable)?;
-    let typed = tokio::select! {
-        typed = tokio::task::spawn_blocking(line) => typed,
-        _ = tokio::signal::ctrl_c() => return Err(stopped()),
-    };
+    let typed = typed(question).await;
     // The end of the line did not show either.
     writeln!(stderr()).map_err(unusable)?;
+    typed
+}
+
+/// The same for a line that shows while it is typed.
+///
+/// # Errors
+/// As [`hidden_line`].
+pub async fn line(question: &str) -> Outcome<String> {
+    let typed = typed(question).await?;
+    Ok(String::from_utf8_lossy(&typed).into_owned())
+}
+
+async fn typed(question: &str) -> Outcome<Zeroizing<Vec<u8>>> {
+    write!(stderr(), "{question}: ").map_err(unusable)?;
+    let typed = tokio::select! {
+        typed = tokio::task::spawn_blocking(read) => typed,
+        _ = tokio::signal::ctrl_c() => return Err(stopped()),
+    };
     match typed {
         Ok(Ok(line)) if line.is_empty() => Err(stopped()),
         Ok(line) => line.map_err(|error| unusable(error.into())),
@@ -34,7 +48,7 @@ pub async fn hidden_line(question: &str) -> Outcome<Zeroizing<Vec<u8>>> {
 }
 
 /// Past the buffer of the standard library, which is not wiped.
-fn line() -> rustix::io::Result<Zeroizing<Vec<u8>>> {
+fn read() -> rustix::io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; LINE]);
     let len = rustix::io::retry_on_intr(|| rustix::io::read(stdin(), &mut bytes[..]))?;
     bytes.truncate(len);
@@ -66,7 +80,7 @@ fn unusable(error: std::io::Error) -> Failure {
     Failure::new(
         Kind::Other,
         what,
-        "give a file with the passphrase: --passphrase-file FILE",
+        "say it in the arguments: --passphrase-file FILE for a passphrase, --number DIGITS for a safety number",
     )
 }
 

@@ -17,6 +17,7 @@ use crate::engine::id::PersonId;
 use crate::engine::io::{Event, Input, LinkId, Output, Time};
 use crate::engine::limits::Limits;
 use crate::engine::status::Status;
+use crate::engine::trust::{Level, Standing};
 use crate::engine::{Config, Engine};
 use crate::security::identity::Identity;
 use bytes::Bytes;
@@ -335,6 +336,11 @@ impl Host for Node {
         let seconds = u64::try_from(out.calendar() / 1_000_000_000).unwrap_or(0);
         self.input(now, Input::Calendar(seconds), out);
         for card in self.person.cards.clone().iter() {
+            let standing = Standing {
+                level: Level::Verified,
+                blocked: false,
+            };
+            self.input(now, Input::Standing(card.person(), standing), out);
             self.input(now, Input::Card(Box::new(card.clone())), out);
         }
         if let Err(error) = self.quic.start(now, out) {

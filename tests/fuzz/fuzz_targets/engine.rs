@@ -15,6 +15,7 @@ use ostrakon::engine::coding::Scheme;
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::MessageId;
 use ostrakon::engine::io::{Input, LinkId};
+use ostrakon::engine::trust::{Level, Standing};
 use ostrakon::security::session::{Epoch, SendSession};
 use ostrakon::wire::fragment::{Kind, ManifestChunk, Place};
 use ostrakon::wire::manifest::{Body, Lifetime, Manifest, PartEntry};
@@ -70,6 +71,11 @@ enum Act {
         frames: u8,
     },
     DiskFails(bool),
+    /// The sender is blocked or let in, and trusted more or less.
+    Standing {
+        level: u8,
+        blocked: bool,
+    },
     Cancel,
     Calendar(u32),
     Card,
@@ -262,6 +268,12 @@ fn act(host: &mut Host, current: &mut MessageId, what: Act) {
         Act::Wait { ms } => host.wait(ms),
         Act::Link { which, up, frames } => {
             host.link(LinkId(u32::from(which % 3)), up, usize::from(frames))
+        }
+        Act::Standing { level, blocked } => {
+            let levels = [Level::Known, Level::Introduced, Level::Verified];
+            let level = levels[usize::from(level % 3)];
+            let standing = Standing { level, blocked };
+            host.input(Input::Standing(card(0).person(), standing));
         }
         Act::DiskFails(fails) => host.disk_fails = fails,
         Act::Cancel => host.input(Input::Cancel(*current)),

@@ -15,3 +15,4 @@ pub mod send;
 pub mod sim;
 pub mod spool;
 pub mod status;
+pub mod voice;

@@ -53,8 +53,8 @@ pub fn draw(text: &str, drawing: Drawing) -> Outcome<Vec<u8>> {
         Drawing::Terminal => Ok(blocks(&code).into_bytes()),
         Drawing::Svg => {
             let side = ((code.width() + 2 * MARGIN) * PIXELS) as u32;
-            let picture = code.render::<svg::Color<'_>>().min_dimensions(side, side);
-            Ok(picture.build().into_bytes())
+            let mut picture = code.render::<svg::Color<'_>>();
+            Ok(picture.min_dimensions(side, side).build().into_bytes())
         }
         Drawing::Png => png(&code).map_err(|error| {
             let what = format!("cannot draw the QR code: {error}");

@@ -50,6 +50,13 @@ fn render(report: &StatusReport) -> String {
             one_line(why)
         ));
     }
+    if !report.blocked.is_empty() {
+        let names: Vec<String> = report.blocked.iter().map(|name| one_line(name)).collect();
+        text.push_str(&format!(
+            "Blocked, so that nothing is taken from there or sent: {}\n",
+            names.join(", ")
+        ));
+    }
     let over = |message: &&OutboundEntry| message.complete || message.expired;
     let sending = report.outbound.iter().filter(|message| !over(message));
     section(&mut text, "Sending", sending.map(outbound));

@@ -1,0 +1,189 @@
+//! How far persons are trusted, and who is shut out.
+//!
+//! The host says it by [`Input::Standing`](super::io::Input::Standing) and keeps it. Levels order what one person may have
+//! under way with us. Of a blocked person nothing is taken in, and nothing is sent to it.
+
+use super::Engine;
+use super::id::{MessageId, PersonId};
+use super::incoming::Incoming;
+use super::io::Event;
+use super::limits::Limits;
+use super::reporting::Reporting;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How sure it is that a contact is who it is called. Higher levels compare greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The card was taken in by hand, and nothing was compared.
+    #[default]
+    Known,
+    /// A contact has vouched for the card.
+    Introduced,
+    /// The safety number was compared.
+    Verified,
+}
+
+/// How we stand to a person. Who was never spoken of is known and not blocked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How sure it is who it is.
+    pub level: Level,
+    /// Nothing is taken from it and nothing sent to it.
+    pub blocked: bool,
+}
+
+/// What one person may have under way with us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Messages arriving at once.
+    pub messages: usize,
+    /// Their bytes: room is reserved for them on the disk.
+    pub bytes: u64,
+    /// Manifests of which some chunks are here.
+    pub manifests: usize,
+    /// Verified fragments that came before their manifest, in bytes of frames.
+    pub early_bytes: usize,
+}
+
+impl Limits {
+    /// What a person of this level may have under way: all that one person may if it is verified, half of it if it is
+    /// introduced, a quarter otherwise.
+    pub fn quota(&self, level: Level) -> Quota {
+        let share = match level {
+            Level::Verified => 1,
+            Level::Introduced => 2,
+            Level::Known => 4,
+        };
+        Quota {
+            messages: self.inbox_messages_per_person.div_ceil(share),
+            bytes: self.inbox_bytes_per_person.div_ceil(share as u64),
+            manifests: self.manifests_per_person.div_ceil(share),
+            early_bytes: self.early_bytes.div_ceil(share),
+        }
+    }
+}
+
+/// What the host has said of persons.
+#[derive(Debug, Default)]
+pub struct Standings {
+    levels: BTreeMap<PersonId, Level>,
+    blocked: BTreeSet<PersonId>,
+}
+
+impl Standings {
+    /// How sure it is who a person is.
+    pub fn level(&self, person: PersonId) -> Level {
+        self.levels.get(&person).copied().unwrap_or_default()
+    }
+
+    /// Whether a person is shut out.
+    pub fn is_blocked(&self, person: PersonId) -> bool {
+        self.blocked.contains(&person)
+    }
+
+    /// Takes down what the host says. Tells whether the person was blocked before.
+    fn set(&mut self, person: PersonId, standing: Standing) -> bool {
+        match standing.level {
+            Level::Known => self.levels.remove(&person),
+            level => self.levels.insert(person, level),
+        };
+        match standing.blocked {
+            true => !self.blocked.insert(person),
+            false => self.blocked.remove(&person),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn on_standing(&mut self, person: PersonId, standing: Standing) {
+        let was_blocked = self.standings.set(person, standing);
+        if standing.blocked {
+            self.shut_out(person);
+        } else if was_blocked {
+            self.let_in(person);
+        }
+        self.work += 1;
+    }
+
+    /// What one person may have under way.
+    pub(super) fn quota(&self, person: PersonId) -> Quota {
+        self.limits.quota(self.standings.level(person))
+    }
+
+    /// Everything of a person that is under way ends here for good, and it is not told. Messages to it wait.
+    fn shut_out(&mut self, person: PersonId) {
+        let from = self.inbox.values().filter(|m| m.from == person);
+        let messages: Vec<MessageId> = from.map(|m| m.id).collect();
+        for id in messages {
+            self.give_up(id);
+        }
+        self.assembling.close_all(person);
+        self.reports.remove_all(person);
+        for link in self.links.values_mut() {
+            link.pending.take_if(|ready| ready.to == person);
+        }
+    }
+
+    /// Drops a message that is arriving, as if it was called off: what its sender was told to be here never comes anew. A
+    /// part that is whole and on its way to the application gets there first.
+    pub(super) fn give_up(&mut self, id: MessageId) {
+        let leaving = |m: &Incoming| {
+            m.parts
+                .values()
+                .any(|part| part.complete && !part.delivered)
+        };
+        if !self.inbox.get(&id).is_some_and(leaving) {
+            self.refuse(id, Event::Expired { message: id });
+        }
+    }
+
+    /// A person hears again of what is over, and of what was left.
+    fn let_in(&mut self, person: PersonId) {
+        for (id, entry) in self.ledger.owed().filter(|(_, e)| e.from == person) {
+            let closed = Reporting::closed(person, entry.unwanted, self.now);
+            self.reports.insert(*id, closed);
+        }
+        for (id, message) in self.inbox.iter().filter(|(_, m)| m.from == person) {
+            self.reports
+                .insert(*id, Reporting::new(message.from, self.now));
+            self.dirty.insert(*id);
+        }
+        self.want_sync(Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each level may have at least as much under way as the one below it, and none so little that nothing comes.
+    #[test]
+    fn levels_order_quotas() {
+        for limits in [
+            Limits::default(),
+            Limits {
+                manifests_per_person: 1,
+                inbox_messages_per_person: 1,
+                inbox_bytes_per_person: 1,
+                early_bytes: 1,
+                ..Limits::default()
+            },
+        ] {
+            let all = [Level::Known, Level::Introduced, Level::Verified];
+            assert!(all.is_sorted());
+            let quotas = all.map(|level| limits.quota(level));
+            let figures = quotas.map(|q| {
+                let small = [q.messages, q.manifests, q.early_bytes];
+                small.map(|n| n as u64).into_iter().chain([q.bytes])
+            });
+            let [known, introduced, verified] = figures.map(Vec::from_iter);
+            assert!(known.iter().all(|n| *n > 0));
+            assert!(known.iter().zip(&introduced).all(|(a, b)| a <= b));
+            assert!(introduced.iter().zip(&verified).all(|(a, b)| a <= b));
+            assert_eq!(quotas[2].manifests, limits.manifests_per_person);
+        }
+    }
+}

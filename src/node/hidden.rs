@@ -1,0 +1,91 @@
+//! Messages from node to node, of which people see nothing in the inbox: cards, introductions, comparisons by voice.
+
+use super::cards::Contacts;
+use super::error::NodeError;
+use crate::engine::id::{MessageId, PersonId};
+use crate::security::card::{self, Card};
+use crate::security::{introduction, voice};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// What such a message holds, by its media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The newest card of its sender.
+    Card,
+    /// The sender vouches for the card of somebody else.
+    Introduction,
+    /// A step of a comparison by voice.
+    Voice,
+}
+
+impl Content {
+    /// What a part of this media type holds, if it is not for people.
+    pub(super) fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            card::MEDIA_TYPE => Some(Self::Card),
+            introduction::MEDIA_TYPE => Some(Self::Introduction),
+            voice::MEDIA_TYPE => Some(Self::Voice),
+            _ => None,
+        }
+    }
+}
+
+/// Such a message.
+#[derive(Debug)]
+pub(super) struct Hidden {
+    /// The message.
+    pub(super) message: MessageId,
+    /// The part.
+    pub(super) part: u8,
+    /// Its sender.
+    pub(super) from: PersonId,
+    /// What it holds.
+    pub(super) content: Content,
+    /// The bytes of that.
+    pub(super) bytes: Bytes,
+    /// Where it belongs.
+    pub(super) contacts: Arc<Contacts>,
+}
+
+/// What follows from such a message.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// Nothing.
+    Done,
+    /// Somebody has a new card.
+    Card(Box<Card>),
+    /// Somebody may wait for the next step of a comparison by voice.
+    Voice(PersonId),
+}
+
+impl Hidden {
+    /// Takes it in: durably, or not at all. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Only those of the store; then it is to be tried again. What else is wrong is logged, and the message is done with.
+    pub(super) fn take(&self) -> Result<Outcome, NodeError> {
+        let (contacts, from, bytes) = (&self.contacts, self.from, &self.bytes);
+        let taken = match self.content {
+            Content::Card => contacts.update(from, bytes).map(|card| match card {
+                Some(card) => Outcome::Card(Box::new(card)),
+                None => Outcome::Done,
+            }),
+            Content::Introduction => {
+                let taken = contacts.introductions.take(from, bytes, contacts);
+                taken.map(|()| Outcome::Done)
+            }
+            Content::Voice => {
+                let taken = contacts.voices.take(from, bytes);
+                taken.map(|()| Outcome::Voice(from))
+            }
+        };
+        match taken {
+            Err(error) if !matches!(error, NodeError::Store(_)) => {
+                tracing::warn!(?from, what = ?self.content, %error, "not taken");
+                Ok(Outcome::Done)
+            }
+            taken => taken,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Introductions that came, on the disk: they wait for a word of the user.
+
+use super::api::IntroductionEntry;
+use super::cards::{Contacts, shown};
+use super::error::NodeError;
+use crate::engine::id::{PersonId, to_base32};
+use crate::security::card::Card;
+use crate::security::identity::safety_number;
+use crate::security::introduction::{Id, Introduction, IntroductionError};
+use crate::security::introductions::{Introductions, Waiting};
+use crate::store::meta::Meta;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const KEY: &str = "introductions";
+
+/// All of them. Changes are durable before they are seen.
+pub(super) struct IntroductionBook {
+    meta: Meta,
+    me: PersonId,
+    book: Mutex<Introductions>,
+    refused: AtomicU64,
+}
+
+impl IntroductionBook {
+    /// Reads what was stored.
+    pub(super) fn load(meta: Meta, me: PersonId) -> Result<Self, NodeError> {
+        let stored = meta.get(KEY)?;
+        let book = match stored.map(|bytes| Introductions::decode(&bytes)) {
+            None => Introductions::default(),
+            Some(Ok(book)) => book,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the stored introductions do not read");
+                Introductions::default()
+            }
+        };
+        Ok(Self {
+            meta,
+            me,
+            book: Mutex::new(book),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Introductions> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Introductions) -> Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let mut book = self.book();
+        let mut next = book.clone();
+        let done = change(&mut next)?;
+        self.meta.put(KEY, &next.encode())?;
+        *book = next;
+        Ok(done)
+    }
+
+    /// Takes in what a contact has sent. Blocks on the disk.
+    pub(super) fn take(
+        &self,
+        from: PersonId,
+        bytes: &[u8],
+        contacts: &Contacts,
+    ) -> Result<(), NodeError> {
+        let known = |person| contacts.get(person).is_some();
+        let taken = self.change(|book| Ok(book.take(bytes, from, self.me, known)?));
+        if matches!(taken, Err(NodeError::Introduction(_))) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// How many were refused since the start.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Makes a contact of who is introduced. Blocks on the disk.
+    pub(super) fn accept(&self, text: &str, contacts: &Contacts) -> Result<Card, NodeError> {
+        let (introducer, id) = self.find(text)?;
+        self.change(|book| {
+            let known = contacts.list();
+            let introduction = book.accept(introducer, id, &known)?;
+            contacts.keep_introduced(introduction.card(), introducer)?;
+            Ok(introduction.card().clone())
+        })
+    }
+
+    /// Drops an introduction. Blocks on the disk.
+    pub(super) fn decline(&self, text: &str) -> Result<(), NodeError> {
+        let (introducer, id) = self.find(text)?;
+        self.change(|book| match book.decline(introducer, id) {
+            true => Ok(()),
+            false => Err(IntroductionError::Spent.into()),
+        })
+    }
+
+    /// Counts uptime, on the disk as well. Blocks.
+    pub(super) fn age(&self, uptime: Duration) -> Result<(), NodeError> {
+        if self.book().waiting().is_empty() {
+            return Ok(());
+        }
+        self.change(|book| {
+            book.age(uptime);
+            Ok(())
+        })
+    }
+
+    /// What people want to know of those that wait.
+    pub(super) fn list(&self, contacts: &Contacts) -> Vec<IntroductionEntry> {
+        let entry = |waiting: &Waiting| {
+            let introduction = &waiting.introduction;
+            let (card, introducer) = (introduction.card(), introduction.introducer());
+            IntroductionEntry {
+                name: card.body().name.clone(),
+                person: card.person().to_string(),
+                introducer: contacts.name(introducer),
+                introducer_level: contacts.standings.get(introducer).level,
+                note: introduction.terms().note.clone(),
+                left_s: waiting.left_s,
+                safety_number: safety_number(self.me, card.person()),
+            }
+        };
+        self.book().waiting().iter().map(entry).collect()
+    }
+
+    /// Finds the oldest introduction of a person, by its name or the beginning of its key, as contacts are found.
+    fn find(&self, text: &str) -> Result<(PersonId, Id), NodeError> {
+        let book = self.book();
+        let is_meant = |w: &&Waiting| is_called(&w.introduction, text);
+        let found: Vec<&Waiting> = book.waiting().iter().filter(is_meant).collect();
+        let person = |w: &&Waiting| w.introduction.card().person();
+        let persons: BTreeSet<PersonId> = found.iter().map(person).collect();
+        match found.first() {
+            Some(first) if persons.len() == 1 => {
+                let introduction = &first.introduction;
+                Ok((introduction.introducer(), introduction.terms().id))
+            }
+            Some(_) => Err(NodeError::Usage(format!(
+                "several persons are introduced as `{}`; give the person URI that `ostrakon person list` shows",
+                shown(text)
+            ))),
+            None => Err(NodeError::NotFound(format!(
+                "nobody is introduced as `{}`; see `ostrakon person list`",
+                shown(text)
+            ))),
+        }
+    }
+}
+
+fn is_called(introduction: &Introduction, text: &str) -> bool {
+    let low = text.trim().to_lowercase();
+    let card = introduction.card();
+    let head = super::cards::id_head(&low);
+    let keyed = head.is_some_and(|head| to_base32(&card.person().0).starts_with(&head));
+    keyed || card.body().name.trim().to_lowercase() == low
+}
