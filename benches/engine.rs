@@ -297,8 +297,9 @@ fn draft(part: &[u8], to: ostrakon::engine::id::PersonId) -> Draft {
     };
     Draft {
         request: 1,
-        to,
+        to: [to].into(),
         salt: [3; 8],
+        content_key: Key::new([0; 32]),
         created: None,
         parts: vec![part],
     }

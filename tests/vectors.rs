@@ -24,6 +24,8 @@ mod make;
 mod make_keys;
 #[path = "vectors/plain.rs"]
 mod plain;
+#[path = "vectors/shared.rs"]
+mod shared;
 
 use file::Vector;
 use std::collections::BTreeMap;
@@ -44,6 +46,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
         "lockbox" => lockbox::encode(vector),
+        "shared" => shared::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
         other => panic!("{}: unknown type {other}", vector.name),
     }
@@ -64,6 +67,7 @@ fn decode(vector: &Vector) -> bool {
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
         "lockbox" => lockbox::decode(vector),
+        "shared" => shared::decode(vector),
         // One way only.
         _ => true,
     }

@@ -1,6 +1,6 @@
 //! What the engine keeps of each link: its profile, its credit, what is under way on it and how it has done.
 
-use super::id::{MessageId, PersonId};
+use super::id::PersonId;
 use super::io::{LinkProfile, Reach, Time};
 use super::pool::Run;
 use super::rate::RateMeter;
@@ -25,8 +25,8 @@ const UNPROVEN: Duration = Duration::from_secs(60);
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// The message.
-    pub message: MessageId,
+    /// The place of its message in the outbox.
+    pub seq: u64,
     /// The part.
     pub part: u8,
     /// Which slices.

@@ -164,11 +164,11 @@ impl Engine {
             symbol: run.symbol,
             slice: run.slice,
         };
-        let frame = self.seals.seal(&message.keys, kind, &place, &bytes);
+        let frame = self.seals.seal(message.symbol_keys(), kind, &place, &bytes);
         // Of what a detached link carries nobody may ever report, so what is remembered of it is bounded.
         if link.sent.len() < self.limits.outstanding {
             link.push(Sent {
-                message: message.id,
+                seq,
                 part,
                 run,
                 weight,
@@ -204,9 +204,10 @@ impl Engine {
         let Some(success_ppm) = state.detached_done(id) else {
             return;
         };
-        if let Some(message) = self.outbox.get(&seq).map(|message| message.id) {
+        if let Some((message, to)) = self.outbox.get(&seq).map(|m| (m.id, m.to)) {
             self.event(Event::OneWayDone {
                 message,
+                to,
                 link: id,
                 success_ppm,
             });

@@ -404,7 +404,7 @@ fn start(
     for sent in driver.engine.status(Time(0)).outbound {
         driver
             .history
-            .begin(sent.message, status::outbound(&sent, contacts));
+            .begin(sent.message, sent.to, status::outbound(&sent, contacts));
     }
     for card in contacts.list() {
         driver.feed(Input::Card(Box::new(card)));

@@ -12,3 +12,4 @@ pub mod prekeys;
 pub mod rows;
 pub mod seal;
 pub mod session;
+pub mod shared;

@@ -11,6 +11,7 @@ use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority}
 use ostrakon::engine::status::Status;
 use ostrakon::engine::{Config, Engine};
 use ostrakon::security::identity::Identity;
+use ostrakon::security::kdf::Key;
 use ostrakon::wire::manifest::Lifetime;
 use ostrakon_netsim::model::{Link, LinkSpec, LinkStats};
 use rand_chacha::ChaCha20Rng;
@@ -65,6 +66,7 @@ struct WorldLink {
     rates: [u64; 2],
     busy: [u64; 2],
     profile: LinkProfile,
+    direct: bool,
     up: bool,
 }
 
@@ -95,6 +97,8 @@ pub struct Spec {
     pub oneway: bool,
     pub courier: bool,
     pub assume_loss_ppm: u32,
+    /// Each end knows that it reaches the other and nobody else.
+    pub direct: bool,
 }
 
 impl Default for Spec {
@@ -107,6 +111,7 @@ impl Default for Spec {
             oneway: false,
             courier: false,
             assume_loss_ppm: 0,
+            direct: false,
         }
     }
 }
@@ -250,6 +255,7 @@ impl World {
             rates: [spec.rate; 2],
             busy: [0; 2],
             profile,
+            direct: spec.direct,
             up: true,
         };
         self.links.push(link);
@@ -311,13 +317,17 @@ impl World {
         if !state.up || !self.is_up(node) || !self.is_up(other) {
             return;
         }
-        for node in [node, other] {
+        for (node, far) in [(node, other), (other, node)] {
+            let far = self.person(far);
             let way = usize::from(self.links[link].ends[0] != node);
             let state = &mut self.links[link];
             state.busy[way] = 0;
             let mut profile = state.profile.clone();
             profile.can_send = state.ways[way].is_some();
             profile.can_receive = state.ways[1 - way].is_some();
+            if state.direct {
+                profile.reach = Reach::Person(far);
+            }
             let id = LinkId(link as u32);
             // A far side that was killed is seen as a loss of the link first.
             self.input(node, Input::LinkDown { link: id });
@@ -546,6 +556,20 @@ impl World {
         to: usize,
         parts: &[(&str, Vec<u8>, Priority)],
     ) -> MessageId {
+        self.send_to(from, &[to], parts)
+    }
+
+    /// Queues one message to several.
+    pub fn send_to(
+        &mut self,
+        from: usize,
+        to: &[usize],
+        parts: &[(&str, Vec<u8>, Priority)],
+    ) -> MessageId {
+        let mut content_key = [0; 32];
+        if to.len() > 1 {
+            self.rng.fill_bytes(&mut content_key);
+        }
         let mut salt = [0; 8];
         self.rng.fill_bytes(&mut salt);
         let drafts = parts
@@ -569,8 +593,9 @@ impl World {
             });
         let draft = Draft {
             request: 1,
-            to: self.person(to),
+            to: to.iter().map(|to| self.person(*to)).collect(),
             salt,
+            content_key: Key::new(content_key),
             created: self.created,
             parts: drafts.collect(),
         };
@@ -610,9 +635,18 @@ impl World {
     }
 
     pub fn confirmed(&self, node: usize, message: MessageId) -> bool {
-        self.nodes[node]
-            .events
-            .contains(&Event::Confirmed { message, part: 0 })
+        let mut events = self.nodes[node].events.iter();
+        events.any(
+            |event| matches!(event, Event::Confirmed { message: m, part: 0, .. } if *m == message),
+        )
+    }
+
+    /// Whether one of several recipients has confirmed a message.
+    pub fn confirmed_by(&self, node: usize, message: MessageId, by: usize) -> bool {
+        let by = self.person(by);
+        let part = 0;
+        let confirmed = Event::Confirmed { message, by, part };
+        self.nodes[node].events.contains(&confirmed)
     }
 
     pub fn status(&self, node: usize) -> Status {

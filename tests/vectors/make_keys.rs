@@ -89,7 +89,7 @@ fn fragments() -> Vec<Vector> {
 }
 
 /// The key file of a person whose secrets count up from `first`.
-fn key_file(first: u8) -> Vec<u8> {
+pub fn key_file(first: u8) -> Vec<u8> {
     let identity = Identity::generate(&mut Stated(
         (0..7).flat_map(|i| run(first + i * 8, 32)).collect(),
     ));
