@@ -30,6 +30,7 @@
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
+//! | `overheard` | one copy of a symbol for several recipients |
 //! | `apart` | symbols that others may have made up: one recipient of several gets its own |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
@@ -58,6 +59,7 @@ pub mod occupancy;
 mod offers;
 mod outbox;
 mod outgoing;
+mod overheard;
 mod pool;
 pub mod rate;
 pub mod reassembly;

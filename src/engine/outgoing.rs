@@ -202,6 +202,11 @@ impl Outgoing {
         self.content.as_ref().unwrap_or(&self.keys)
     }
 
+    /// Whether its symbols are sealed for several recipients.
+    pub fn is_shared(&self) -> bool {
+        self.content.is_some()
+    }
+
     /// The recipient has thrown away what came under the content key, but for complete parts, and gets the rest sealed to
     /// it alone. False if that was known.
     pub fn set_apart(&mut self) -> bool {

@@ -305,6 +305,9 @@ impl Engine {
             self.want_sync(super::SYNC_INTERVAL);
         }
         self.heard.insert(from, self.now);
+        if let Some(link) = self.links.get_mut(&arrival.link) {
+            link.near.insert(from);
+        }
         if kind == Kind::Short {
             self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
             return None;

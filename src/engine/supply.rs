@@ -35,7 +35,11 @@ impl Engine {
         match self.draw(id, seq, part, mode) {
             Supply::Run(run, weight) => self.symbol_frame(id, seq, part, run, weight),
             Supply::Needs { block, repair } => {
-                self.need(BlockKey { seq, part, block }, repair);
+                let key = BlockKey { seq, part, block };
+                if self.borrow(key, repair) {
+                    return self.next_symbol(id, seq, part);
+                }
+                self.need(key, repair);
                 Found::Later(None)
             }
             Supply::Nothing => {
@@ -48,7 +52,7 @@ impl Engine {
     }
 
     /// How symbols of a message are sent on a link.
-    fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
+    pub(super) fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
         let (message, link) = (self.outbox.get(&seq)?, self.links.get(&id)?);
         let heard = self.heard.get(&message.to).copied().unwrap_or_default();
         Some(link.mode(heard.max(message.taken), self.now))
@@ -193,6 +197,7 @@ impl Engine {
             self.load(block(next));
         }
         self.touch_block(block(run.block));
+        self.count_for_others(id, seq, part, run);
         Found::Frame(ready)
     }
 

@@ -5,6 +5,7 @@ use ostrakon::engine::io::{Event, FileId, FileKind, Input};
 use ostrakon::engine::message::Priority;
 use ostrakon::wire::fragment::{Kind, View};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const TO: [usize; 3] = [1, 2, 3];
@@ -113,6 +114,32 @@ fn power_cuts_in_the_middle_cost_nothing_but_time() {
             w.status(0).outbound.is_empty()
         });
         assert!(world.status(0).outbound.is_empty());
+    });
+}
+
+/// Guards that on a line which all hear a symbol leaves once and serves all of them.
+#[test]
+fn one_copy_serves_all_who_hear_the_line() {
+    seeds(0..3, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let spec = Spec {
+            rate: 60_000,
+            rtt: Duration::from_millis(40),
+            loss: 0.03,
+            ..Spec::default()
+        };
+        let line = world.link(0, 1, &spec);
+        world.join(line, 2);
+        world.join(line, 3);
+        let file = world.bytes(150_000);
+        let id = world.send_to(0, &TO, &[("map", file.clone(), Priority::Normal)]);
+        assert!(world.run_until(world.now + 300 * SECOND, |w| all_confirmed(w, id)));
+        for to in TO {
+            assert!(world.content(to, id, 1).unwrap() == file);
+        }
+        let offered = world.link_stats(line)[0].unwrap().offered_bytes as f64;
+        println!("seed {seed}: offered {:.2} of the file", offered / 150e3);
+        assert!(offered < 1.6 * 150e3, "offered {offered}");
     });
 }
 

@@ -67,6 +67,8 @@ struct WorldLink {
     busy: [u64; 2],
     profile: LinkProfile,
     direct: bool,
+    /// Who is on the line as well: hears what the first end sends, and speaks to it.
+    also: Vec<usize>,
     up: bool,
 }
 
@@ -256,6 +258,7 @@ impl World {
             busy: [0; 2],
             profile,
             direct: spec.direct,
+            also: Vec::new(),
             up: true,
         };
         self.links.push(link);
@@ -263,6 +266,12 @@ impl World {
         self.announce(id, a);
         self.announce(id, b);
         id
+    }
+
+    /// Puts a third node on a line.
+    pub fn join(&mut self, link: usize, node: usize) {
+        self.links[link].also.push(node);
+        self.announce(link, node);
     }
 
     pub fn link_stats(&mut self, link: usize) -> [Option<LinkStats>; 2] {
@@ -317,7 +326,13 @@ impl World {
         if !state.up || !self.is_up(node) || !self.is_up(other) {
             return;
         }
+        let ends = self.links[link].ends;
+        let known = |node: &usize| ends.contains(node);
         for (node, far) in [(node, other), (other, node)] {
+            // Another one on the line is no news to its first end.
+            if node == ends[0] && !(known(&node) && known(&far)) {
+                continue;
+            }
             let far = self.person(far);
             let way = usize::from(self.links[link].ends[0] != node);
             let state = &mut self.links[link];
@@ -491,7 +506,10 @@ impl World {
             return;
         }
         self.links[link].polls[way] = None;
-        let to = self.links[link].ends[1 - way];
+        let mut to = vec![self.links[link].ends[1 - way]];
+        if way == 0 {
+            to.extend(&self.links[link].also);
+        }
         let now = self.now;
         while let Some(model) = &mut self.links[link].ways[way]
             && let Some(arrival) = model.poll(now)
@@ -502,12 +520,14 @@ impl World {
                 model.damage(&mut bytes);
                 frame = bytes.into();
             }
-            let received = Input::Received {
-                link: LinkId(link as u32),
-                frame,
-                custody: None,
-            };
-            self.input(to, received);
+            for to in &to {
+                let received = Input::Received {
+                    link: LinkId(link as u32),
+                    frame: frame.clone(),
+                    custody: None,
+                };
+                self.input(*to, received);
+            }
         }
         self.schedule(link, way);
     }
@@ -675,6 +695,7 @@ impl WorldLink {
         match self.ends {
             [a, b] if a == node => Some(b),
             [a, b] if b == node => Some(a),
+            [a, _] if self.also.contains(&node) => Some(a),
             _ => None,
         }
     }
