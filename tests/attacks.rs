@@ -39,5 +39,7 @@ mod preambles;
 mod replays;
 #[path = "attacks/reports.rs"]
 mod reports;
+#[path = "attacks/shared.rs"]
+mod shared;
 #[path = "attacks/troubles.rs"]
 mod troubles;

@@ -863,3 +863,105 @@ fn a_terminal_changes_no_exit_code() {
     assert_eq!(output.status.code(), Some(4), "{shown}");
     assert!(shown.contains("ostrakon init"), "{shown}");
 }
+
+/// Groups are kept, shown and refused by name; a comma in a name captures nothing, and a message to several is one.
+#[test]
+fn groups_stand_for_people_and_a_comma_captures_nothing() {
+    let amina = Person::new("Amina");
+    let [bo, chidi] = ["Bo", "Chidi"].map(Person::new);
+    for who in [&bo, &chidi] {
+        assert_eq!(amina.knows(&who.card()).status.code(), Some(0));
+    }
+    assert!(amina.text(&["group", "list"]).contains("no group yet"));
+    let group = amina.json(0, &["group", "add", "North", "bo", "Chidi"]);
+    assert_eq!(group["name"], "north");
+    assert_eq!(group["persons"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        amina.text(&["group", "list"]),
+        "GROUP   PEOPLE\n@north  Bo, Chidi\n"
+    );
+    amina.fails(3, "not_found", &["group", "add", "north", "Nobody"]);
+    amina.fails(3, "not_found", &["group", "remove", "south", "Bo"]);
+    amina.fails(2, "usage", &["group", "add", "a b", "Bo"]);
+    amina.fails(3, "not_found", &["send", "@south", "--text", "x"]);
+
+    let queued = amina.json(0, &["send", "@north,Bo", "--text", "to all"]);
+    assert_eq!(queued["to"].as_array().unwrap().len(), 2);
+    let outbound = amina.json(0, &["status"])["outbound"].clone();
+    let of = |n: usize| outbound[n]["message"].as_str().unwrap().to_owned();
+    assert_eq!((outbound.as_array().unwrap().len(), of(0)), (2, of(1)));
+    let names: Vec<_> = (0..2)
+        .map(|n| outbound[n]["to"].as_str().unwrap())
+        .collect();
+    assert!(
+        names.contains(&"Bo") && names.contains(&"Chidi"),
+        "{names:?}"
+    );
+    amina.json(0, &["cancel", &of(0)]);
+    let outbound = amina.json(0, &["status"])["outbound"].clone();
+    let over = outbound
+        .as_array()
+        .unwrap()
+        .iter()
+        .all(|o| o["expired"] == true);
+    assert!(over, "{outbound}");
+
+    let eve = Person::new("Bo,Chidi");
+    assert_eq!(amina.knows(&eve.card()).status.code(), Some(0));
+    let said = amina.fails(2, "usage", &["send", "Bo,Chidi", "--text", "x"]);
+    assert!(said.contains("name them by their keys"), "{said}");
+    amina.json(0, &["group", "remove", "@north", "Bo"]);
+    let one = amina.json(0, &["send", "@north", "--text", "to one"]);
+    assert_eq!(one["to"], serde_json::json!(["Chidi"]));
+    amina.json(0, &["group", "remove", "north", "Chidi"]);
+    let said = amina.fails(2, "usage", &["send", "@north", "--text", "x"]);
+    assert!(said.contains("nobody is in the group"), "{said}");
+    amina.json(0, &["group", "delete", "north"]);
+    amina.fails(3, "not_found", &["group", "delete", "north"]);
+}
+
+/// Three programs: one message with a file to two people, who both have it when `--wait` ends.
+#[test]
+fn one_message_travels_to_two_and_wait_ends_with_the_last_receipt() {
+    let amina = Person::new("Amina");
+    let others = ["Bo", "Chidi"].map(Person::new);
+    let mut nodes = Vec::new();
+    for who in &others {
+        assert_eq!(amina.knows(&who.card()).status.code(), Some(0));
+        assert_eq!(who.knows(&amina.card()).status.code(), Some(0));
+        nodes.push(Running::start(who));
+    }
+    for (name, node) in ["Bo", "Chidi"].iter().zip(&nodes) {
+        let uri = format!("quic://{}", node.listening["addr"].as_str().unwrap());
+        amina.json(0, &["link", "add", name, &uri, "--person", name]);
+    }
+    nodes.push(Running::start(&amina));
+    let content: Vec<u8> = (0..300_000u64).map(|n| ((n * n) >> 7) as u8).collect();
+    let file = amina.file("map.bin");
+    std::fs::write(&file, &content).unwrap();
+    amina.json(0, &["group", "add", "all", "Bo", "Chidi"]);
+    let args = ["send", "@all", "--text", "to both", "--file", path(&file)];
+    let sent = amina.json(0, &[&args[..], &["--wait"]].concat());
+    assert_eq!(
+        (&sent["delivered"], sent["to"].as_array().unwrap().len()),
+        (&true.into(), 2)
+    );
+    let id = sent["message"].as_str().unwrap();
+    for who in &others {
+        assert_eq!(who.json(0, &["read", id])["texts"][0], "to both");
+        let inbox = who.json(0, &["inbox"]);
+        let also = inbox["messages"][0]["also"].as_array().unwrap().len();
+        assert_eq!(also, 1, "{inbox}");
+        let saved = who.json(0, &["save", id, path(&who.file("out"))]);
+        let saved = saved["files"][1].as_str().unwrap().to_owned();
+        assert!(std::fs::read(saved).unwrap() == content, "the file differs");
+    }
+    let outbound = amina.json(0, &["status"])["outbound"].clone();
+    let done = outbound
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|o| o["complete"] == true);
+    assert_eq!(done.count(), 2, "{outbound}");
+    nodes.into_iter().rev().for_each(Running::end);
+}

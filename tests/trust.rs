@@ -149,7 +149,10 @@ fn nothing_is_taken_of_a_blocked_person_and_nothing_is_sent_to_it() {
             why: SendError::Blocked,
         };
         assert_eq!(text(&mut world), refused);
-        let given_up = Event::Expired { message: to_b };
+        let given_up = Event::Expired {
+            message: to_b,
+            person: world.person(B),
+        };
         assert!(!world.nodes[A].events.contains(&given_up));
         assert!(!world.delivered(B, later) && !world.confirmed(B, to_a));
         world.stand(B, A, blocked(false));

@@ -26,6 +26,8 @@ mod make;
 mod make_keys;
 #[path = "vectors/plain.rs"]
 mod plain;
+#[path = "vectors/shared.rs"]
+mod shared;
 #[path = "vectors/voice.rs"]
 mod voice;
 
@@ -49,6 +51,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
         "lockbox" => lockbox::encode(vector),
+        "shared" => shared::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
         "voice-step" => voice::encode_step(vector),
         "voice-number" => voice::encode_number(vector),
@@ -73,6 +76,7 @@ fn decode(vector: &Vector) -> bool {
         "introduction" => introduction::decode(vector),
         "lockbox" => lockbox::decode(vector),
         "voice-step" => voice::decode_step(vector),
+        "shared" => shared::decode(vector),
         // One way only.
         _ => true,
     }

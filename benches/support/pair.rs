@@ -9,6 +9,7 @@ use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use ostrakon::engine::{Config, Engine};
 use ostrakon::security::identity::Identity;
+use ostrakon::security::kdf::Key;
 use ostrakon::wire::manifest::Lifetime;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -230,8 +231,9 @@ fn draft(part: &[u8], to: ostrakon::engine::id::PersonId) -> Draft {
     };
     Draft {
         request: 1,
-        to,
+        to: [to].into(),
         salt: [3; 8],
+        content_key: Key::new([0; 32]),
         created: None,
         parts: vec![part],
     }

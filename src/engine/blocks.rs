@@ -2,6 +2,7 @@
 
 use super::io::{FileId, FileKind, Job, Output};
 use super::outgoing::OutPart;
+use super::pool::BlockData;
 use super::{Engine, Request, coding};
 use bytes::Bytes;
 
@@ -31,6 +32,38 @@ impl Engine {
             state.pool.data(key.block).wants_repair = true;
             self.code(key);
         }
+    }
+
+    /// What is in memory of a block for another recipient of the message, there is for this one as well. Tells whether
+    /// that helps.
+    pub(super) fn borrow(&mut self, key: BlockKey, repair: bool) -> bool {
+        let Some(message) = self.outbox.get(&key.seq).map(|message| message.id) else {
+            return false;
+        };
+        let pick = |data: &BlockData| match repair {
+            true => data.repair.clone(),
+            false => data.source.clone(),
+        };
+        let others = self.places_of(message).filter(|seq| *seq != key.seq);
+        let mut parts = others.filter_map(|seq| self.outbox.get(&seq)?.parts.get(&key.part));
+        let Some(bytes) = parts.find_map(|part| part.pool.loaded(key.block).and_then(pick)) else {
+            return false;
+        };
+        drop(parts);
+        let Some(state) = self.out_part(key.seq, key.part) else {
+            return false;
+        };
+        let data = state.pool.data(key.block);
+        let place = match repair {
+            true => &mut data.repair,
+            false => &mut data.source,
+        };
+        if place.replace(bytes).is_some() {
+            return false;
+        }
+        self.touch_block(key);
+        self.make_room();
+        true
     }
 
     /// Reads a block unless it is in memory or on its way there; the blocks used longest ago give way.

@@ -67,14 +67,21 @@ impl Engine {
         };
         let mut low = [0; 32];
         low[..16].copy_from_slice(&header.message);
-        let found = self.outbox_ids.range(MessageId(low)..).next();
-        let Some((&id, &seq)) = found.filter(|(id, _)| id.0[..16] == header.message) else {
+        let known = self.outbox_ids.range((MessageId(low), PersonId([0; 32]))..);
+        let mut known = known
+            .take_while(|((id, _), _)| id.0[..16] == header.message)
+            .map(|((id, to), seq)| (*id, *to, *seq))
+            .peekable();
+        if known.peek().is_none() {
             return;
-        };
+        }
         // Without the question to whom it goes, any contact gives a receipt.
-        let its = |m: &&Outgoing| m.to == from || cfg!(feature = "break-29");
-        let Some(message) = self.outbox.get(&seq).filter(its) else {
+        let its = |(_, to, _): &(_, PersonId, _)| *to == from || cfg!(feature = "break-29");
+        let Some((id, to, seq)) = known.find(its) else {
             return self.count("report of somebody else");
+        };
+        let Some(message) = self.outbox.get(&seq) else {
+            return;
         };
         // A late report of a message in a former session says nothing of the present one.
         self.confirm_session(from, message.sealed_in.0);
@@ -96,12 +103,14 @@ impl Engine {
                 seq,
                 Event::Confirmed {
                     message: id,
+                    by: to,
                     part: 0,
                 },
             );
         }
         if header.unwanted {
-            return self.dismiss(seq, Event::Expired { message: id });
+            let (message, person) = (id, to);
+            return self.dismiss(seq, Event::Expired { message, person });
         }
         let able = |link: &&Link| link.toward(from).is_some();
         let limits = self.links.values().filter(able).map(Link::silence_limit);
@@ -109,6 +118,15 @@ impl Engine {
         if message.withdrawn {
             // The note that it was given up has not got there.
             return message.offers.clear();
+        }
+        if header.apart && message.set_apart() {
+            self.writer.durable(message.record(self.now));
+            self.want_sync(super::SYNC_INTERVAL);
+            return self.forget_sent(seq);
+        }
+        if message.apart && !header.apart {
+            // From before the recipient threw away what it tells of.
+            return;
         }
         if !header.partial {
             message
@@ -121,7 +139,11 @@ impl Engine {
         let completed = message.merge(&report);
         for part in completed {
             self.schedule.retain(|&(_, s, p)| s != seq || p != part);
-            self.event(Event::Confirmed { message: id, part });
+            self.event(Event::Confirmed {
+                message: id,
+                by: to,
+                part,
+            });
         }
         self.tally(seq, &report);
     }
@@ -156,11 +178,7 @@ impl Engine {
             {
                 link.sent.pop_front();
                 link.rate.forget(sent.bytes as usize);
-                if let Some(message) = self
-                    .outbox_ids
-                    .get(&sent.message)
-                    .and_then(|seq| self.outbox.get_mut(seq))
-                {
+                if let Some(message) = self.outbox.get_mut(&sent.seq) {
                     message.settle(&sent, id);
                     if !kept {
                         message.lost(&sent, id, carried);
@@ -218,7 +236,7 @@ impl Outgoing {
         let carried = link.is_carried_both_ways();
         let mut tally = Tally::default();
         link.sent.retain(|sent| {
-            if sent.message != self.id || sent.at > before {
+            if sent.seq != self.seq || sent.at > before {
                 return true;
             }
             match self.fate(sent, report, order.is_late(sent)) {
@@ -262,7 +280,7 @@ impl Outgoing {
         // What a courier carries, others go on with: who else has carried it is not noted.
         let carried = link.is_carried_both_ways();
         let tells = |sent: &Sent| carried || self.is_telling(sent, by);
-        let ours = |sent: &Sent| sent.message == self.id && sent.at <= before;
+        let ours = |sent: &Sent| sent.seq == self.seq && sent.at <= before;
         let there = |sent: &&Sent| ours(sent) && self.is_there(sent) && tells(sent);
         let relayed = link.is_relayed();
         let mut newest: BTreeMap<u8, u64> = BTreeMap::new();

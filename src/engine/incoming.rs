@@ -4,6 +4,7 @@ use super::geometry::Geometry;
 use super::id::{MessageId, PersonId};
 use super::io::{FileId, FileKind, LinkId, Record, Table, Time, Token};
 use crate::security::seal::MessageKeys;
+use crate::security::shared;
 use crate::wire::fragment::Label;
 use crate::wire::manifest::{Body, Manifest, PartEntry};
 use crate::wire::read::{Malformed, Reader, put_varint};
@@ -26,6 +27,10 @@ pub struct Incoming {
     pub manifest: Manifest,
     /// Keys of its labels.
     pub keys: Vec<MessageKeys>,
+    /// Keys of its symbols, if it is to several.
+    pub content: Option<MessageKeys>,
+    /// Symbols under those keys are not taken any more: others may have made them up.
+    pub apart: bool,
     /// Its parts.
     pub parts: BTreeMap<u8, InPart>,
     /// It is not wanted any more.
@@ -109,11 +114,15 @@ impl Incoming {
             .iter()
             .map(|entry| (entry.id, InPart::new(entry)))
             .collect();
+        let content = manifest.shared.as_ref().and_then(|s| s.content.as_ref());
+        let content = content.map(|content| shared::content_keys(&content.key, id));
         Self {
             id,
             from,
             manifest,
             keys: vec![keys],
+            content,
+            apart: false,
             parts,
             unwanted: false,
             taken: now,
@@ -215,7 +224,7 @@ impl Incoming {
     /// The row of the message itself.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.from.0.to_vec();
-        value.push(u8::from(self.unwanted));
+        value.push(u8::from(self.unwanted) | u8::from(self.apart) << 1);
         let age = self.age_s + now.since(self.taken).as_secs();
         value.extend_from_slice(&age.to_be_bytes());
         value.push(self.keys.len() as u8);
@@ -239,7 +248,7 @@ impl Incoming {
     pub fn restore(id: MessageId, value: &[u8], now: Time) -> Result<Self, Malformed> {
         let mut r = Reader::new(value);
         let from = PersonId(r.array()?);
-        let unwanted = r.u8()? == 1;
+        let flags = r.u8()?;
         let age_s = r.u64()?;
         let mut keys = Vec::new();
         for _ in 0..r.u8()? {
@@ -249,7 +258,8 @@ impl Incoming {
         let first = keys.pop().ok_or(Malformed::Value("inbox keys"))?;
         let mut message = Self::new(id, from, Manifest::decode(r.rest())?, first, now);
         message.keys.splice(0..0, keys);
-        (message.unwanted, message.age_s, message.row_dirty) = (unwanted, age_s, false);
+        (message.unwanted, message.apart) = (flags & 1 != 0, flags & 2 != 0);
+        (message.age_s, message.row_dirty) = (age_s, false);
         Ok(message)
     }
 
@@ -304,6 +314,16 @@ impl InPart {
             dirty_blocks: BTreeSet::new(),
             dirty: geometry.is_none(),
         }
+    }
+
+    /// Nothing of it counts as here any more; rows of blocks go with the next that are written.
+    pub fn begin_anew(&mut self, entry: &PartEntry) {
+        let blocks = std::mem::take(&mut self.blocks);
+        let mut anew = Self::new(entry);
+        anew.dirty_blocks = std::mem::take(&mut self.dirty_blocks);
+        anew.dirty_blocks.extend(blocks.into_keys());
+        anew.dirty = true;
+        *self = anew;
     }
 
     /// Whether a block is solved.
@@ -559,6 +579,11 @@ impl Notes {
         note.extend_from_slice(&block.to_be_bytes());
         note.extend_from_slice(&symbol.to_be_bytes());
         note.push(mask);
+    }
+
+    /// Nothing of a message counts as written.
+    pub fn forget(&mut self, message: MessageId) {
+        self.by_message.remove(&message);
     }
 
     /// The journal records.

@@ -50,6 +50,9 @@ impl Engine {
         if let Some(why) = self.refusal(from, &manifest) {
             return self.count(why);
         }
+        if let Some(why) = self.shared_refusal(from, id, &manifest) {
+            return self.count(why);
+        }
         let mut message = Incoming::new(id, from, manifest, keys, self.now);
         // A file that the disk has no room for would hold up everything that is to be written.
         if !self.writer.has_room(message.file_bytes()) {
@@ -97,6 +100,7 @@ impl Engine {
             .into_iter()
             .for_each(|record| self.writer.durable(record));
         self.inbox.insert(id, message);
+        self.route_content(id);
         self.watch(Mortal::In(id));
         self.reports.insert(id, Reporting::new(from, self.now));
         self.dirty.insert(id);
@@ -137,7 +141,14 @@ impl Engine {
         if let Some(message) = self.inbox.get(&id) {
             // Without the question whose it is, any contact calls it off.
             if message.from == from || cfg!(feature = "break-29") {
-                return self.refuse(id, Event::Expired { message: id });
+                let person = message.from;
+                return self.refuse(
+                    id,
+                    Event::Expired {
+                        message: id,
+                        person,
+                    },
+                );
             }
             return self.count("cancellation by somebody else");
         }
@@ -147,7 +158,7 @@ impl Engine {
             // Whose it is nobody knows, before its manifest comes.
             _ => {
                 self.reports.insert(id, Reporting::new(from, self.now));
-                self.enter(id, from, Vec::new(), true);
+                self.enter(id, from, (Vec::new(), None), true);
             }
         }
     }
@@ -182,13 +193,22 @@ impl Engine {
         let labels: Vec<Label> = message.keys.iter().map(MessageKeys::label).collect();
         self.routes
             .extend(labels.iter().map(|label| (*label, Route::Done(id))));
-        self.enter(id, message.from, labels, unwanted);
+        let content = message.content.as_ref().map(MessageKeys::label);
+        self.routes
+            .extend(content.iter().map(|label| (*label, Route::Spent)));
+        self.enter(id, message.from, (labels, content), unwanted);
         self.watch(Mortal::In(id));
         self.offered.retain(|(message, _)| *message != id);
     }
 
     /// Enters a message that is over into the ledger; its sender is told.
-    fn enter(&mut self, id: MessageId, from: PersonId, labels: Vec<Label>, unwanted: bool) {
+    fn enter(
+        &mut self,
+        id: MessageId,
+        from: PersonId,
+        labels: (Vec<Label>, Option<Label>),
+        unwanted: bool,
+    ) {
         let ledger = &mut self.ledger;
         let (records, forgotten) = ledger.add(id, from, labels, unwanted, &self.limits);
         records

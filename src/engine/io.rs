@@ -404,10 +404,12 @@ pub enum Event {
         /// Why.
         why: SendError,
     },
-    /// The recipient reported a part, or with part 0 the message, as whole and durable there.
+    /// A recipient reported a part, or with part 0 the message, as whole and durable there.
     Confirmed {
         /// The message.
         message: MessageId,
+        /// Who.
+        by: PersonId,
         /// The part or 0.
         part: u8,
     },
@@ -422,6 +424,16 @@ pub enum Event {
     Expired {
         /// The message.
         message: MessageId,
+        /// The other side: the recipient of what is ours, the sender of what was arriving.
+        person: PersonId,
+    },
+    /// A part of a message to several arrived whole but is not what its digest says: one of the recipients may have made
+    /// symbols up. All of it is asked for anew, sealed to us alone.
+    Spoiled {
+        /// The message.
+        message: MessageId,
+        /// The part.
+        part: u8,
     },
     /// A part arrived whole but is not what its digest says: its sender or a disk is at fault. The message is refused.
     DigestMismatch {
@@ -444,6 +456,8 @@ pub enum Event {
     OneWayDone {
         /// The message.
         message: MessageId,
+        /// To whom.
+        to: PersonId,
         /// The link.
         link: LinkId,
         /// With what probability that suffices, in parts per million, at the loss that was assumed.
@@ -457,6 +471,9 @@ pub enum SendError {
     /// A bound was reached.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Nobody to send to.
+    #[error("the message has no recipient; name a person or a group")]
+    NoRecipient,
     /// No contact card of the recipient.
     #[error("no contact card of this person is known")]
     UnknownPerson,

@@ -14,6 +14,8 @@ pub struct Entry {
     pub from: PersonId,
     /// Under which labels it came.
     pub labels: Vec<Label>,
+    /// Under which label its symbols came, if it was to several.
+    pub content: Option<Label>,
     /// It was refused or its lifetime ended, rather than delivered.
     pub unwanted: bool,
     /// Its sender has still to be told.
@@ -48,7 +50,7 @@ impl Ledger {
         &mut self,
         id: MessageId,
         from: PersonId,
-        labels: Vec<Label>,
+        (labels, content): (Vec<Label>, Option<Label>),
         unwanted: bool,
         limits: &Limits,
     ) -> (Vec<Record>, Vec<Label>) {
@@ -56,6 +58,7 @@ impl Ledger {
         let entry = Entry {
             from,
             labels,
+            content,
             unwanted,
             owed: true,
             number: self.last,
@@ -124,37 +127,37 @@ impl Ledger {
         if let Some(unseen) = self.unseen.get_mut(&entry.from) {
             unseen.remove(&entry.number);
         }
-        entry.labels
+        entry.labels.into_iter().chain(entry.content).collect()
     }
 
-    /// Reads a row. Gives its labels.
+    /// Reads a row. Gives the message.
     ///
     /// # Errors
     /// [`Malformed`] if it is something else.
-    pub fn restore(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(MessageId, Vec<Label>), Malformed> {
+    pub fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(MessageId, &Entry), Malformed> {
         let id = MessageId(key.try_into().map_err(|_| Malformed::Value("ledger key"))?);
         let mut r = Reader::new(value);
         let (from, flags, number) = (PersonId(r.array()?), r.u8()?, r.u64()?);
+        let content = (flags & 4 != 0).then(|| r.array()).transpose()?;
         let mut labels = Vec::new();
         while !r.is_empty() {
             labels.push(r.array()?);
         }
         let (unwanted, owed) = (flags & 1 != 0, flags & 2 != 0);
-        self.insert(
-            id,
-            Entry {
-                from,
-                labels: labels.clone(),
-                unwanted,
-                owed,
-                number,
-            },
-        );
-        Ok((id, labels))
+        let entry = Entry {
+            from,
+            labels,
+            content,
+            unwanted,
+            owed,
+            number,
+        };
+        self.insert(id, entry);
+        let entry = self
+            .entries
+            .get(&id)
+            .ok_or(Malformed::Value("ledger key"))?;
+        Ok((id, entry))
     }
 }
 
@@ -165,11 +168,10 @@ impl Entry {
 
     fn encode(&self) -> Vec<u8> {
         let mut out = self.from.0.to_vec();
-        out.push(u8::from(self.unwanted) | u8::from(self.owed) << 1);
+        let content = u8::from(self.content.is_some());
+        out.push(u8::from(self.unwanted) | u8::from(self.owed) << 1 | content << 2);
         out.extend_from_slice(&self.number.to_be_bytes());
-        self.labels
-            .iter()
-            .for_each(|label| out.extend_from_slice(label));
+        (self.content.iter().chain(&self.labels)).for_each(|label| out.extend_from_slice(label));
         out
     }
 }

@@ -107,8 +107,8 @@ impl Engine {
             return;
         };
         if message.expires().is_some_and(|at| at <= self.now) {
-            let message = message.id;
-            return self.dismiss(seq, Event::Expired { message });
+            let (message, person) = (message.id, message.to);
+            return self.dismiss(seq, Event::Expired { message, person });
         }
         self.writer.durable(message.record(self.now));
         self.want_sync(NOTE_LEAST);
@@ -119,7 +119,8 @@ impl Engine {
             return;
         };
         if message.expires().is_some_and(|at| at <= self.now) {
-            return self.refuse(id, Event::Expired { message: id });
+            let (message, person) = (id, message.from);
+            return self.refuse(id, Event::Expired { message, person });
         }
         self.writer.durable(message.record(self.now));
         self.want_sync(NOTE_LEAST);

@@ -11,7 +11,9 @@ pub struct Limits {
     pub manifest_bytes: usize,
     /// Largest part that may stand inside its manifest, in bytes.
     pub inline_bytes: usize,
-    /// Messages waiting to be sent.
+    /// Recipients of one message of ours.
+    pub recipients: usize,
+    /// Messages waiting to be sent; one to several counts for each of them.
     pub outbox_messages: usize,
     /// Messages arriving at once from all senders.
     pub inbox_messages: usize,
@@ -52,6 +54,7 @@ impl Default for Limits {
             message_bytes: 64 << 30,
             manifest_bytes: 24 << 10,
             inline_bytes: 1 << 10,
+            recipients: 64,
             outbox_messages: 100_000,
             inbox_messages: 10_000,
             inbox_messages_per_person: 2_000,
@@ -108,6 +111,16 @@ pub enum LimitError {
     /// A name or a media type is too long.
     #[error("the name or media type of part {0} is longer than 255 bytes; shorten it")]
     Name(u8),
+    /// Too many recipients.
+    #[error(
+        "the message has {len} recipients, at most {max} are possible; send it to some at a time"
+    )]
+    Recipients {
+        /// How many.
+        len: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The outbox is full.
     #[error("the outbox holds {0} messages already; wait until some are delivered or cancel some")]
     Outbox(usize),

@@ -1,13 +1,13 @@
 //! What the engine keeps of each link: its profile, its credit, what is under way on it and how it has done.
 
-use super::id::{MessageId, PersonId};
+use super::id::PersonId;
 use super::io::{LinkProfile, Reach, Time};
 use super::pool::Run;
 use super::rate::RateMeter;
 use super::reports::Quiet;
 use super::status;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Fragments that are under way on a link that seems to swallow everything.
@@ -25,8 +25,8 @@ const UNPROVEN: Duration = Duration::from_secs(60);
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// The message.
-    pub message: MessageId,
+    /// The place of its message in the outbox.
+    pub seq: u64,
     /// The part.
     pub part: u8,
     /// Which slices.
@@ -88,6 +88,8 @@ pub struct Link {
     pub passed: Option<Passed>,
     /// No report is due before this.
     pub quiet: Option<Quiet>,
+    /// Who was heard on it since it came up.
+    pub near: BTreeSet<PersonId>,
     /// Plain numbers for people.
     pub stats: status::Link,
     /// The highest custody number received, and the highest on its way to be released.
@@ -142,6 +144,7 @@ impl Link {
             idle: None,
             passed: None,
             quiet: None,
+            near: BTreeSet::new(),
             stats: status::Link::new(id),
             custody: (0, 0),
             custody_broken: false,
@@ -173,6 +176,7 @@ impl Link {
         self.stats.up = false;
         (self.passed, self.quiet) = (None, None);
         self.pending = None;
+        self.near.clear();
         self.custody = (0, 0);
         self.custody_broken = false;
     }

@@ -5,8 +5,12 @@ use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::LinkId;
 use crate::engine::io::SendError;
 use crate::engine::limits::{LimitError, Limits};
+use crate::security::kdf::Key;
+use crate::security::shared;
 use crate::wire::manifest::{Body, Lifetime, Manifest, PartEntry};
+use crate::wire::shared::RECIPIENTS_MAX;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// How urgent a part is. Lower leaves first, whatever came before it.
 #[derive(
@@ -93,10 +97,12 @@ pub struct DraftPart {
 pub struct Draft {
     /// The caller's number, which comes back in the answer.
     pub request: u64,
-    /// To whom.
-    pub to: PersonId,
+    /// To whom: at least one.
+    pub to: BTreeSet<PersonId>,
     /// Eight random bytes.
     pub salt: [u8; 8],
+    /// Thirty-two random bytes, which seal the symbols of a message to several.
+    pub content_key: Key,
     /// Seconds since 1970, if the sender has a clock it believes.
     pub created: Option<u32>,
     /// The parts.
@@ -104,11 +110,18 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The manifest of this draft.
+    /// The manifest of this draft; if it goes to several, still without its signature.
     ///
     /// # Errors
-    /// If a bound is exceeded or part numbers repeat.
+    /// If a bound is exceeded, part numbers repeat, or nobody is named.
     pub fn manifest(&self, limits: &Limits) -> Result<Manifest, SendError> {
+        let len = self.to.len();
+        let max = limits.recipients.min(RECIPIENTS_MAX);
+        match len {
+            0 => return Err(SendError::NoRecipient),
+            len if len > max => return Err(LimitError::Recipients { len, max }.into()),
+            _ => {}
+        }
         if self.parts.is_empty() || self.parts.len() > 255 {
             return Err(LimitError::Parts(self.parts.len()).into());
         }
@@ -120,11 +133,16 @@ impl Draft {
             }
             entries.push(part.entry(limits)?);
         }
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             salt: self.salt,
             created: self.created,
             parts: entries,
+            shared: None,
         };
+        if len > 1 {
+            let key = manifest.is_coded().then_some(&self.content_key);
+            manifest.shared = Some(shared::unsigned(self.to.clone(), key));
+        }
         if manifest.bytes() > limits.message_bytes {
             return Err(LimitError::Message {
                 len: manifest.bytes(),
@@ -148,7 +166,8 @@ impl Draft {
     /// # Errors
     /// As [`Draft::manifest`].
     pub fn message_id(&self, from: PersonId, limits: &Limits) -> Result<MessageId, SendError> {
-        Ok(self.manifest(limits)?.message_id(from, self.to))
+        let to = self.to.first().ok_or(SendError::NoRecipient)?;
+        Ok(self.manifest(limits)?.message_id(from, *to))
     }
 }
 

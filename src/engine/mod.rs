@@ -32,11 +32,14 @@
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
+//! | `overheard` | one copy of a symbol for several recipients |
+//! | `apart` | symbols that others may have made up: one recipient of several gets its own |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
 //! | `occupancy` | how full it is, for a simulation |
 
+mod apart;
 mod arrival;
 mod assembly;
 mod blocks;
@@ -59,6 +62,7 @@ pub mod occupancy;
 mod offers;
 mod outbox;
 mod outgoing;
+mod overheard;
 mod pool;
 pub mod rate;
 pub mod reassembly;
@@ -149,6 +153,8 @@ pub struct PartInfo {
     pub bytes: u64,
     /// It is the only part of its message.
     pub alone: bool,
+    /// Who else it went to.
+    pub also: Vec<PersonId>,
     /// Its bytes, if they stood in the manifest; otherwise they are in the store.
     pub inline: Option<Bytes>,
 }
@@ -186,7 +192,7 @@ enum Request {
 /// What may happen once a batch counts.
 #[derive(Debug)]
 enum Effect {
-    Accepted { seq: u64, request: u64 },
+    Accepted { seqs: Vec<u64>, request: u64 },
     View(MessageId, Box<View>),
     Release { link: LinkId, upto: u64 },
     SessionKnown(crate::security::session::SessionId),
@@ -197,6 +203,8 @@ enum Effect {
 enum Route {
     Incoming(MessageId),
     Done(MessageId),
+    /// Symbols for several recipients, of which we need no more.
+    Spent,
 }
 
 /// The engine. See the [module](self) for its contract.
@@ -221,7 +229,7 @@ pub struct Engine {
     seals: Seals,
 
     outbox: BTreeMap<u64, Outgoing>,
-    outbox_ids: BTreeMap<MessageId, u64>,
+    outbox_ids: BTreeMap<(MessageId, PersonId), u64>,
     /// Priority, message and part (0: the manifest) of all that has yet to leave, in the order in which it does.
     schedule: BTreeSet<(u8, u64, u8)>,
     next_seq: u64,

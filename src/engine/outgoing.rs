@@ -10,6 +10,7 @@ use super::message::{Draft, LinkPolicy, Priority};
 use super::pool::Pool;
 use crate::security::seal::MessageKeys;
 use crate::security::session::SessionId;
+use crate::security::shared;
 use crate::wire::fragment::ManifestChunk;
 use crate::wire::manifest::{Body, Manifest};
 use crate::wire::read::{Malformed, Reader, put_varint};
@@ -20,9 +21,11 @@ use std::time::Duration;
 /// How long a recipient is told that a message was given up.
 const NOTE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// A message.
+/// A message to one person; one to several is as many of these, of one id.
 #[derive(Debug)]
 pub struct Outgoing {
+    /// Its place in the outbox.
+    pub seq: u64,
     /// Its id.
     pub id: MessageId,
     /// To whom.
@@ -31,6 +34,10 @@ pub struct Outgoing {
     pub manifest: Manifest,
     /// Keys of its present label.
     pub keys: MessageKeys,
+    /// Keys of the symbols that all recipients get, unless this one has been set apart.
+    content: Option<MessageKeys>,
+    /// The recipient takes no symbols under the content key any more.
+    pub apart: bool,
     /// The session and the epoch of that label.
     pub sealed_in: (SessionId, u32),
     /// Groups its frames on links.
@@ -99,8 +106,13 @@ pub struct Offer {
 
 impl Outgoing {
     /// From a draft that was checked.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what the engine chooses for a message"
+    )]
     pub fn new(
         draft: &Draft,
+        to: PersonId,
         manifest: Manifest,
         id: MessageId,
         keys: MessageKeys,
@@ -113,7 +125,7 @@ impl Outgoing {
             .iter()
             .map(|p| (p.id, p.policy.clone()))
             .collect();
-        Self::assemble(id, draft.to, manifest, keys, sealed_in, tag, now, policies)
+        Self::assemble(id, to, manifest, keys, sealed_in, tag, now, policies)
     }
 
     #[allow(
@@ -137,27 +149,21 @@ impl Outgoing {
                 return None;
             };
             let priority = Priority::from_code(entry.priority);
-            let pool = Pool::new(
-                Geometry::new(*coding, *len).ok()?,
-                priority == Priority::Urgent,
-            );
-            Some((
-                entry.id,
-                OutPart {
-                    priority,
-                    pool,
-                    complete: false,
-                    detached: BTreeMap::new(),
-                    newest_there: BTreeMap::new(),
-                },
-            ))
+            let geometry = Geometry::new(*coding, *len).ok()?;
+            Some((entry.id, OutPart::new(geometry, priority)))
         });
+        let parts = parts.collect();
+        let content = manifest.shared.as_ref().and_then(|s| s.content.as_ref());
+        let content = content.map(|content| shared::content_keys(&content.key, id));
         Self {
+            seq: 0,
             id,
             to,
-            parts: parts.collect(),
+            parts,
             manifest,
             keys,
+            content,
+            apart: false,
             sealed_in,
             tag,
             manifest_there: false,
@@ -189,6 +195,29 @@ impl Outgoing {
             offer.rounds = offer.rounds.min(1);
             offer.next = offer.next.min(now.after(limit));
         }
+    }
+
+    /// Keys of its symbols.
+    pub fn symbol_keys(&self) -> &MessageKeys {
+        self.content.as_ref().unwrap_or(&self.keys)
+    }
+
+    /// Whether its symbols are sealed for several recipients.
+    pub fn is_shared(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// The recipient has thrown away what came under the content key, but for complete parts, and gets the rest sealed to
+    /// it alone. False if that was known.
+    pub fn set_apart(&mut self) -> bool {
+        if self.content.take().is_none() {
+            return false;
+        }
+        self.apart = true;
+        for part in self.parts.values_mut().filter(|part| !part.complete) {
+            *part = OutPart::new(*part.pool.geometry(), part.priority);
+        }
+        true
     }
 
     /// Whether the recipient may have anything of it.
@@ -306,10 +335,18 @@ impl Outgoing {
         Some(self.taken.after(rest))
     }
 
+    /// The key of its row. There is one for each recipient.
+    pub fn row_key(&self) -> Vec<u8> {
+        match self.manifest.shared {
+            None => self.id.0.to_vec(),
+            Some(_) => [self.id.0, self.to.0].concat(),
+        }
+    }
+
     /// The row of this message.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.to.0.to_vec();
-        value.push(u8::from(self.withdrawn));
+        value.push(u8::from(self.withdrawn) | u8::from(self.apart) << 1);
         value.extend_from_slice(&self.sealed_in.0);
         value.extend_from_slice(&self.sealed_in.1.to_be_bytes());
         value.extend_from_slice(&self.tag.to_be_bytes());
@@ -329,7 +366,7 @@ impl Outgoing {
         }
         Record::Put {
             table: Table::Outbox,
-            key: self.id.0.to_vec(),
+            key: self.row_key(),
             value,
         }
     }
@@ -339,10 +376,10 @@ impl Outgoing {
     /// # Errors
     /// [`Malformed`] if it is something else.
     pub fn restore(key: &[u8], value: &[u8], now: Time) -> Result<Self, Malformed> {
-        let id = MessageId(key.try_into().map_err(|_| Malformed::Value("outbox key"))?);
+        let id = MessageId(Reader::new(key).array()?);
         let mut r = Reader::new(value);
         let to = PersonId(r.array()?);
-        let withdrawn = r.u8()? == 1;
+        let flags = r.u8()?;
         let sealed_in = (r.array()?, r.u32()?);
         let (tag, age_s) = (r.u64()?, r.u64()?);
         let keys = MessageKeys::restore(list(&mut r)?)?;
@@ -365,11 +402,29 @@ impl Outgoing {
             policies.insert(part, LinkPolicy { links, max_cost });
         }
         let mut message = Self::assemble(id, to, manifest, keys, sealed_in, tag, now, policies);
-        if withdrawn {
+        if message.row_key() != key {
+            return Err(Malformed::Value("outbox key"));
+        }
+        if flags & 2 != 0 {
+            message.set_apart();
+        }
+        if flags & 1 != 0 {
             message.withdraw(now);
         }
         (message.age_s, message.durable, message.restored) = (age_s, true, true);
         Ok(message)
+    }
+}
+
+impl OutPart {
+    fn new(geometry: Geometry, priority: Priority) -> Self {
+        Self {
+            priority,
+            pool: Pool::new(geometry, priority == Priority::Urgent),
+            complete: false,
+            detached: BTreeMap::new(),
+            newest_there: BTreeMap::new(),
+        }
     }
 }
 

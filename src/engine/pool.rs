@@ -158,6 +158,11 @@ impl Pool {
         }
     }
 
+    /// What of a block is in memory, if it is under way.
+    pub fn loaded(&self, block: u16) -> Option<&BlockData> {
+        self.active.get(&block).map(|block| &block.data)
+    }
+
     /// Whether the recipient has this block.
     pub fn is_solved(&self, block: u16) -> bool {
         self.solved
@@ -229,6 +234,20 @@ impl Pool {
         if let Some(block) = self.active.get_mut(&run.block) {
             block.take(run, draw);
         }
+    }
+
+    /// A run has left for somebody else by a link that this recipient hears: it counts as if it had been drawn. False
+    /// where its block is not to leave yet.
+    pub fn hear(&mut self, run: &Run, draw: &Draw) -> bool {
+        while self.next_block <= u32::from(run.block) && self.open_next() {}
+        let known = self
+            .unknown_from
+            .is_none_or(|from| u32::from(run.block) < from);
+        match self.active.get_mut(&run.block).filter(|_| known) {
+            Some(block) => block.take(run, draw),
+            None => return false,
+        }
+        true
     }
 
     /// A run that a link carried is lost: whoever carries the symbol next is the only one again.

@@ -184,6 +184,10 @@ impl Engine {
                 let message = *message;
                 self.on_known(id, message, &view);
             }
+            Some(Route::Spent) => {
+                self.link_counts(id, |stats| stats.duplicates += 1);
+                self.count("symbol for several that is not needed here");
+            }
             None if self.assembling.keys(view.label).is_some() => {
                 self.on_assembling(arrival, &view)
             }
@@ -206,7 +210,8 @@ impl Engine {
         let Some(incoming) = self.inbox.get(&message) else {
             return;
         };
-        let keys = incoming.keys.iter().find(|keys| keys.label() == view.label);
+        let mut keys = incoming.keys.iter().chain(&incoming.content);
+        let keys = keys.find(|keys| keys.label() == view.label);
         let Some((place, plain)) = keys.and_then(|keys| keys.open(view).ok()) else {
             // Otherwise an answer tells that keys were tried.
             if cfg!(feature = "break-22") {
@@ -217,8 +222,16 @@ impl Engine {
         if self.standings.is_blocked(incoming.from) {
             return self.count(BLOCKED);
         }
-        self.heard.insert(incoming.from, self.now);
+        let content = incoming.content.as_ref();
+        let shared = content.is_some_and(|keys| keys.label() == view.label);
+        // Another recipient may have sealed it.
+        if !shared {
+            self.heard.insert(incoming.from, self.now);
+        }
         self.link_counts(id, |stats| stats.received_fragments += 1);
+        if shared && place.part == 0 {
+            return self.count("fragment out of range");
+        }
         if place.part == 0 {
             // The sender offers the manifest anew: it does not know what is here.
             self.link_counts(id, |stats| stats.duplicates += 1);
@@ -288,6 +301,9 @@ impl Engine {
             self.want_sync(super::SYNC_INTERVAL);
         }
         self.heard.insert(from, self.now);
+        if let Some(link) = self.links.get_mut(&arrival.link) {
+            link.near.insert(from);
+        }
         if kind == Kind::Short {
             self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
             return None;

@@ -23,6 +23,8 @@ pub struct View {
     pub complete: bool,
     /// The rest is not wanted.
     pub unwanted: bool,
+    /// What comes has to be sealed to us alone.
+    pub apart: bool,
     /// Parts: number, mask of a whole symbol, and what is held.
     pub parts: Vec<(u8, u8, report::Part)>,
     /// When the view was taken.
@@ -60,6 +62,7 @@ impl Reporting {
         let view = View {
             complete: !unwanted,
             unwanted,
+            apart: false,
             parts: Vec::new(),
             at: now,
         };
@@ -293,6 +296,7 @@ impl Engine {
                     View {
                         complete: false,
                         unwanted: message.unwanted,
+                        apart: message.apart,
                         parts,
                         at,
                     }
@@ -300,6 +304,7 @@ impl Engine {
                 (None, Some(entry)) => View {
                     complete: !entry.unwanted,
                     unwanted: entry.unwanted,
+                    apart: false,
                     parts: Vec::new(),
                     at,
                 },
@@ -418,6 +423,7 @@ impl Reporting {
             manifest: true,
             partial: from.is_some(),
             unwanted: view.unwanted,
+            apart: view.apart,
             message: id,
             number: self.number,
             delay_ms: u16::try_from(now.since(view.at).as_millis()).unwrap_or(u16::MAX),

@@ -32,9 +32,11 @@ impl Engine {
             Table::Session => self.sessions.restore(key, value, self.now),
             Table::Ledger if cfg!(feature = "break-forget-dedup") => Ok(()),
             Table::Ledger => {
-                let (id, labels) = self.ledger.restore(key, value)?;
+                let (id, entry) = self.ledger.restore(key, value)?;
+                let done = entry.labels.iter().map(|label| (*label, Route::Done(id)));
+                self.routes.extend(done);
                 self.routes
-                    .extend(labels.into_iter().map(|label| (label, Route::Done(id))));
+                    .extend(entry.content.map(|label| (label, Route::Spent)));
                 Ok(())
             }
             Table::Outbox => {
@@ -109,6 +111,7 @@ impl Engine {
         }
         let inbox: Vec<MessageId> = self.inbox.keys().copied().collect();
         for id in inbox {
+            self.route_content(id);
             self.watch(Mortal::In(id));
         }
         for (id, entry) in self.ledger.owed() {

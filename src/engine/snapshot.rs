@@ -49,9 +49,9 @@ impl Engine {
             .and_then(|m| m.parts.get(&file.part));
         match file.kind {
             FileKind::Outgoing => {
-                let seq = self.outbox_ids.get(&file.message);
-                let message = seq.and_then(|seq| self.outbox.get(seq));
-                message.is_some_and(|m| m.parts.contains_key(&file.part))
+                let places = self.places_of(file.message);
+                let mut messages = places.filter_map(|seq| self.outbox.get(&seq));
+                messages.any(|m| m.parts.contains_key(&file.part))
             }
             FileKind::Incoming => part.is_some_and(|p| p.geometry.is_some()),
             FileKind::Repair => part.is_some_and(|p| p.geometry.is_some() && !p.complete),
@@ -64,17 +64,20 @@ impl Engine {
         sent.map(|message| message.tag).collect()
     }
 
-    /// The tag of the frames of a message that is still to be sent.
+    /// The tag of the frames of a message that is still to be sent; of one to several, that of the first of them.
     #[cfg(feature = "sim")]
     pub fn tag(&self, message: MessageId) -> Option<u64> {
-        let seq = self.outbox_ids.get(&message)?;
-        self.outbox.get(seq).map(|message| message.tag)
+        let seq = self.places_of(message).next()?;
+        self.outbox.get(&seq).map(|message| message.tag)
     }
 
     /// A part of a message that is in the inbox of the engine: at the time of its delivery.
     pub fn part_info(&self, message: MessageId, part: u8) -> Option<PartInfo> {
         let incoming = self.inbox.get(&message)?;
         let entry = incoming.entry(part)?;
+        let shared = incoming.manifest.shared.iter();
+        let others = shared.flat_map(|shared| &shared.recipients);
+        let others = others.filter(|person| **person != self.me.person());
         Some(PartInfo {
             from: incoming.from,
             created: incoming.manifest.created,
@@ -82,6 +85,7 @@ impl Engine {
             name: entry.name.clone(),
             bytes: entry.body.len(),
             alone: incoming.manifest.parts.len() == 1,
+            also: others.copied().collect(),
             inline: match &entry.body {
                 Body::Inline(bytes) => Some(bytes.clone()),
                 Body::Coded { .. } => None,

@@ -73,10 +73,15 @@ impl Engine {
 
     fn take_effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Accepted { seq, request } => {
-                if let Some(message) = self.outbox.get_mut(&seq) {
-                    message.durable = true;
-                    let message = message.id;
+            Effect::Accepted { seqs, request } => {
+                let mut accepted = None;
+                for seq in seqs {
+                    if let Some(message) = self.outbox.get_mut(&seq) {
+                        message.durable = true;
+                        accepted = Some(message.id);
+                    }
+                }
+                if let Some(message) = accepted {
                     self.work += 1;
                     self.event(Event::Accepted { message, request });
                 }
@@ -418,10 +423,16 @@ impl Engine {
             return;
         }
         let is_right = expected.is_some_and(|digest| *hasher.finalize().as_bytes() == digest);
+        if !is_right && self.set_apart(id, part) {
+            return;
+        }
         // Without the comparison, a part is whatever came.
         if !is_right && cfg!(not(feature = "break-19")) {
             return self.refuse(id, Event::DigestMismatch { message: id, part });
         }
+        let Some(state) = self.inbox.get_mut(&id).and_then(|m| m.parts.get_mut(&part)) else {
+            return;
+        };
         state.complete = true;
         state.touch();
         self.writer.durable(Record::Remove { file: repair });

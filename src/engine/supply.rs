@@ -35,7 +35,11 @@ impl Engine {
         match self.draw(id, seq, part, mode) {
             Supply::Run(run, weight) => self.symbol_frame(id, seq, part, run, weight),
             Supply::Needs { block, repair } => {
-                self.need(BlockKey { seq, part, block }, repair);
+                let key = BlockKey { seq, part, block };
+                if self.borrow(key, repair) {
+                    return self.next_symbol(id, seq, part);
+                }
+                self.need(key, repair);
                 Found::Later(None)
             }
             Supply::Nothing => {
@@ -48,7 +52,7 @@ impl Engine {
     }
 
     /// How symbols of a message are sent on a link.
-    fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
+    pub(super) fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
         let (message, link) = (self.outbox.get(&seq)?, self.links.get(&id)?);
         let heard = self.heard.get(&message.to).copied().unwrap_or_default();
         Some(link.mode(heard.max(message.taken), self.now))
@@ -164,11 +168,11 @@ impl Engine {
             symbol: run.symbol,
             slice: run.slice,
         };
-        let frame = self.seals.seal(&message.keys, kind, &place, &bytes);
+        let frame = self.seals.seal(message.symbol_keys(), kind, &place, &bytes);
         // Of what a detached link carries nobody may ever report, so what is remembered of it is bounded.
         if link.sent.len() < self.limits.outstanding {
             link.push(Sent {
-                message: message.id,
+                seq,
                 part,
                 run,
                 weight,
@@ -193,6 +197,7 @@ impl Engine {
             self.load(block(next));
         }
         self.touch_block(block(run.block));
+        self.count_for_others(id, seq, part, run);
         Found::Frame(ready)
     }
 
@@ -204,9 +209,10 @@ impl Engine {
         let Some(success_ppm) = state.detached_done(id) else {
             return;
         };
-        if let Some(message) = self.outbox.get(&seq).map(|message| message.id) {
+        if let Some((message, to)) = self.outbox.get(&seq).map(|m| (m.id, m.to)) {
             self.event(Event::OneWayDone {
                 message,
+                to,
                 link: id,
                 success_ppm,
             });

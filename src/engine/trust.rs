@@ -135,9 +135,15 @@ impl Engine {
                 .values()
                 .any(|part| part.complete && !part.delivered)
         };
-        if !self.inbox.get(&id).is_some_and(leaving) {
-            self.refuse(id, Event::Expired { message: id });
-        }
+        let Some(message) = self.inbox.get(&id).filter(|m| !leaving(m)) else {
+            return;
+        };
+        let person = message.from;
+        let event = Event::Expired {
+            message: id,
+            person,
+        };
+        self.refuse(id, event);
     }
 
     /// A person hears again of what is over, and of what was left.

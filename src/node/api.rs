@@ -103,6 +103,27 @@ pub enum Request {
         /// Name, person URI or the beginning of its key.
         person: String,
     },
+    /// Add people to a group, which begins with the first. Answered with [`Response::Group`].
+    GroupAdd {
+        /// Its name.
+        group: String,
+        /// Names, person URIs or the beginnings of their keys.
+        persons: Vec<String>,
+    },
+    /// Take people out of a group. Answered with [`Response::Group`].
+    GroupRemove {
+        /// Its name.
+        group: String,
+        /// As in `GroupAdd`.
+        persons: Vec<String>,
+    },
+    /// All groups. Answered with [`Response::Groups`].
+    GroupList,
+    /// Forget a group. Answered with [`Response::Done`].
+    GroupDelete {
+        /// Its name.
+        group: String,
+    },
     /// One's own card. Answered with [`Response::Card`].
     Card,
     /// Configure a link. Answered with [`Response::Done`]; a running node starts it at once.
@@ -131,7 +152,7 @@ pub enum Request {
 /// A message to queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendRequest {
-    /// Name, person URI or the beginning of its key.
+    /// Name, person URI or the beginning of its key; `@NAME` is a group. Several with commas between them.
     pub person: String,
     /// A text; becomes part 1, urgent unless `priority` says otherwise.
     pub text: Option<String>,
@@ -191,6 +212,8 @@ pub enum Response {
     Queued {
         /// Its URI.
         message: String,
+        /// The names of its recipients.
+        to: Vec<String>,
     },
     /// The inbox.
     Inbox {
@@ -237,6 +260,13 @@ pub enum Response {
     Introduced {
         /// The URIs of the messages that hold them.
         messages: Vec<String>,
+    },
+    /// A group.
+    Group(GroupEntry),
+    /// Groups.
+    Groups {
+        /// By name.
+        groups: Vec<GroupEntry>,
     },
     /// A card.
     Card {
@@ -310,6 +340,8 @@ pub struct InboxEntry {
     pub message: String,
     /// The sender's name as we know it.
     pub from: String,
+    /// Who else it went to; strangers by the beginning of their keys.
+    pub also: Vec<String>,
     /// When the first part was delivered here, seconds since 1970.
     pub received: u64,
     /// When the sender's clock says it was made.
@@ -342,7 +374,7 @@ pub struct InboxPart {
 pub struct StatusReport {
     /// Whether a node is running, and its process id.
     pub node: Option<u32>,
-    /// Messages to others: those under way and those done lately.
+    /// Messages to others: those under way and those done lately. One to several has an entry for each recipient.
     pub outbound: Vec<OutboundEntry>,
     /// Messages arriving.
     pub inbound: Vec<InboundEntry>,
@@ -442,6 +474,15 @@ pub struct LinkEntry {
     pub duplicates: u64,
     /// Bytes of parts that this link was first to bring.
     pub first_seen_bytes: u64,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupEntry {
+    /// Its name, without the `@`.
+    pub name: String,
+    /// Who is in it.
+    pub persons: Vec<PersonEntry>,
 }
 
 /// A person.

@@ -23,7 +23,7 @@ use data_encoding::BASE64;
 use ostrakon_transports as transport;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::quic::Incoming;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub(super) struct Sources {
 /// Somebody who waits for a message to be durable.
 pub(super) struct Waiting {
     reply: oneshot::Sender<Result<(), SendError>>,
-    entry: OutboundEntry,
+    entries: Vec<(PersonId, OutboundEntry)>,
 }
 
 /// The engine and all that its outputs go to.
@@ -279,6 +279,7 @@ impl Driver {
             created: None,
             delivered_at_ms: now_ms(),
             inline: None,
+            also: Vec::new(),
         };
         let mut file = false;
         if part != 0 {
@@ -295,6 +296,7 @@ impl Driver {
             row.name = info.name;
             row.bytes = info.bytes;
             row.created = info.created;
+            row.also = info.also.iter().map(ToString::to_string).collect();
             row.inline = info.inline.map(|bytes| BASE64.encode(&bytes));
         }
         match serde_json::to_vec(&row) {
@@ -334,7 +336,9 @@ impl Driver {
         match event {
             Event::Accepted { message, request } => {
                 if let Some(waiting) = self.sends.remove(&request) {
-                    self.history.begin(message, waiting.entry);
+                    for (to, entry) in waiting.entries {
+                        self.history.begin(message, to, entry);
+                    }
                     // Whoever asked may have given up.
                     let _ = waiting.reply.send(Ok(()));
                 }
@@ -344,9 +348,20 @@ impl Driver {
                     let _ = waiting.reply.send(Err(why));
                 }
             }
-            Event::Confirmed { message, part: 0 } => self.finish(message, false),
-            Event::Confirmed { message, part } => self.history.confirmed(message, part),
-            Event::Expired { message } => self.finish(message, true),
+            Event::Confirmed {
+                message,
+                by,
+                part: 0,
+            } => self.finish(message, by, false),
+            Event::Confirmed { message, by, part } => self.history.confirmed(message, by, part),
+            Event::Expired { message, person } => self.finish(message, person, true),
+            Event::Spoiled { message, part } => {
+                tracing::warn!(
+                    ?message,
+                    part,
+                    "a part that goes to several does not match its digest, so one of them may have made some of it up; it comes again, sealed to us alone"
+                );
+            }
             Event::Arriving { message, from } => tracing::debug!(?message, ?from, "arriving"),
             Event::CardOutdated { person } => {
                 tracing::info!(?person, "has an outdated contact card of ours");
@@ -374,6 +389,7 @@ impl Driver {
             }
             Event::OneWayDone {
                 message,
+                to,
                 link,
                 success_ppm,
             } => {
@@ -382,14 +398,14 @@ impl Driver {
                 let note = format!(
                     "{name} has sent all it planned; at the loss assumed that suffices with {percent:.2} %"
                 );
-                self.history.note(message, note);
+                self.history.note(message, to, note);
             }
         }
     }
 
     /// A message of ours is over.
-    fn finish(&mut self, message: MessageId, expired: bool) {
-        for chore in self.history.finish(message, expired) {
+    fn finish(&mut self, message: MessageId, to: PersonId, expired: bool) {
+        for chore in self.history.finish(message, to, expired) {
             self.lanes.chore(chore);
         }
     }
@@ -399,8 +415,8 @@ impl Driver {
             Command::Send(mut draft, reply) => {
                 let request = self.next_request;
                 self.next_request += 1;
-                let entry = status::queued(&draft, &self.contacts);
-                self.sends.insert(request, Waiting { reply, entry });
+                let entries = status::queued(&draft, &self.contacts);
+                self.sends.insert(request, Waiting { reply, entries });
                 draft.request = request;
                 self.feed(Input::Send(draft));
             }
@@ -454,10 +470,11 @@ impl Driver {
     fn cancel(&mut self, head: &str) -> Result<(), NodeError> {
         let status = self.engine.status(self.now());
         let sent = status.outbound.iter().map(|o| o.message);
-        let found: Vec<MessageId> = sent
+        // One to several is there more than once.
+        let found: BTreeSet<MessageId> = sent
             .filter(|id| to_base32(&id.0).starts_with(head))
             .collect();
-        match found.as_slice() {
+        match Vec::from_iter(found).as_slice() {
             [one] => {
                 self.feed(Input::Cancel(*one));
                 Ok(())

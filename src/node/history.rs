@@ -3,7 +3,7 @@
 use super::api::OutboundEntry;
 use super::error::NodeError;
 use super::lanes::Chore;
-use crate::engine::id::MessageId;
+use crate::engine::id::{MessageId, PersonId};
 use crate::store::meta::Meta;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,8 +15,8 @@ const MAX_NOTES: usize = 16;
 
 /// What became of messages.
 pub(super) struct History {
-    /// Messages under way, with their notes. As many as the outbox of the engine takes.
-    open: BTreeMap<MessageId, OutboundEntry>,
+    /// Messages under way by recipient, with their notes. As many as the outbox of the engine takes.
+    open: BTreeMap<(MessageId, PersonId), OutboundEntry>,
     /// Messages that are over, with the number under which each is stored.
     over: VecDeque<(u64, OutboundEntry)>,
     next: u64,
@@ -44,14 +44,14 @@ impl History {
     }
 
     /// A message is under way.
-    pub(super) fn begin(&mut self, message: MessageId, mut entry: OutboundEntry) {
+    pub(super) fn begin(&mut self, message: MessageId, to: PersonId, mut entry: OutboundEntry) {
         entry.message = message.to_string();
-        self.open.insert(message, entry);
+        self.open.insert((message, to), entry);
     }
 
     /// Adds a note to a message under way; the same note only once.
-    pub(super) fn note(&mut self, message: MessageId, note: String) {
-        let Some(entry) = self.open.get_mut(&message) else {
+    pub(super) fn note(&mut self, message: MessageId, to: PersonId, note: String) {
+        let Some(entry) = self.open.get_mut(&(message, to)) else {
             return;
         };
         if entry.notes.len() < MAX_NOTES && !entry.notes.contains(&note) {
@@ -60,8 +60,8 @@ impl History {
     }
 
     /// The recipient has a part.
-    pub(super) fn confirmed(&mut self, message: MessageId, part: u8) {
-        let Some(entry) = self.open.get_mut(&message) else {
+    pub(super) fn confirmed(&mut self, message: MessageId, by: PersonId, part: u8) {
+        let Some(entry) = self.open.get_mut(&(message, by)) else {
             return;
         };
         for known in entry.parts.iter_mut().filter(|p| p.part == part) {
@@ -71,13 +71,15 @@ impl History {
     }
 
     /// The notes of a message under way.
-    pub(super) fn notes(&self, message: &MessageId) -> &[String] {
-        self.open.get(message).map_or(&[], |entry| &entry.notes)
+    pub(super) fn notes(&self, message: MessageId, to: PersonId) -> &[String] {
+        self.open
+            .get(&(message, to))
+            .map_or(&[], |entry| &entry.notes)
     }
 
     /// A message is over, unless it is none of ours. Returns what has to be written down.
-    pub(super) fn finish(&mut self, message: MessageId, expired: bool) -> Vec<Chore> {
-        let Some(mut entry) = self.open.remove(&message) else {
+    pub(super) fn finish(&mut self, message: MessageId, to: PersonId, expired: bool) -> Vec<Chore> {
+        let Some(mut entry) = self.open.remove(&(message, to)) else {
             return Vec::new();
         };
         (entry.complete, entry.expired, entry.eta_s) = (!expired, expired, None);

@@ -42,6 +42,9 @@ pub(super) struct Row {
     pub(super) delivered_at_ms: u64,
     /// The content in base64, if it came inside the manifest.
     pub(super) inline: Option<String>,
+    /// Who else got it, as URIs. Rows of older versions do not say.
+    #[serde(default)]
+    pub(super) also: Vec<String>,
 }
 
 impl Row {
@@ -128,9 +131,14 @@ fn entry(delivered: &Delivered, contacts: &Contacts) -> InboxEntry {
     let first = rows.values().min_by_key(|row| row.delivered_at_ms);
     let from = first.and_then(|row| row.from.parse::<PersonId>().ok());
     let parts = rows.iter().filter(|(part, _)| **part != 0);
+    let also: BTreeSet<&String> = rows.values().flat_map(|row| &row.also).collect();
+    let also = also
+        .into_iter()
+        .filter_map(|uri| uri.parse::<PersonId>().ok());
     InboxEntry {
         message: delivered.message.to_string(),
         from: from.map_or_else(String::new, |person| contacts.name(person)),
+        also: also.map(|person| contacts.name(person)).collect(),
         received: first.map_or(0, |row| row.delivered_at_ms / 1000),
         created: rows.values().find_map(|row| row.created).map(u64::from),
         complete: rows.contains_key(&0),
@@ -371,6 +379,7 @@ mod tests {
             created: None,
             delivered_at_ms: 0,
             inline: None,
+            also: Vec::new(),
         }
     }
 

@@ -25,6 +25,7 @@ mod control;
 mod courier;
 mod driver;
 mod error;
+mod groups;
 mod hidden;
 mod history;
 pub mod home;

@@ -403,7 +403,7 @@ fn start(
     for sent in driver.engine.status(Time(0)).outbound {
         driver
             .history
-            .begin(sent.message, status::outbound(&sent, contacts));
+            .begin(sent.message, sent.to, status::outbound(&sent, contacts));
     }
     for (person, stored) in contacts.standings.list() {
         driver.feed(Input::Standing(person, stored.standing()));

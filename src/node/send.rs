@@ -11,10 +11,12 @@ use crate::engine::limits::{LimitError, Limits};
 use crate::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use crate::security::card::{self, Card};
 use crate::security::introduction::{self, Introduction};
+use crate::security::kdf::Key;
 use crate::security::voice::{self, Step};
 use crate::store::Handle;
 use crate::wire::manifest::Lifetime;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -86,8 +88,8 @@ pub(super) struct Order {
     pub(super) request: SendRequest,
     /// Sender.
     pub(super) from: PersonId,
-    /// Recipient.
-    pub(super) to: PersonId,
+    /// Recipients.
+    pub(super) to: BTreeSet<PersonId>,
     /// The links that `via` names.
     pub(super) links: Option<Vec<LinkId>>,
 }
@@ -98,7 +100,7 @@ pub(super) fn prepare(
     order: &Order,
     limits: &Limits,
 ) -> Result<Prepared, NodeError> {
-    let mut prepared = begin(handle, order.to)?;
+    let mut prepared = begin(handle, order.to.clone())?;
     match fill(&mut prepared, order, limits) {
         Ok(()) => Ok(prepared),
         Err(error) => {
@@ -109,18 +111,21 @@ pub(super) fn prepare(
 }
 
 /// A message without parts.
-fn begin(handle: Handle, to: PersonId) -> Result<Prepared, NodeError> {
+fn begin(handle: Handle, to: BTreeSet<PersonId>) -> Result<Prepared, NodeError> {
+    let random = || {
+        random32().map_err(|source| NodeError::System {
+            what: "random numbers",
+            source,
+        })
+    };
     let mut salt = [0; 8];
-    let random = random32().map_err(|source| NodeError::System {
-        what: "random numbers",
-        source,
-    })?;
-    salt.copy_from_slice(&random[..8]);
+    salt.copy_from_slice(&random()?[..8]);
     Ok(Prepared {
         draft: Draft {
             request: 0,
             to,
             salt,
+            content_key: Key::new(*random()?),
             created: u32::try_from(now_ms() / 1000).ok(),
             parts: Vec::new(),
         },
@@ -179,7 +184,7 @@ pub(super) fn prepare_note(
     to: PersonId,
     limits: &Limits,
 ) -> Result<Prepared, NodeError> {
-    let mut prepared = begin(handle, to)?;
+    let mut prepared = begin(handle, [to].into())?;
     prepared.draft.parts.push(DraftPart {
         id: 1,
         media_type: note.media_type.to_owned(),

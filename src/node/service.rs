@@ -5,6 +5,7 @@ use super::cards::{self, Contacts, id_head};
 use super::control::Answers;
 use super::driver::Command;
 use super::error::{NodeError, blocking};
+use super::groups::Groups;
 use super::inbox;
 use super::keys::Keys;
 use super::linkbook::Linkbook;
@@ -52,6 +53,12 @@ impl Answers for Service {
     fn unreadable(text: String) -> Response {
         let kind = ErrorKind::BadInput;
         Response::Error { kind, text }
+    }
+}
+
+impl Inner {
+    fn groups(&self) -> Groups<'_> {
+        Groups::new(self.handle.meta(), &self.contacts)
     }
 }
 
@@ -112,6 +119,21 @@ impl Service {
             } => self.person_introduce([&first, &second], days, note).await,
             Request::PersonAccept { person } => self.person_accept(person).await,
             Request::PersonDecline { person } => self.person_decline(person).await,
+            Request::GroupAdd { group, persons } => {
+                let _turn = self.0.settings.lock().await;
+                self.with_store(move |s| s.groups().add(&group, &persons))
+                    .await
+            }
+            Request::GroupRemove { group, persons } => {
+                let _turn = self.0.settings.lock().await;
+                self.with_store(move |s| s.groups().remove(&group, &persons))
+                    .await
+            }
+            Request::GroupList => self.with_store(|s| s.groups().list()).await,
+            Request::GroupDelete { group } => {
+                let _turn = self.0.settings.lock().await;
+                self.with_store(move |s| s.groups().delete(&group)).await
+            }
             Request::Card => Ok(cards::shown_card(&self.newest_card().await?)),
             Request::LinkAdd(config) => {
                 let _turn = self.0.settings.lock().await;
@@ -134,7 +156,10 @@ impl Service {
     }
 
     async fn send(&self, request: SendRequest) -> Result<Response, NodeError> {
-        let to = self.0.contacts.find(&request.person)?.person();
+        let text = request.person.clone();
+        let to = self
+            .with_store(move |s| s.groups().recipients(&text))
+            .await?;
         let links = self.via(&request.via)?;
         let from: PersonId = self.0.keys.identity().person();
         let order = Order {
@@ -152,6 +177,8 @@ impl Service {
     async fn submit(&self, prepared: Prepared) -> Result<Response, NodeError> {
         let draft = Box::new(prepared.draft.clone());
         let message = prepared.message;
+        let to = draft.to.iter().map(|to| self.0.contacts.name(*to));
+        let to = to.collect();
         let (reply, answer) = oneshot::channel();
         let accepted = match self.order(Command::Send(draft, reply)).await {
             Err(stopped) => Err(stopped),
@@ -169,6 +196,7 @@ impl Service {
         match accepted {
             Ok(()) => Ok(Response::Queued {
                 message: message.to_string(),
+                to,
             }),
             Err(error) => {
                 self.with_store(move |_| {

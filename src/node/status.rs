@@ -4,6 +4,7 @@ use super::api::{InboundEntry, LinkEntry, OutboundEntry, PartProgress, StatusRep
 use super::cards::Contacts;
 use super::history::History;
 use super::links::{Link, Links};
+use crate::engine::id::PersonId;
 use crate::engine::io::LinkId;
 use crate::engine::message::{Content, Draft, DraftPart};
 use crate::engine::status::{self, InPart, Inbound, OutPart, Outbound, Status};
@@ -19,11 +20,12 @@ pub(super) fn report(
     let mut outbound: Vec<OutboundEntry> = Vec::new();
     for sent in &status.outbound {
         let mut entry = self::outbound(sent, contacts);
-        entry.notes = history.notes(&sent.message).to_vec();
+        entry.notes = history.notes(sent.message, sent.to).to_vec();
         outbound.push(entry);
     }
-    let known: BTreeSet<String> = outbound.iter().map(|e| e.message.clone()).collect();
-    let over = history.over().filter(|e| !known.contains(&e.message));
+    let place = |e: &OutboundEntry| (e.message.clone(), e.to.clone());
+    let known: BTreeSet<_> = outbound.iter().map(place).collect();
+    let over = history.over().filter(|e| !known.contains(&place(e)));
     let mut all: Vec<OutboundEntry> = over.cloned().collect();
     all.append(&mut outbound);
     let by_number: BTreeMap<u32, &status::Link> =
@@ -59,8 +61,8 @@ pub(super) fn report(
     }
 }
 
-/// A message that was just queued; without its id.
-pub(super) fn queued(draft: &Draft, contacts: &Contacts) -> OutboundEntry {
+/// A message that was just queued, for each of its recipients; without its id.
+pub(super) fn queued(draft: &Draft, contacts: &Contacts) -> Vec<(PersonId, OutboundEntry)> {
     let part = |part: &DraftPart| PartProgress {
         part: part.id,
         name: part.name.clone(),
@@ -72,15 +74,16 @@ pub(super) fn queued(draft: &Draft, contacts: &Contacts) -> OutboundEntry {
         complete: false,
         first_seen_bytes: BTreeMap::new(),
     };
-    OutboundEntry {
+    let entry = |to: &PersonId| OutboundEntry {
         message: String::new(),
-        to: contacts.name(draft.to),
+        to: contacts.name(*to),
         complete: false,
         expired: false,
         eta_s: None,
         parts: draft.parts.iter().map(part).collect(),
         notes: Vec::new(),
-    }
+    };
+    draft.to.iter().map(|to| (*to, entry(to))).collect()
 }
 
 /// A message on its way.

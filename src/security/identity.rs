@@ -31,7 +31,7 @@ pub struct Identity {
     pub(crate) inbox: StaticSecret,
     /// The inbox prekeys, which age with uptime.
     pub prekeys: Prekeys,
-    endpoint: SigningKey,
+    pub(super) endpoint: SigningKey,
     pub(crate) endpoint_static: StaticSecret,
     link: Key,
     mailbox: Key,

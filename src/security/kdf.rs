@@ -1,6 +1,7 @@
 //! Derivations. The pseudo-random function is keyed BLAKE3 over length-prefixed fields; key agreement uses
 //! HKDF-SHA-256 (RFC 5869).
 
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Thirty-two secret bytes that are wiped when dropped and never printed.
@@ -18,6 +19,15 @@ impl Key {
         &self.0
     }
 }
+
+/// In constant time.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Key {}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

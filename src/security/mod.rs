@@ -14,4 +14,5 @@ pub mod prekeys;
 pub mod rows;
 pub mod seal;
 pub mod session;
+pub mod shared;
 pub mod voice;

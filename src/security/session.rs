@@ -132,6 +132,15 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// What takes the place of an epoch where a key seals one message alone: see [`super::shared`].
+    pub(super) fn of_content(key: Key, context: Context) -> Self {
+        Self {
+            key,
+            context,
+            number: 0,
+        }
+    }
+
     /// The label of a message in this epoch.
     pub fn label(&self, message: MessageId) -> Label {
         first(&prf(&self.key, "label", &[&message.0]))

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0      version = 1
-//! 1      flags: bit 0 created present, bit 1 short form; others zero
+//! 1      flags: bit 0 created present, bit 1 short form, bit 2 several recipients; others zero
 //! 2..10  salt
 //!        [created, 4 bytes: seconds since 1970]
 //! short form (one inline part, id 1, normal priority, no name):
@@ -15,6 +15,7 @@
 //!          body 1: 0 inline: length 2, bytes
 //!                  1 coded: length varint, BLAKE3 digest 32, scheme 1, slice length 2, slices 1,
 //!                    source symbols of a block 2, repair symbols of a block 2
+//! several recipients: see [`super::shared`]
 //! ```
 //!
 //! The message id is the hash of these bytes and of both persons; it is never carried. Flag bits and media type
@@ -25,12 +26,14 @@ use crate::engine::coding::Scheme;
 use crate::engine::geometry::{Coding, Geometry};
 use crate::engine::id::{MessageId, PersonId};
 use crate::wire::read::{Malformed, Reader, put_varint};
+use crate::wire::shared::Shared;
 use bytes::Bytes;
 use std::time::Duration;
 
 const VERSION: u8 = 1;
 const CREATED: u8 = 1;
 const SHORT: u8 = 2;
+const SHARED: u8 = 4;
 
 /// How long a part is worth carrying, in one byte.
 ///
@@ -130,9 +133,17 @@ pub struct Manifest {
     pub created: Option<u32>,
     /// 1 to 255 parts.
     pub parts: Vec<PartEntry>,
+    /// Present if it goes to several recipients.
+    pub shared: Option<Shared>,
 }
 
 impl Manifest {
+    /// Whether a part has symbols of its own.
+    pub fn is_coded(&self) -> bool {
+        let coded = |part: &PartEntry| matches!(part.body, Body::Coded { .. });
+        self.parts.iter().any(coded)
+    }
+
     /// Bytes of all parts together.
     pub fn bytes(&self) -> u64 {
         let parts = self.parts.iter().map(|part| part.body.len());
@@ -147,8 +158,19 @@ impl Manifest {
 
     /// The canonical bytes: there is one encoding of each manifest.
     pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.encode_core();
+        if let Some(shared) = &self.shared {
+            shared.encode_rest(&mut out);
+        }
+        out
+    }
+
+    /// What the message id is made of.
+    fn encode_core(&self) -> Vec<u8> {
         let short = self.short_form();
-        let flags = u8::from(self.created.is_some()) * CREATED + u8::from(short.is_some()) * SHORT;
+        let flags = u8::from(self.created.is_some()) * CREATED
+            + u8::from(short.is_some()) * SHORT
+            + u8::from(self.shared.is_some()) * SHARED;
         let mut out = vec![VERSION, flags];
         out.extend_from_slice(&self.salt);
         if let Some(created) = self.created {
@@ -157,11 +179,14 @@ impl Manifest {
         if let Some((lifetime, code, bytes)) = short {
             out.extend_from_slice(&[lifetime.0, code]);
             put_bytes16(&mut out, bytes);
-            return out;
+        } else {
+            out.push(self.parts.len() as u8);
+            for part in &self.parts {
+                part.encode(&mut out);
+            }
         }
-        out.push(self.parts.len() as u8);
-        for part in &self.parts {
-            part.encode(&mut out);
+        if let Some(shared) = &self.shared {
+            shared.encode_core(&mut out);
         }
         out
     }
@@ -192,7 +217,7 @@ impl Manifest {
             other => return Err(Malformed::Version(other)),
         }
         let flags = r.u8()?;
-        if flags & !(CREATED | SHORT) != 0 {
+        if flags & !(CREATED | SHORT | SHARED) != 0 {
             return Err(Malformed::Value("manifest flags"));
         }
         let salt = r.array()?;
@@ -206,34 +231,47 @@ impl Manifest {
         } else {
             decode_parts(&mut r)?
         };
+        let mut manifest = Self {
+            salt,
+            created,
+            parts,
+            shared: None,
+        };
+        if flags & SHARED != 0 {
+            manifest.shared = Some(Shared::decode(&mut r, manifest.is_coded())?);
+        }
         // Without it, more may follow.
         if cfg!(not(feature = "break-18")) {
             r.finish()?;
         }
-        let manifest = Self {
-            salt,
-            created,
-            parts,
-        };
-        if (flags & SHORT != 0) != manifest.short_form().is_some() {
+        // A control record concerns two.
+        let shared_control = manifest.shared.is_some() && manifest.control().is_some();
+        if (flags & SHORT != 0) != manifest.short_form().is_some() || shared_control {
             return Err(Malformed::Value("manifest form"));
         }
         Ok(manifest)
     }
 
-    /// The id of the message that `from` sends to `to` with this manifest.
+    /// The id of the message that `from` sends to `to` with this manifest. If it goes to several, it is one for all.
     pub fn message_id(&self, from: PersonId, to: PersonId) -> MessageId {
-        let mut hasher = blake3::Hasher::new_derive_key("ostrakon 2026 message id v1");
+        let context = match self.shared {
+            None => "ostrakon 2026 message id v1",
+            Some(_) => "ostrakon 2026 shared message id v1",
+        };
+        let mut hasher = blake3::Hasher::new_derive_key(context);
         // Without the sender, whoever repeats a message of others takes its id.
         if cfg!(not(feature = "break-37")) {
             hasher.update(&from.0);
         }
-        let mut bytes = self.encode();
+        let mut bytes = self.encode_core();
         // Without the content, all hangs on the salt.
         if cfg!(feature = "break-13") && self.short_form().is_some() {
             bytes.truncate(10);
         }
-        hasher.update(&to.0).update(&bytes);
+        if self.shared.is_none() {
+            hasher.update(&to.0);
+        }
+        hasher.update(&bytes);
         MessageId(*hasher.finalize().as_bytes())
     }
 
@@ -264,6 +302,7 @@ impl Manifest {
             salt,
             created,
             parts: vec![part],
+            shared: None,
         }
     }
 }
@@ -438,6 +477,8 @@ fn bytes16(r: &mut Reader<'_>) -> Result<Bytes, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::kdf::Key;
+    use crate::wire::shared::ContentKey;
     use proptest::prelude::*;
 
     fn entry(id: u8) -> impl Strategy<Value = PartEntry> {
@@ -464,12 +505,25 @@ mod tests {
 
     fn manifest() -> impl Strategy<Value = Manifest> {
         let parts = (1u8..6).prop_flat_map(|n| (1..=n).map(entry).collect::<Vec<_>>());
-        (any::<[u8; 8]>(), any::<Option<u32>>(), parts).prop_map(|(salt, created, parts)| {
-            Manifest {
+        let recipients = proptest::collection::btree_set(any::<[u8; 32]>(), 2..5);
+        let shared = proptest::option::of((recipients, any::<[u8; 32]>()));
+        let all = (any::<[u8; 8]>(), any::<Option<u32>>(), parts, shared);
+        all.prop_map(|(salt, created, parts, shared)| {
+            let mut manifest = Manifest {
                 salt,
                 created,
                 parts,
-            }
+                shared: None,
+            };
+            manifest.shared = shared.map(|(recipients, bytes)| Shared {
+                recipients: recipients.into_iter().map(PersonId).collect(),
+                content: manifest.is_coded().then(|| ContentKey {
+                    commitment: bytes,
+                    key: Key::new(bytes),
+                }),
+                signature: [9; 64],
+            });
+            manifest
         })
     }
 

@@ -18,6 +18,7 @@ pub mod piece;
 pub mod preamble;
 pub mod read;
 pub mod report;
+pub mod shared;
 
 /// The least frame size of any link, in bytes: one slice of 192 bytes in a wide fragment.
 pub const MIN_MTU: usize = 222;

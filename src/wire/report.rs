@@ -3,7 +3,7 @@
 //! ```text
 //! 0      version = 1
 //! 1      flags: bit 0 whole message delivered, bit 1 manifest here, bit 2 no room for all there is to tell,
-//!        bit 3 no longer wanted
+//!        bit 3 no longer wanted, bit 4 symbols have to be sealed to the recipient alone
 //! 2..18  first half of the message id
 //! 18..22 number of this report, counting up
 //! 22..24 milliseconds since the state that it tells of
@@ -44,6 +44,9 @@ pub struct Header {
     pub partial: bool,
     /// The recipient does not want the rest.
     pub unwanted: bool,
+    /// Of a message to several: symbols under its content key are not taken any more. What was told without this is void,
+    /// but for complete parts.
+    pub apart: bool,
     /// First half of the message id.
     pub message: [u8; 16],
     /// Counts up.
@@ -144,7 +147,8 @@ impl Writer {
         out[1] = u8::from(header.complete)
             | u8::from(header.manifest) << 1
             | u8::from(header.partial) << 2
-            | u8::from(header.unwanted) << 3;
+            | u8::from(header.unwanted) << 3
+            | u8::from(header.apart) << 4;
         Self {
             out,
             budget,
@@ -371,7 +375,7 @@ impl Header {
             other => return Err(Malformed::Version(other)),
         }
         let flags = r.u8()?;
-        if flags & !15 != 0 {
+        if flags & !31 != 0 {
             return Err(Malformed::Value("report flags"));
         }
         Ok(Self {
@@ -379,6 +383,7 @@ impl Header {
             manifest: flags & 2 != 0,
             partial: flags & 4 != 0,
             unwanted: flags & 8 != 0,
+            apart: flags & 16 != 0,
             message: r.array()?,
             number: r.u32()?,
             delay_ms: r.u16()?,

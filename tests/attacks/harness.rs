@@ -10,10 +10,11 @@ use ostrakon::engine::message::Priority;
 use ostrakon::engine::occupancy::Occupancy;
 use ostrakon::security::identity::Identity;
 use ostrakon::security::seal::MessageKeys;
-use ostrakon::security::session::SendSession;
-use ostrakon::wire::fragment::{Kind, ManifestChunk, Place};
+use ostrakon::security::session::{RecvSession, SendSession};
+use ostrakon::wire::fragment::{Kind, Label, ManifestChunk, Place, View};
 use ostrakon::wire::manifest::{Lifetime, Manifest};
 use ostrakon::wire::preamble;
+use std::collections::BTreeMap;
 use x25519_dalek::StaticSecret;
 
 /// Sender, recipient, and a contact of both who attacks. His engine stays idle: what he sends, tests make by hand.
@@ -75,6 +76,34 @@ pub fn recorded(
     let ids = ids.collect();
     pass(world, SECOND);
     (ids, std::mem::take(&mut world.nodes[A].sent))
+}
+
+/// The manifests that a node finds among frames as their recipient, with their ids.
+pub fn manifests(world: &World, node: usize, from: usize, frames: &[Bytes]) -> Vec<Manifest> {
+    let me = world.identity(node);
+    let card = world.identity(from).card("from", 1, vec![]);
+    let opened = frames.iter().filter(|frame| is_preamble(frame));
+    let mut opened = opened.filter_map(|f| RecvSession::accept(&me, f, |_| Some(&card)).ok());
+    let session = opened.next().unwrap();
+    let mut chunks: BTreeMap<Label, BTreeMap<u16, Bytes>> = BTreeMap::new();
+    for view in frames.iter().filter_map(|frame| View::parse(frame).ok()) {
+        let epoch = session.epoch(view.epoch_bits).unwrap();
+        let opened = epoch.message(view.label).open(&view);
+        if let Ok((place, plain)) = opened
+            && place.part == 0
+        {
+            let of_label = chunks.entry(view.label).or_default();
+            match view.kind {
+                Kind::Short => of_label.insert(0, plain),
+                _ => of_label.insert(place.symbol, plain.slice(2..)),
+            };
+        }
+    }
+    let whole = chunks.into_values().filter_map(|chunks| {
+        let bytes: Vec<u8> = chunks.into_values().flatten().collect();
+        Manifest::decode(&bytes).ok()
+    });
+    whole.collect()
 }
 
 /// Whether a frame announces a session.

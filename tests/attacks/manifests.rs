@@ -25,6 +25,7 @@ pub fn coded(salt: u8, len: u64, digest: [u8; 32]) -> Manifest {
         salt: [salt; 8],
         created: None,
         parts: vec![part],
+        shared: None,
     }
 }
 

@@ -111,7 +111,7 @@ impl Someone {
 
     pub async fn send(&self, request: SendRequest) -> String {
         match self.ask(Request::Send(request)).await {
-            Response::Queued { message } => message,
+            Response::Queued { message, .. } => message,
             other => panic!("{other:?}"),
         }
     }

@@ -17,6 +17,7 @@ from lockbox import check_lockbox
 from manifest import check_manifest
 from report import check_report
 from session import check_epoch, check_preamble
+from shared import check_shared
 from vector import Refused, Vector
 from voice import check_number, check_step
 
@@ -35,6 +36,7 @@ CHECKS = {
     "preamble": check_preamble,
     "report": check_report,
     "safety-number": check_safety_number,
+    "shared": check_shared,
     "varint": check_varint,
     "voice-number": check_number,
     "voice-step": check_step,

@@ -9,7 +9,7 @@ from blake3 import blake3
 from fields import Reader, varint
 from vector import Refused, same
 
-CREATED, SHORT = 1, 2
+CREATED, SHORT, SHARED = 1, 2, 4
 OWN = "application/vnd.ostrakon."
 MEDIA_TYPES = {
     1: "text/plain",
@@ -26,7 +26,8 @@ CODES = {name: code for code, name in MEDIA_TYPES.items()}
 
 
 def check_manifest(vector):
-    salt, created, parts = decode(vector.body)
+    salt, created, parts, several = decode(vector.body)
+    same(several, None, "several recipients")
     same(salt, vector.bytes("salt"), "salt")
     same([str(created)] if created is not None else [], vector.all("created"), "created")
     same(parts, vector.all("part"), "parts")
@@ -40,7 +41,7 @@ def check_manifest(vector):
 def decode(data):
     reader = Reader(data)
     reader.version(1)
-    flags = reader.flags(CREATED | SHORT, "manifest flags")
+    flags = reader.flags(CREATED | SHORT | SHARED, "manifest flags")
     salt = reader.take(8)
     created = reader.number(4) if flags & CREATED else None
     if flags & SHORT:
@@ -48,15 +49,30 @@ def decode(data):
         parts = [f"1|0|{lifetime}|{media}||inline|{reader.take(reader.number(2)).hex()}"]
     else:
         parts = decode_table(reader)
+    several = decode_several(reader, any("|coded|" in part for part in parts)) if flags & SHARED else None
     reader.end()
-    if bool(flags & SHORT) != has_short_form(parts):
+    control = has_short_form(parts) and parts[0].split("|")[3].startswith(OWN)
+    if bool(flags & SHORT) != has_short_form(parts) or several and control:
         raise Refused("bad value of manifest form")
-    return salt, created, parts
+    return salt, created, parts, several
 
 
-def encode(salt, created, parts):
+def decode_several(reader, coded_parts):
+    """Recipients, commitment, content key, signature. The two in the middle are None without coded parts."""
+    count, recipients = reader.number(1), []
+    if count < 2:
+        raise Refused("bad value of number of recipients")
+    for _ in range(count):
+        recipients.append(reader.take(32))
+        if recipients != sorted(set(recipients)):
+            raise Refused("bad value of order of recipients")
+    commitment, key = (reader.take(32), reader.take(32)) if coded_parts else (None, None)
+    return recipients, commitment, key, reader.take(64)
+
+
+def encode(salt, created, parts, flags=0):
     short = has_short_form(parts)
-    head = bytes([1, (CREATED if created is not None else 0) | (SHORT if short else 0)]) + salt
+    head = bytes([1, flags | (CREATED if created is not None else 0) | (SHORT if short else 0)]) + salt
     if created is not None:
         head += created.to_bytes(4, "big")
     if not short:

@@ -5,7 +5,7 @@ A part is kept as the text that the vectors state it in: `part complete`, or `pa
 from fields import Reader, varint
 from vector import Refused, same
 
-FLAGS = ("complete", "manifest", "partial", "unwanted")
+FLAGS = ("complete", "manifest", "partial", "unwanted", "apart")
 SYMBOLS = 8192
 BLOCKS = 1 << 16
 # The message that the vectors report on has parts 1 to 199.
@@ -30,7 +30,7 @@ def check_report(vector):
 def decode(data, full):
     reader = Reader(data)
     reader.version(1)
-    header = (reader.flags(15, "report flags"), reader.take(16), reader.number(4), reader.number(2))
+    header = (reader.flags(31, "report flags"), reader.take(16), reader.number(4), reader.number(2))
     parts, last = [], -1
     while reader.rest:
         part = reader.number(1)

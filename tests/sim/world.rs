@@ -12,6 +12,7 @@ use ostrakon::engine::status::Status;
 use ostrakon::engine::trust::{Level, Standing};
 use ostrakon::engine::{Config, Engine};
 use ostrakon::security::identity::Identity;
+use ostrakon::security::kdf::Key;
 use ostrakon::wire::manifest::Lifetime;
 use ostrakon_netsim::model::{Link, LinkSpec, LinkStats};
 use rand_chacha::ChaCha20Rng;
@@ -70,6 +71,9 @@ struct WorldLink {
     rates: [u64; 2],
     busy: [u64; 2],
     profile: LinkProfile,
+    direct: bool,
+    /// Who is on the line as well: hears what the first end sends, and speaks to it.
+    also: Vec<usize>,
     up: bool,
 }
 
@@ -102,6 +106,8 @@ pub struct Spec {
     pub oneway: bool,
     pub courier: bool,
     pub assume_loss_ppm: u32,
+    /// Each end knows that it reaches the other and nobody else.
+    pub direct: bool,
 }
 
 impl Default for Spec {
@@ -114,6 +120,7 @@ impl Default for Spec {
             oneway: false,
             courier: false,
             assume_loss_ppm: 0,
+            direct: false,
         }
     }
 }
@@ -268,6 +275,8 @@ impl World {
             rates: [spec.rate; 2],
             busy: [0; 2],
             profile,
+            direct: spec.direct,
+            also: Vec::new(),
             up: true,
         };
         self.links.push(link);
@@ -275,6 +284,12 @@ impl World {
         self.announce(id, a);
         self.announce(id, b);
         id
+    }
+
+    /// Puts a third node on a line.
+    pub fn join(&mut self, link: usize, node: usize) {
+        self.links[link].also.push(node);
+        self.announce(link, node);
     }
 
     pub fn link_stats(&mut self, link: usize) -> [Option<LinkStats>; 2] {
@@ -329,13 +344,23 @@ impl World {
         if !state.up || !self.is_up(node) || !self.is_up(other) {
             return;
         }
-        for node in [node, other] {
+        let ends = self.links[link].ends;
+        let known = |node: &usize| ends.contains(node);
+        for (node, far) in [(node, other), (other, node)] {
+            // Another one on the line is no news to its first end.
+            if node == ends[0] && !(known(&node) && known(&far)) {
+                continue;
+            }
+            let far = self.person(far);
             let way = usize::from(self.links[link].ends[0] != node);
             let state = &mut self.links[link];
             state.busy[way] = 0;
             let mut profile = state.profile.clone();
             profile.can_send = state.ways[way].is_some();
             profile.can_receive = state.ways[1 - way].is_some();
+            if state.direct {
+                profile.reach = Reach::Person(far);
+            }
             let id = LinkId(link as u32);
             // A far side that was killed is seen as a loss of the link first.
             self.input(node, Input::LinkDown { link: id });
@@ -499,7 +524,10 @@ impl World {
             return;
         }
         self.links[link].polls[way] = None;
-        let to = self.links[link].ends[1 - way];
+        let mut to = vec![self.links[link].ends[1 - way]];
+        if way == 0 {
+            to.extend(&self.links[link].also);
+        }
         let now = self.now;
         while let Some(model) = &mut self.links[link].ways[way]
             && let Some(arrival) = model.poll(now)
@@ -510,12 +538,14 @@ impl World {
                 model.damage(&mut bytes);
                 frame = bytes.into();
             }
-            let received = Input::Received {
-                link: LinkId(link as u32),
-                frame,
-                custody: None,
-            };
-            self.input(to, received);
+            for to in &to {
+                let received = Input::Received {
+                    link: LinkId(link as u32),
+                    frame: frame.clone(),
+                    custody: None,
+                };
+                self.input(*to, received);
+            }
         }
         self.schedule(link, way);
     }
@@ -564,6 +594,20 @@ impl World {
         to: usize,
         parts: &[(&str, Vec<u8>, Priority)],
     ) -> MessageId {
+        self.send_to(from, &[to], parts)
+    }
+
+    /// Queues one message to several.
+    pub fn send_to(
+        &mut self,
+        from: usize,
+        to: &[usize],
+        parts: &[(&str, Vec<u8>, Priority)],
+    ) -> MessageId {
+        let mut content_key = [0; 32];
+        if to.len() > 1 {
+            self.rng.fill_bytes(&mut content_key);
+        }
         let mut salt = [0; 8];
         self.rng.fill_bytes(&mut salt);
         let drafts = parts
@@ -587,8 +631,9 @@ impl World {
             });
         let draft = Draft {
             request: 1,
-            to: self.person(to),
+            to: to.iter().map(|to| self.person(*to)).collect(),
             salt,
+            content_key: Key::new(content_key),
             created: self.created,
             parts: drafts.collect(),
         };
@@ -628,9 +673,18 @@ impl World {
     }
 
     pub fn confirmed(&self, node: usize, message: MessageId) -> bool {
-        self.nodes[node]
-            .events
-            .contains(&Event::Confirmed { message, part: 0 })
+        let mut events = self.nodes[node].events.iter();
+        events.any(
+            |event| matches!(event, Event::Confirmed { message: m, part: 0, .. } if *m == message),
+        )
+    }
+
+    /// Whether one of several recipients has confirmed a message.
+    pub fn confirmed_by(&self, node: usize, message: MessageId, by: usize) -> bool {
+        let by = self.person(by);
+        let part = 0;
+        let confirmed = Event::Confirmed { message, by, part };
+        self.nodes[node].events.contains(&confirmed)
     }
 
     pub fn status(&self, node: usize) -> Status {
@@ -659,6 +713,7 @@ impl WorldLink {
         match self.ends {
             [a, b] if a == node => Some(b),
             [a, b] if b == node => Some(a),
+            [a, _] if self.also.contains(&node) => Some(a),
             _ => None,
         }
     }

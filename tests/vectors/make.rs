@@ -1,7 +1,7 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, introduction, lockbox, make_keys, voice};
+use super::{encode, introduction, lockbox, make_keys, shared, voice};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -18,6 +18,7 @@ pub fn all() -> Vec<Vector> {
         make_keys::all(),
         introduction::all(),
         lockbox::all(),
+        shared::all(),
         voice::all(),
     ]
     .concat();
@@ -88,7 +89,8 @@ fn identified(vector: Vector) -> Vector {
     made(vector.with_bytes("id", &id.0))
 }
 
-fn coded(len: u64) -> String {
+/// A coded part, as the fields of a vector state it.
+pub fn coded(len: u64) -> String {
     let coding = Coding::choose(len);
     let numbers = [
         u64::from(coding.slice_len),
@@ -202,7 +204,19 @@ fn refused_manifests(short: &[u8], table: &[u8]) -> Vec<Vector> {
             "flag",
             "bad value of manifest flags",
             "an unknown flag",
-            &changed(short, 1, 7),
+            &changed(short, 1, 9),
+        ),
+        refused(
+            "lonely",
+            "bad value of number of recipients",
+            "one recipient of several",
+            &[&changed(short, 1, 7)[..], &[1], &[0xb2; 32], &[0; 64]].concat(),
+        ),
+        refused(
+            "list",
+            "bad value of order of recipients",
+            "the same recipient twice",
+            &[&changed(short, 1, 7)[..], &[2], &[0xb2; 64], &[0; 64]].concat(),
         ),
         refused(
             "cut",
@@ -393,6 +407,11 @@ fn reports() -> Vec<Vector> {
         "no longer wanted",
         "manifest unwanted",
     ));
+    let apart = made(report(
+        "report-apart",
+        "symbols for several are not taken any more",
+        "manifest apart",
+    ));
     let bad = |name: &str, expect: &str, note: &str, bytes: Vec<u8>| {
         Vector::new(name, "report", expect, note, &bytes).with("full-mask", "7f")
     };
@@ -402,6 +421,7 @@ fn reports() -> Vec<Vector> {
         made(blocks),
         made(long),
         unwanted,
+        apart,
         bad(
             "report-refused-version",
             "unknown version 2",
@@ -412,7 +432,7 @@ fn reports() -> Vec<Vector> {
             "report-refused-flags",
             "bad value of report flags",
             "an unknown flag",
-            [&[1, 16], &head[2..]].concat(),
+            [&[1, 32], &head[2..]].concat(),
         ),
         bad(
             "report-refused-part",

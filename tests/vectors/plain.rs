@@ -5,12 +5,16 @@ use bytes::Bytes;
 use ostrakon::engine::coding::{Done, Job, Scheme};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
+use ostrakon::security::kdf::Key;
+use ostrakon::security::shared;
 use ostrakon::wire::envelope::Envelope;
 use ostrakon::wire::fragment::ManifestChunk;
 use ostrakon::wire::manifest::{Body, Lifetime, Manifest, PartEntry};
 use ostrakon::wire::piece::Piece;
 use ostrakon::wire::read::{Malformed, Reader, put_varint};
 use ostrakon::wire::report::{Block, Header, Held, Part, Report, Writer};
+use ostrakon::wire::shared::Shared;
+use std::collections::BTreeSet;
 
 pub fn encode_varint(vector: &Vector) -> Vec<u8> {
     let mut out = Vec::new();
@@ -42,7 +46,22 @@ pub fn manifest(vector: &Vector) -> Manifest {
         salt: vector.array("salt"),
         created,
         parts,
+        shared: several(vector),
     }
+}
+
+/// What the fields say of several recipients.
+fn several(vector: &Vector) -> Option<Shared> {
+    let recipients = vector.values("recipient").into_iter();
+    let recipients = recipients.map(|text| PersonId(unhex(text).try_into().unwrap()));
+    let recipients: BTreeSet<PersonId> = recipients.collect();
+    let key = vector.find("content-key");
+    let key = key.map(|text| Key::new(unhex(text).try_into().unwrap()));
+    let mut shared = shared::unsigned(recipients, key.as_ref());
+    if let Some(signature) = vector.find("signature") {
+        shared.signature = unhex(signature).try_into().unwrap();
+    }
+    (!shared.recipients.is_empty()).then_some(shared)
 }
 
 /// `id|priority|lifetime|media type|name|inline|bytes` or
@@ -173,6 +192,7 @@ fn report_header(vector: &Vector) -> Header {
         manifest: flags.contains(&"manifest"),
         partial: flags.contains(&"partial"),
         unwanted: flags.contains(&"unwanted"),
+        apart: flags.contains(&"apart"),
         message: vector.array("message"),
         number: vector.number("number"),
         delay_ms: vector.number("delay-ms"),

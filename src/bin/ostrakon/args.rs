@@ -81,6 +81,9 @@ pub enum Command {
     /// People you know.
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Groups: names for several people.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Links: the ways by which messages travel.
     #[command(subcommand)]
     Link(LinkCommand),
@@ -93,7 +96,7 @@ pub enum Command {
         #[arg(long, hide = true)]
         end_with_stdin: bool,
     },
-    /// Queue a message to somebody.
+    /// Queue a message to somebody, or one message to several.
     Send(SendArgs),
     /// List the messages that came.
     Inbox,
@@ -238,6 +241,34 @@ pub enum PersonCommand {
     },
 }
 
+/// Of groups.
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Add people to a group; with the first it begins.
+    Add {
+        /// Its name: letters, digits, - and _.
+        group: String,
+        /// Names, person URIs, or the beginnings of their keys.
+        #[arg(required = true, value_name = "PERSON")]
+        persons: Vec<String>,
+    },
+    /// Take people out of a group.
+    Remove {
+        /// Its name.
+        group: String,
+        /// As with add.
+        #[arg(required = true, value_name = "PERSON")]
+        persons: Vec<String>,
+    },
+    /// List the groups and who is in them.
+    List,
+    /// Forget a group. Messages that are under way stay so.
+    Delete {
+        /// Its name.
+        group: String,
+    },
+}
+
 /// Of links.
 #[derive(Debug, Subcommand)]
 pub enum LinkCommand {
@@ -306,7 +337,8 @@ impl From<Direction> for OneWay {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("content").required(true).multiple(true))]
 pub struct SendArgs {
-    /// To whom: the name, the person URI, or the beginning of its key.
+    /// To whom: the name, the person URI, or the beginning of its key; @NAME is a group. Several with commas between them.
+    #[arg(value_name = "PERSON[,PERSON…]")]
     pub person: String,
     /// A text, or - to read it from standard input. It leaves before everything else.
     #[arg(long, group = "content")]

@@ -18,8 +18,8 @@ use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
-    card, inbox, init, link, node, pages, passphrase, person, relay, routes, send, sim, spool,
-    status,
+    card, group, inbox, init, link, node, pages, passphrase, person, relay, routes, send, sim,
+    spool, status,
 };
 use failure::{Failure, Kind, Outcome};
 use out::Out;
@@ -119,6 +119,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
             card::run(out, home, form, file.as_deref()).await
         }
         Command::Person(command) => person::run(out, home, command).await,
+        Command::Group(command) => group::run(out, home, command).await,
         Command::Link(command) => link::run(out, home, command).await,
         Command::Inbox => inbox::list(out, home).await,
         Command::Read { id } => inbox::read(out, home, id).await,

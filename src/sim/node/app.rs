@@ -5,6 +5,7 @@ use crate::engine::id::MessageId;
 use crate::engine::io::{Delivery, FileId, FileKind, Input};
 use crate::engine::message::{self, Draft, DraftPart};
 use crate::security::identity::Identity;
+use crate::security::kdf::Key;
 use crate::sim::log::Planned;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
@@ -131,8 +132,9 @@ impl Node {
         });
         Draft {
             request: planned.number,
-            to: planned.to,
+            to: [planned.to].into(),
             salt,
+            content_key: Key::new([0; 32]),
             created: None,
             parts: parts.collect(),
         }

@@ -250,9 +250,9 @@ impl Node {
             Event::Refused { request, why } => {
                 self.log.refused.push((request, why.to_string()));
             }
-            Event::Confirmed { message, part } => self.log.confirmed(at, message, part),
-            Event::Expired { message } => self.log.expired(at, message),
-            Event::DigestMismatch { message, part } => self
+            Event::Confirmed { message, part, .. } => self.log.confirmed(at, message, part),
+            Event::Expired { message, .. } => self.log.expired(at, message),
+            Event::DigestMismatch { message, part } | Event::Spoiled { message, part } => self
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
             Event::OneWayDone { success_ppm, .. } => self.log.planned_ppm.push(success_ppm),

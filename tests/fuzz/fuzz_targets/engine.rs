@@ -249,6 +249,7 @@ fn act(host: &mut Host, current: &mut MessageId, what: Act) {
                     salt: [salt; 8],
                     created: None,
                     parts,
+                    shared: None,
                 },
             );
         }

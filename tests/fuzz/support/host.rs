@@ -11,6 +11,7 @@ use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority}
 use ostrakon::engine::{Config, Engine};
 use ostrakon::security::card::Card;
 use ostrakon::security::identity::Identity;
+use ostrakon::security::kdf::Key;
 use ostrakon::wire::manifest::Lifetime;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -290,8 +291,9 @@ impl Host {
         let to = identity(1 - self.who).person();
         let draft = Draft {
             request: 1,
-            to,
+            to: [to].into(),
             salt: [salt; 8],
+            content_key: Key::new([0; 32]),
             created: None,
             parts: drafts.collect(),
         };

@@ -37,6 +37,10 @@ fn entry(message: &InboxEntry) -> String {
         one_line(&message.from),
         ago(message.received)
     );
+    if !message.also.is_empty() {
+        let names: Vec<String> = message.also.iter().map(|name| one_line(name)).collect();
+        text.push_str(&format!("  also to {}\n", names.join(", ")));
+    }
     for part in &message.parts {
         let name = if part.name.is_empty() {
             &part.media_type

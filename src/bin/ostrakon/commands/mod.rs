@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub mod card;
+pub mod group;
 pub mod inbox;
 pub mod init;
 pub mod link;

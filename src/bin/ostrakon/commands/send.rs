@@ -26,7 +26,7 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
     let wait = args.wait;
     let started = Instant::now();
     let answer = ask(home, Request::Send(request(args)?)).await?;
-    let Response::Queued { message } = &answer else {
+    let Response::Queued { message, to } = &answer else {
         return Err(unexpected());
     };
     if !wait {
@@ -47,7 +47,7 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
     waited.map_err(|failure| failure.about(message))?;
     let elapsed = started.elapsed();
     let object = serde_json::json!({
-        "message": message, "delivered": true, "elapsed_ms": elapsed.as_millis() as u64,
+        "message": message, "to": to, "delivered": true, "elapsed_ms": elapsed.as_millis() as u64,
     });
     out.show(&object, || {
         format!("Delivered after {}: {}", time(elapsed), short(message))
@@ -88,43 +88,44 @@ fn standard_input() -> Outcome<String> {
     String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))
 }
 
-/// Shows the progress until the recipient has all of it.
+/// Shows the progress until every recipient has all of it.
 async fn receipt(home: &Path, message: &str) -> Outcome {
     let mut screen = Screen::new(Stream::Err);
     loop {
         let Response::Status(report) = ask(home, Request::Status).await? else {
             return Err(unexpected());
         };
-        let Some(entry) = report
-            .outbound
-            .iter()
-            .find(|entry| entry.message == message)
-        else {
+        let its = |entry: &&OutboundEntry| entry.message == message;
+        let entries: Vec<&OutboundEntry> = report.outbound.iter().filter(its).collect();
+        if entries.is_empty() {
             let what = format!("the node no longer knows the message {}", short(message));
             return Err(Failure::api(
                 ErrorKind::NotFound,
                 what,
                 "it may have been cancelled; see: ostrakon status",
             ));
-        };
-        screen.show(&rows(entry, &report.links))?;
-        match (entry.complete, entry.expired, report.node) {
-            (true, ..) => return Ok(()),
-            (_, true, _) => {
-                let what = format!(
-                    "the message {} was given up: its lifetime is over or it was cancelled",
-                    short(message)
-                );
-                return Err(Failure::new(
-                    Kind::Other,
-                    what,
-                    "send it again, with a longer --lifetime",
-                ));
-            }
+        }
+        screen.show(&rows(&entries, &report.links))?;
+        let over = entries.iter().all(|entry| entry.complete || entry.expired);
+        let lost: Vec<String> = (entries.iter().filter(|entry| entry.expired))
+            .map(|entry| one_line(&entry.to))
+            .collect();
+        match (over, lost.is_empty(), report.node) {
+            (true, true, _) => return Ok(()),
+            (true, false, _) => return Err(given_up(message, &lost)),
             (.., None) => return Err(no_node(&report, message)),
             _ => tokio::time::sleep(EVERY).await,
         }
     }
+}
+
+fn given_up(message: &str, lost: &[String]) -> Failure {
+    let what = format!(
+        "the message {} to {} was given up: its lifetime is over or it was cancelled",
+        short(message),
+        lost.join(", ")
+    );
+    Failure::new(Kind::Other, what, "send it again, with a longer --lifetime")
 }
 
 fn no_node(report: &StatusReport, message: &str) -> Failure {
@@ -144,8 +145,18 @@ fn no_node(report: &StatusReport, message: &str) -> Failure {
     )
 }
 
-fn rows(entry: &OutboundEntry, links: &[LinkEntry]) -> Vec<Row> {
-    let parts = entry.parts.iter().map(part_row);
+fn rows(entries: &[&OutboundEntry], links: &[LinkEntry]) -> Vec<Row> {
+    let parts = entries.iter().flat_map(|entry| {
+        let to = (entries.len() > 1).then(|| one_line(&entry.to));
+        entry.parts.iter().map(move |part| match &to {
+            Some(to) => {
+                let row = part_row(part);
+                let label = format!("{to} {}", row.label);
+                Row { label, ..row }
+            }
+            None => part_row(part),
+        })
+    });
     let most = links.iter().map(|link| link.sent_bytes).max().unwrap_or(0);
     let links = links
         .iter()
