@@ -89,7 +89,10 @@ impl Engine {
         let seq = self.next_seq;
         self.next_seq += 1;
         message.seq = seq;
-        self.schedule.insert((message.priority().code(), seq, 0));
+        // Who hears symbols that leave for another recipient needs the manifest before them.
+        let ahead = u8::from(message.is_shared());
+        let urgency = message.priority().code().saturating_sub(ahead);
+        self.schedule.insert((urgency, seq, 0));
         for (part, state) in &message.parts {
             self.schedule.insert((state.priority.code(), seq, *part));
         }
