@@ -155,7 +155,9 @@ impl Engine {
                     .for_each(|record| self.writer.durable(record));
                 self.waiting.push(Effect::SessionKnown(session));
                 self.want_sync(Duration::ZERO);
-                if let Announced::New(_) = announced {
+                if let Announced::New(from) = announced {
+                    // Who opens a session may have lost his disk, and ours with it.
+                    self.announce_again(from);
                     self.leave_quarantine();
                 }
             }
@@ -231,7 +233,7 @@ impl Engine {
             }
             return self.count("fragment that does not authenticate");
         };
-        self.heard.insert(incoming.from, self.now);
+        self.heard.insert(incoming.from, (self.now, id));
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if place.part == 0 {
             // The sender offers the manifest anew: it does not know what is here.
@@ -291,7 +293,8 @@ impl Engine {
             self.writer.durable(record);
             self.want_sync(super::SYNC_INTERVAL);
         }
-        self.heard.insert(from, self.now);
+        self.heard.insert(from, (self.now, arrival.link));
+        self.meet(from, arrival.link);
         if kind == Kind::Short {
             self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
             return None;

@@ -288,6 +288,8 @@ pub struct StatusReport {
     pub dropped: BTreeMap<String, u64>,
     /// Why the store is failing, if it is.
     pub store_failing: Option<String>,
+    /// What its owner has to know and act upon, in words.
+    pub warnings: Vec<String>,
 }
 
 /// A message to somebody.

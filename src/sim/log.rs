@@ -93,6 +93,8 @@ pub struct Log {
     pub sent_frames: u64,
     /// Parts that came out once more.
     pub came_again: u64,
+    /// How often its engine took its own home or somebody else's for an older one.
+    pub alarms: u64,
     /// Of each message that was accepted the tag of its frames, and how many frames each tag had.
     tags: BTreeMap<MessageId, u64>,
     frames: BTreeMap<u64, u64>,

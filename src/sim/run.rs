@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{Message, Mode, Scenario, ScenarioError};
-use ostrakon_netsim::world::{FaultKind, HostId, When, World};
+use ostrakon_netsim::world::{Fault, FaultKind, HostId, When, World};
 use std::time::Instant;
 
 /// How often it is looked whether everything is over.
@@ -303,6 +303,7 @@ impl Run {
         });
         let mut found = violations(&witnesses.collect::<Vec<_>>(), self.fastest_ppb());
         found.extend(self.broken_promises.iter().cloned());
+        found.extend(self.false_alarms());
         for (id, machine) in world.hosts() {
             if let Machine::Relay(relay) = machine
                 && relay.peak_bytes > relay.room()
@@ -315,6 +316,23 @@ impl Run {
             }
         }
         found
+    }
+
+    /// Who took a home for an older one although no disk goes back.
+    fn false_alarms(&self) -> Vec<String> {
+        let plan = self.scenario.fault_plan(self.scenario.seed);
+        let goes_back = |fault: &Fault| matches!(fault.kind, FaultKind::Restore { .. });
+        let suspects = |machine: &Machine| machine.node().is_some_and(|node| node.log.alarms > 0);
+        let hosts = self.world.hosts();
+        let alarmed = hosts.filter(|(_, machine)| suspects(machine));
+        let told = alarmed.map(|(id, _)| {
+            let name = self.world.name(id);
+            format!("{name}: a home was taken for an older one, and no disk has gone back")
+        });
+        match plan.faults.iter().any(goes_back) {
+            true => Vec::new(),
+            false => told.collect(),
+        }
     }
 
     /// When the last machine goes back to an older disk.

@@ -264,6 +264,7 @@ impl Node {
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
             Event::OneWayDone { success_ppm, .. } => self.log.planned_ppm.push(success_ppm),
+            Event::HomeWentBack { .. } | Event::PeerWentBack { .. } => self.log.alarms += 1,
             Event::Arriving { .. }
             | Event::CardOutdated { .. }
             | Event::StoreFailed(_)
