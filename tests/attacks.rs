@@ -21,6 +21,8 @@ mod world;
 
 #[path = "attacks/cards.rs"]
 mod cards;
+#[path = "attacks/clones.rs"]
+mod clones;
 #[path = "attacks/floods.rs"]
 mod floods;
 #[path = "attacks/fragments.rs"]

@@ -183,6 +183,23 @@ fn a_day_after_the_storm_brings_everything_to_everybody() {
     assert!(with(0) >= 2000 && with(290_000) >= 200 + 49 && with(20_000_000) == 49);
 }
 
+/// Guards what must hold of machines that go back to older disks again and again, of senders, of recipients, and of two from
+/// one image: no nonce meets two contents, and nothing comes out that was not sent.
+#[test]
+fn old_disks_make_no_nonce_meet_two_contents() {
+    let scenario = shipped::find("rollback").unwrap();
+    let mut again = 0;
+    for seed in 1..20 {
+        let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+        assert_eq!(
+            outcome.violations, [""; 0],
+            "seed {seed}; repeat with: ostrakon sim run rollback --seed {seed}"
+        );
+        again += outcome.duplicates;
+    }
+    assert!(again > 0, "recipients have forgotten what they had");
+}
+
 /// Guards everything that checkers look for, whatever goes wrong: nothing that was confirmed is lost, everything comes out
 /// once and unchanged, what is in the manifest first, and no nonce meets two contents.
 #[test]

@@ -14,7 +14,7 @@ mod store;
 )]
 mod world;
 
-use ostrakon::engine::io::{Event, Input, LinkId};
+use ostrakon::engine::io::{Event, Input, LinkId, Table};
 use ostrakon::engine::message::Priority;
 use ostrakon::wire::manifest::Lifetime;
 use rand_core::Rng;
@@ -387,12 +387,33 @@ fn a_message_that_was_given_up_is_dropped_on_both_sides_also_after_a_power_cut()
         world.set_link(link, true);
         let end = world.now + 60 * SECOND;
         let over = |w: &World| {
-            w.status(1).inbound.is_empty() && w.nodes[0].disk.restored().rows.len() == 2
+            let rows = w.nodes[0].disk.restored().rows;
+            let mut others = rows.iter().filter(|(table, ..)| *table != Table::Session);
+            w.status(1).inbound.is_empty() && others.next().is_none()
         };
         assert!(world.run_until(end, over), "{:?}", world.status(1));
         assert!(!world.delivered(1, id));
-        // What is left at the sender is its two session rows; at the recipient nothing of the file.
+        // What is left at the sender is rows of sessions and of lives; at the recipient nothing of the file.
         assert!(world.content(1, id, 1).is_none());
+    });
+}
+
+/// Guards that a session which its recipient does not know any more is announced again, also for a text in one frame.
+#[test]
+fn a_recipient_who_has_lost_his_disk_gets_what_is_sent_to_him_later() {
+    seeds(0..5, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.link(0, 1, &Spec::default());
+        let text = |world: &mut World| {
+            let id = world.send(0, 1, &[("", b"are you there".to_vec(), Priority::Urgent)]);
+            let end = world.now + 120 * SECOND;
+            assert!(world.run_until(end, |w| w.confirmed(0, id)));
+        };
+        text(&mut world);
+        world.kill(1, true);
+        world.nodes[1].disk = Default::default();
+        world.start(1);
+        text(&mut world);
     });
 }
 

@@ -14,6 +14,8 @@
 
 #[path = "vectors/file.rs"]
 mod file;
+#[path = "vectors/incarnation.rs"]
+mod incarnation;
 #[path = "vectors/introduction.rs"]
 mod introduction;
 #[path = "vectors/keys.rs"]
@@ -43,6 +45,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "envelope" => plain::encode_envelope(vector),
         "piece" => plain::encode_piece(vector),
         "report" => plain::encode_report(vector),
+        "incarnation" => incarnation::encode(vector),
         "coding" => plain::encode_repair(vector),
         "fragment" => keys::encode_fragment(vector),
         "card" => keys::encode_card(vector),
@@ -68,6 +71,7 @@ fn decode(vector: &Vector) -> bool {
         "envelope" => plain::decode_envelope(vector),
         "piece" => plain::decode_piece(vector),
         "report" => plain::decode_report(vector),
+        "incarnation" => incarnation::decode(vector),
         "coding" => plain::solve(vector),
         "fragment" => keys::decode_fragment(vector),
         "card" => keys::decode_card(vector),

@@ -113,6 +113,7 @@ impl Engine {
             Some(manifest::REPORT) => self.on_report(from, content),
             Some(manifest::SESSION_ACK) => self.on_session_ack(from, content),
             Some(manifest::CANCEL) => self.on_cancel(from, content),
+            Some(manifest::INCARNATION) => self.on_incarnation(from, content),
             _ => self.count("unknown control record"),
         }
     }

@@ -448,6 +448,17 @@ pub enum Event {
         /// Who.
         person: PersonId,
     },
+    /// Somebody has heard of a later life of this home than it knows of itself: it was restored from an older image, or
+    /// somebody runs a copy of it. Told once an hour at most; nothing shows that he does not lie.
+    HomeWentBack {
+        /// Who.
+        by: PersonId,
+    },
+    /// The same of somebody else's home.
+    PeerWentBack {
+        /// Whose.
+        person: PersonId,
+    },
     /// The store failed: nothing new is taken in until it works again.
     StoreFailed(StoreError),
     /// The store works again.

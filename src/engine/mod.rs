@@ -34,6 +34,7 @@
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
 //! | `overheard` | one copy of a symbol for several recipients |
 //! | `apart` | symbols that others may have made up: one recipient of several gets its own |
+//! | `incarnations`, `wentback` | which life a home is in; homes that have gone back to an older disk |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
@@ -49,6 +50,7 @@ mod feedback;
 mod gate;
 pub mod geometry;
 pub mod id;
+mod incarnations;
 mod incoming;
 mod intake;
 pub mod io;
@@ -80,6 +82,7 @@ mod storage;
 mod supply;
 mod symbol;
 pub mod trust;
+mod wentback;
 mod writer;
 
 use crate::security::card::Card;
@@ -94,6 +97,7 @@ use bytes::Bytes;
 use gate::Gate;
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
+use incarnations::Incarnations;
 use incoming::{Incoming, Notes};
 use io::{Event, Input, LinkId, Output, Restored, Time, Token, Why};
 use ledger::Ledger;
@@ -196,6 +200,7 @@ enum Effect {
     View(MessageId, Box<View>),
     Release { link: LinkId, upto: u64 },
     SessionKnown(crate::security::session::SessionId),
+    Incarnation(u32),
 }
 
 /// Where fragments with a label go.
@@ -227,6 +232,10 @@ pub struct Engine {
     reassembly: BTreeMap<LinkId, Reassembly>,
     sessions: Sessions,
     seals: Seals,
+    incarnations: Incarnations,
+    /// This process has found that its home is an older one, and whose homes are.
+    went_back: bool,
+    peers_went_back: BTreeSet<PersonId>,
 
     outbox: BTreeMap<u64, Outgoing>,
     outbox_ids: BTreeMap<(MessageId, PersonId), u64>,
@@ -236,7 +245,8 @@ pub struct Engine {
     /// Counts up whenever a link that found nothing to send might find something now.
     work: u64,
     probe_at: Option<Time>,
-    heard: BTreeMap<PersonId, Time>,
+    /// When somebody was heard last, and by which link.
+    heard: BTreeMap<PersonId, (Time, LinkId)>,
     /// Blocks in memory, oldest first.
     loaded: VecDeque<BlockKey>,
 
@@ -295,6 +305,9 @@ impl Engine {
             reassembly: BTreeMap::new(),
             sessions: Sessions::default(),
             seals: Seals::default(),
+            incarnations: Incarnations::default(),
+            went_back: false,
+            peers_went_back: BTreeSet::new(),
             outbox: BTreeMap::new(),
             outbox_ids: BTreeMap::new(),
             schedule: BTreeSet::new(),
@@ -329,6 +342,7 @@ impl Engine {
             dropped: BTreeMap::new(),
         };
         engine.restore(config.restored)?;
+        engine.incarnations.begin(&mut engine.rng, now);
         engine.settle();
         Ok(engine)
     }
@@ -413,6 +427,7 @@ impl Engine {
                 Why::Report,
             ),
             (self.report_due(), Why::Report),
+            (self.note_due(), Why::Report),
             (self.loss_at, Why::Loss),
             (self.probe_at, Why::Probe),
             (self.writer.retry_at(), Why::StoreRetry),

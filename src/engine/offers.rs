@@ -18,6 +18,8 @@ const ONE_WAY_ROUNDS: u32 = 8;
 pub(super) const OFFER_EVERY: u32 = 64;
 /// The same where nobody can answer: what is carried is heard or read in any order, and perhaps not all of it.
 pub(super) const OFFER_EVERY_ONE_WAY: u32 = 500;
+/// After so many rounds that nobody has answered the recipient may have lost the session, with his disk or by an older one.
+const ROUNDS_IN_DOUBT: u32 = 2;
 /// An unanswered message changes its label once its epoch is so far behind.
 const EPOCHS_BEHIND: u32 = 8;
 
@@ -41,6 +43,13 @@ impl Engine {
             Err(later) => return Found::Later(later),
         };
         message.offered(id, link, offer, now);
+        let (to, in_doubt) = (message.to, offer.rounds >= ROUNDS_IN_DOUBT);
+        if in_doubt && !message.manifest_there {
+            self.announce_again(to);
+        }
+        let Some(message) = self.outbox.get_mut(&seq) else {
+            return Found::Later(None);
+        };
         if message.withdrawn {
             let (to, message) = (message.to, Bytes::copy_from_slice(&message.id.0));
             let note = self.control(to, manifest::CANCEL, message);

@@ -145,7 +145,9 @@ impl Engine {
             .for_each(|record| self.writer.durable(record));
         self.waiting.push(Effect::SessionKnown(session));
         self.want_sync(Duration::ZERO);
-        if let Announced::New(_) = announced {
+        if let Announced::New(from) = announced {
+            // Who opens a session may have lost his disk, and ours with it.
+            self.announce_again(from);
             self.leave_quarantine();
         }
     }
@@ -226,7 +228,7 @@ impl Engine {
         let shared = content.is_some_and(|keys| keys.label() == view.label);
         // Another recipient may have sealed it.
         if !shared {
-            self.heard.insert(incoming.from, self.now);
+            self.heard.insert(incoming.from, (self.now, id));
         }
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if shared && place.part == 0 {
@@ -300,7 +302,8 @@ impl Engine {
             self.writer.durable(record);
             self.want_sync(super::SYNC_INTERVAL);
         }
-        self.heard.insert(from, self.now);
+        self.heard.insert(from, (self.now, arrival.link));
+        self.meet(from, arrival.link);
         if let Some(link) = self.links.get_mut(&arrival.link) {
             link.near.insert(from);
         }

@@ -29,7 +29,11 @@ impl Engine {
 
     fn restore_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
         match table {
-            Table::Session => self.sessions.restore(key, value, self.now),
+            Table::Session => match key.split_first() {
+                Some((b'i', [])) => self.incarnations.restore_own(value),
+                Some((b'p', person)) => self.incarnations.restore_other(person, value),
+                _ => self.sessions.restore(key, value, self.now),
+            },
             Table::Ledger if cfg!(feature = "break-forget-dedup") => Ok(()),
             Table::Ledger => {
                 let (id, entry) = self.ledger.restore(key, value)?;

@@ -3,9 +3,9 @@
 //! First what tells others of what is here, then parts by priority and age. A preamble goes before the first
 //! frame to a recipient that may not know the session, and before every eighth after it.
 
-use super::Engine;
 use super::io::{LinkId, Output, Time};
 use super::link::{Link, Passed, Ready};
+use super::{Engine, PersonId};
 use crate::security::mailbox;
 use crate::wire::envelope::{self, Envelope};
 use bytes::Bytes;
@@ -49,6 +49,7 @@ impl Engine {
             || self.sessions.owes_acks()
             || quiet.1.is_some_and(|at| at <= self.now)
             || !link.is_idle(self.work, self.now)
+            || self.has_note(id)
     }
 
     /// Gives a link one frame, and the preamble before it if one is due: what was chosen already, then what tells others
@@ -62,6 +63,7 @@ impl Engine {
             return true;
         }
         let told = self.next_ack(id).or_else(|| self.next_report(id));
+        let told = told.or_else(|| self.next_note(id));
         let Some(ready) = told.or_else(|| self.choose(id)) else {
             return false;
         };
@@ -129,6 +131,16 @@ impl Engine {
             self.next_offer(id, seq)
         } else {
             self.next_symbol(id, seq, part)
+        }
+    }
+
+    /// Somebody may not know our session any more: it is announced before the next frame, and until it is confirmed anew.
+    pub(super) fn announce_again(&mut self, to: PersonId) {
+        if self.sessions.doubt(to) {
+            let links = self.links.values_mut();
+            links.for_each(|link| {
+                link.since_preamble.remove(&to);
+            });
         }
     }
 

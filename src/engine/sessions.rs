@@ -146,11 +146,16 @@ impl Sessions {
             .collect()
     }
 
-    /// The recipient seems to have lost the session: it is announced again.
-    pub fn doubt(&mut self, person: PersonId) {
-        if let Some(sending) = self.sending.get_mut(&person) {
-            sending.confirmed = false;
-        }
+    /// Forgets all sessions that we opened. Gives with whom they were.
+    pub fn abandon(&mut self) -> Vec<PersonId> {
+        let sessions = std::mem::take(&mut self.sending);
+        sessions.into_keys().collect()
+    }
+
+    /// The recipient seems to have lost the session: it is announced again. Tells whether it was confirmed.
+    pub fn doubt(&mut self, person: PersonId) -> bool {
+        let sending = self.sending.get_mut(&person);
+        sending.is_some_and(|sending| std::mem::take(&mut sending.confirmed))
     }
 
     /// Whose preamble this is, if it was examined before, byte for byte.

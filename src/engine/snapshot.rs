@@ -38,6 +38,8 @@ impl Engine {
                 .writer
                 .retry_at()
                 .is_some_and(|at| at.since(now) > std::time::Duration::ZERO),
+            went_back: self.went_back,
+            peers_went_back: self.peers_went_back.iter().copied().collect(),
         }
     }
 

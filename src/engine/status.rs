@@ -18,6 +18,11 @@ pub struct Status {
     pub dropped: BTreeMap<&'static str, u64>,
     /// The store is failing and nothing new is taken in.
     pub store_failing: bool,
+    /// Since this process has started, this home was found to be older than others have heard, or one of two.
+    pub went_back: bool,
+    /// Whose homes were, besides.
+    #[serde(serialize_with = "display_all")]
+    pub peers_went_back: Vec<PersonId>,
 }
 
 /// A message on its way to somebody.
@@ -143,4 +148,11 @@ impl Link {
 
 fn display<T: std::fmt::Display, S: serde::Serializer>(value: &T, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(value)
+}
+
+fn display_all<T: std::fmt::Display, S: serde::Serializer>(
+    values: &[T],
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    s.collect_seq(values.iter().map(T::to_string))
 }

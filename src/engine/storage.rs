@@ -97,6 +97,7 @@ impl Engine {
                 }
             }
             Effect::SessionKnown(id) => self.sessions.known(id),
+            Effect::Incarnation(number) => self.incarnations.known(number),
         }
     }
 

@@ -54,7 +54,8 @@ impl Engine {
     /// How symbols of a message are sent on a link.
     pub(super) fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
         let (message, link) = (self.outbox.get(&seq)?, self.links.get(&id)?);
-        let heard = self.heard.get(&message.to).copied().unwrap_or_default();
+        let heard = self.heard.get(&message.to).map(|(at, _)| *at);
+        let heard = heard.unwrap_or_default();
         Some(link.mode(heard.max(message.taken), self.now))
     }
 

@@ -386,6 +386,8 @@ pub struct StatusReport {
     pub store_failing: Option<String>,
     /// The names of persons from whom nothing is taken.
     pub blocked: Vec<String>,
+    /// What its owner has to know and act upon, in words.
+    pub warnings: Vec<String>,
 }
 
 /// A message to somebody.

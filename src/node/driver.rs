@@ -368,6 +368,13 @@ impl Driver {
                 // It is told again in a day.
                 let _ = self.errands.try_send(Errand::Card(person));
             }
+            Event::HomeWentBack { by } => {
+                tracing::warn!(?by, "{}", status::HOME_WENT_BACK);
+            }
+            Event::PeerWentBack { person } => {
+                let name = self.contacts.name(person);
+                tracing::warn!("{}", status::peer_went_back(&name));
+            }
             Event::DigestMismatch { message, part } => {
                 tracing::warn!(
                     ?message,

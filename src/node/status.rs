@@ -10,6 +10,26 @@ use crate::engine::message::{Content, Draft, DraftPart};
 use crate::engine::status::{self, InPart, Inbound, OutPart, Outbound, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What people are told whose own home has gone back.
+pub(super) const HOME_WENT_BACK: &str = "this home is older than others have heard, or a copy of it is in use: \
+    what was sent and received since is lost here, and new sessions were opened. If you did not restore a backup, somebody has \
+    a copy of your keys: stop using it, make a new identity with `ostrakon init` in another home, and give people its card";
+
+/// The same of somebody else's.
+pub(super) fn peer_went_back(name: &str) -> String {
+    format!(
+        "the home of {name} was restored from an older copy, or somebody uses a copy of it: ask {name}, by another way, whether \
+         a backup was restored, and if not, do not trust what comes in that name any more"
+    )
+}
+
+fn warnings(status: &Status, contacts: &Contacts) -> Vec<String> {
+    let own = status.went_back.then(|| HOME_WENT_BACK.to_owned());
+    let peers = status.peers_went_back.iter();
+    let peers = peers.map(|person| peer_went_back(&contacts.name(*person)));
+    own.into_iter().chain(peers).collect()
+}
+
 /// Puts names to numbers.
 pub(super) fn report(
     status: &Status,
@@ -58,6 +78,7 @@ pub(super) fn report(
         dropped,
         store_failing: None,
         blocked: contacts.blocked(),
+        warnings: warnings(status, contacts),
     }
 }
 

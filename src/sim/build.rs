@@ -39,17 +39,18 @@ pub fn world(
     media: &[Medium],
     seed: u64,
 ) -> Result<World<Machine>, ScenarioError> {
-    let people = People::of(scenario, seed);
-    let mut plans = Plans::of(scenario, &people, seed);
     let options = scenario
         .nodes
         .iter()
         .map(|node| Options::of(scenario, node));
+    let options: Vec<Options> = options.collect::<Result<_, _>>()?;
+    let people = People::of(scenario, &options, seed);
+    let mut plans = Plans::of(scenario, &people, seed);
     let plan = &Plan {
         scenario,
         media,
         people,
-        options: options.collect::<Result<_, _>>()?,
+        options,
         clock: quic::Clock::new(),
     };
     plan.check_sizes()?;

@@ -21,8 +21,10 @@ pub struct Witness<'a> {
 
 /// Every violation, in words. No clock of any node has run faster than `fast_ppb` parts per billion.
 pub fn violations(witnesses: &[Witness<'_>], fast_ppb: u32) -> Vec<String> {
-    let by_person: BTreeMap<PersonId, &Witness<'_>> =
-        witnesses.iter().map(|w| (w.person, w)).collect();
+    let mut by_person: BTreeMap<PersonId, Vec<&Witness<'_>>> = BTreeMap::new();
+    for witness in witnesses {
+        by_person.entry(witness.person).or_default().push(witness);
+    }
     let mut found = Vec::new();
     let mut sent: BTreeMap<MessageId, &Planned> = BTreeMap::new();
     for witness in witnesses {
@@ -36,11 +38,17 @@ pub fn violations(witnesses: &[Witness<'_>], fast_ppb: u32) -> Vec<String> {
         );
         sent.extend(witness.log.sent.iter().map(|(id, planned)| (*id, planned)));
         for (id, planned) in &witness.log.sent {
-            if let Some(recipient) = by_person.get(&planned.to) {
-                found.extend(confirmed_is_there(*id, planned, witness, recipient));
+            let Some(recipients) = by_person.get(&planned.to) else {
+                continue;
+            };
+            found.extend(confirmed_is_there(*id, planned, witness, recipients));
+            for recipient in recipients {
                 priorities_hold(*id, planned, recipient, &mut found);
             }
         }
+    }
+    for same in by_person.values() {
+        nonces_are_not_shared(same, &mut found);
     }
     for witness in witnesses {
         delivered_is_what_was_sent(witness, &sent, &mut found);
@@ -49,19 +57,39 @@ pub fn violations(witnesses: &[Witness<'_>], fast_ppb: u32) -> Vec<String> {
     found
 }
 
-/// A message that its sender was told is handed over has been handed over, and not later than the sender knew.
+/// Machines with the same keys do not use one nonce for two contents either.
+fn nonces_are_not_shared(same: &[&Witness<'_>], found: &mut Vec<String>) {
+    for (i, one) in same.iter().enumerate() {
+        let others = same.iter().skip(i + 1);
+        for other in others.filter(|other| one.log.shares_a_nonce(other.log)) {
+            let (one, other) = (one.name, other.name);
+            found.push(format!(
+                "{one} and {other}: a nonce was used for two contents"
+            ));
+        }
+    }
+}
+
+/// A message that its sender was told is handed over has been handed over, and not later than the sender knew; to one of
+/// them, if several machines are the recipient.
 fn confirmed_is_there(
     id: MessageId,
     planned: &Planned,
     sender: &Witness<'_>,
-    recipient: &Witness<'_>,
+    recipients: &[&Witness<'_>],
 ) -> Option<String> {
     let confirmed = sender.log.confirmed.get(&(id, 0))?;
-    let there = recipient.log.arrived.get(&(id, 0)).map(|a| a.at);
+    let arrived = recipients
+        .iter()
+        .filter_map(|r| r.log.arrived.get(&(id, 0)));
+    let there = arrived.map(|arrived| arrived.at).min();
     there.is_none_or(|at| at > *confirmed).then(|| {
+        let names: Vec<&str> = recipients.iter().map(|r| r.name).collect();
         format!(
             "{}: message {} was confirmed by {} and is not there",
-            sender.name, planned.number, recipient.name
+            sender.name,
+            planned.number,
+            names.join(" or ")
         )
     })
 }

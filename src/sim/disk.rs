@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const PAGE: usize = 64 << 10;
 
 /// A file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum File {
     /// A snapshot, which is only read; many disks may share one.
     Snapshot(Bytes),
@@ -24,7 +24,7 @@ enum File {
 }
 
 /// The disk of one node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Disk {
     /// Bytes of arriving files that there is room for.
     pub capacity: u64,
@@ -147,6 +147,13 @@ impl Disk {
                 let _ = content.write(offset, &old);
             }
         }
+    }
+
+    /// An image of the disk, as a snapshot of the medium is while the machine runs: what a power cut would leave.
+    pub fn image(&self) -> Self {
+        let mut image = self.clone();
+        image.power_cut();
+        image
     }
 
     /// What a process finds when it starts.

@@ -85,7 +85,7 @@ pub struct Log {
     pub confirmed: BTreeMap<(MessageId, u8), Nanos>,
     /// Messages that were given up.
     pub expired: Vec<(Nanos, MessageId)>,
-    /// What the application has.
+    /// What has come out, whatever became of it later.
     pub arrived: BTreeMap<(MessageId, u8), Arrived>,
     /// Chances of success that one-way links announced, in parts per million.
     pub planned_ppm: Vec<u32>,
@@ -93,6 +93,8 @@ pub struct Log {
     pub sent_frames: u64,
     /// Parts that came out once more.
     pub came_again: u64,
+    /// How often its engine took its own home or somebody else's for an older one.
+    pub alarms: u64,
     /// Of each message that was accepted the tag of its frames, and how many frames each tag had.
     tags: BTreeMap<MessageId, u64>,
     frames: BTreeMap<u64, u64>,
@@ -104,6 +106,15 @@ pub struct Log {
     seals: HashMap<[u8; 16], [u8; 16]>,
     /// Handed over by the running process.
     handed: BTreeSet<(MessageId, u8)>,
+    /// What goes with the disk.
+    kept: Kept,
+}
+
+/// What goes with the disk of a node, and so back with an image of it.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// What the application has.
+    taken: BTreeSet<(MessageId, u8)>,
     /// Messages that the engine has durably noted as over.
     over: BTreeSet<MessageId>,
 }
@@ -171,7 +182,7 @@ impl Log {
 
     pub(super) fn confirmed(&mut self, at: Nanos, id: MessageId, part: u8) {
         self.confirmed.entry((id, part)).or_insert(at);
-        if part == 0 {
+        if part == 0 && self.sent.contains_key(&id) {
             self.ended.insert(id);
         }
     }
@@ -184,16 +195,46 @@ impl Log {
         }
     }
 
-    /// A hand-over. One process hands each thing over once, and after the message was durably noted as over nobody
-    /// does it again.
+    /// A hand-over. One process hands each thing over once, and after the message was durably noted as over no other that
+    /// knows of it does it again. Whenever it comes, it is the same.
     pub(super) fn delivered(&mut self, at: Nanos, id: MessageId, part: u8, digest: [u8; 32]) {
-        if !self.handed.insert((id, part)) || self.over.contains(&id) {
+        if !self.handed.insert((id, part)) || self.kept.over.contains(&id) {
             self.violation(format!("part {part} of {id} was delivered twice"));
         }
+        self.kept.taken.insert((id, part));
         self.came_again += u64::from(part != 0 && self.arrived.contains_key(&(id, part)));
-        self.arrived
+        let first = self
+            .arrived
             .entry((id, part))
             .or_insert(Arrived { at, digest });
+        if first.digest != digest {
+            self.violation(format!("part {part} of {id} came again with other bytes"));
+        }
+    }
+
+    /// The digest of a part that the application has.
+    pub(super) fn taken(&self, id: MessageId, part: u8) -> Option<[u8; 32]> {
+        let arrived = self.arrived.get(&(id, part));
+        let digest = arrived.map(|arrived| arrived.digest);
+        digest.filter(|_| self.kept.taken.contains(&(id, part)))
+    }
+
+    /// What goes with the disk.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// The disk is another one now.
+    pub(super) fn went_back(&mut self, kept: Kept) {
+        self.kept = kept;
+    }
+
+    /// The process has started on an older disk: what it was given later and does not have in its outbox is gone, and
+    /// nobody sends it any more.
+    pub(super) fn forgotten(&mut self, outbox: &BTreeSet<MessageId>) {
+        let gone = self.accepted.iter().filter(|id| !outbox.contains(id));
+        self.ended
+            .extend(gone.filter(|id| self.sent.contains_key(id)));
     }
 
     /// A batch counts. Whatever the ledger names then is over.
@@ -206,7 +247,7 @@ impl Log {
             } => key.as_slice().try_into().ok().map(MessageId),
             _ => None,
         });
-        self.over.extend(ids.filter(|_| batch.durable));
+        self.kept.over.extend(ids.filter(|_| batch.durable));
     }
 
     /// Fragments were sealed. One nonce never meets two contents, whatever process used it.
@@ -217,6 +258,15 @@ impl Log {
                 self.violation("a nonce was used for two contents".into());
             }
         }
+    }
+
+    /// Whether somebody else has used a nonce of this one for another content, as two machines with the same keys might.
+    pub(super) fn shares_a_nonce(&self, other: &Self) -> bool {
+        let differs = |(nonce, content)| {
+            let known = other.seals.get(nonce);
+            known.is_some_and(|known| known != content)
+        };
+        self.seals.iter().any(differs)
     }
 
     pub(super) fn restarted(&mut self) {

@@ -4,7 +4,7 @@ use super::node::Node;
 use super::relay::Relay;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
-use ostrakon_netsim::world::{Host, Out, Port, Stop};
+use ostrakon_netsim::world::{Host, Image, Out, Port, Stop};
 
 /// A machine.
 pub enum Machine {
@@ -58,5 +58,16 @@ impl Host for Machine {
 
     fn stop(&mut self, now: Nanos, how: Stop) {
         self.host().stop(now, how);
+    }
+
+    fn image(&self) -> Image {
+        match self {
+            Self::Node(node) => node.image(),
+            Self::Relay(relay) => relay.image(),
+        }
+    }
+
+    fn restore(&mut self, image: Option<&Image>) {
+        self.host().restore(image);
     }
 }

@@ -19,6 +19,8 @@ pub struct Options {
     pub sync: Nanos,
     /// Bytes of arriving files that a node's disk has room for: `disk`.
     pub disk: u64,
+    /// The place of the node whose keys a node has: `twin`.
+    pub twin: Option<usize>,
 }
 
 impl Options {
@@ -31,6 +33,7 @@ impl Options {
             storage: QUEUE_BYTES,
             sync: work::SYNC,
             disk: u64::MAX,
+            twin: None,
         };
         for (key, text) in &node.options {
             let read = match (key.as_str(), node.kind) {
@@ -39,6 +42,9 @@ impl Options {
                 }
                 ("disk", NodeKind::Node) => value::bytes(text).map(|bytes| options.disk = bytes),
                 ("sync", NodeKind::Node) => sync(text).map(|time| options.sync = time),
+                ("twin", NodeKind::Node) => {
+                    twin(scenario, text).map(|place| options.twin = Some(place))
+                }
                 _ => return Err(error(scenario, unknown(key, node))),
             };
             read.map_err(|why| {
@@ -62,9 +68,18 @@ fn sync(text: &str) -> Result<Nanos, ValueError> {
     nanos.ok_or(ValueError { expected })
 }
 
+/// A node with keys of its own, so that nobody is a twin of a twin.
+fn twin(scenario: &Scenario, name: &str) -> Result<usize, ValueError> {
+    let expected = "the name of another node, one without a `twin`";
+    let own = |node: &Node| node.kind == NodeKind::Node && !node.options.contains_key("twin");
+    let mut nodes = scenario.nodes.iter();
+    let found = nodes.position(|node| node.name == name && own(node));
+    found.ok_or(ValueError { expected })
+}
+
 fn unknown(key: &str, node: &Node) -> Problem {
     let (kind, known) = match node.kind {
-        NodeKind::Node => ("node", "disk, sync"),
+        NodeKind::Node => ("node", "disk, sync, twin"),
         NodeKind::Relay => ("relay", "storage"),
         NodeKind::Courier => ("courier", "storage"),
     };
@@ -123,6 +138,8 @@ mod tests {
             ("node", "sync = \"-1s\""),
             ("node", "snyc = \"1s\""),
             ("node", "storage = \"64MB\""),
+            ("node", "twin = \"a\""),
+            ("node", "twin = \"nobody\""),
             ("relay", "storage = \"lots\""),
             ("relay", "sync = \"4ms\""),
             ("courier", "sync = \"4ms\""),

@@ -154,7 +154,7 @@ mod tests {
             &format!("{BESIDE_A_BLACK_HOLE}{SECOND}{routes}{message}"),
         )
         .unwrap();
-        let people = People::of(&scenario, 1);
+        let people = People::of(&scenario, &[], 1);
         let plans = Plans::of(&scenario, &people, 1);
         let links = plans.by_sender[&0][0].parts[0].policy.links.clone();
         links.map(|links| links.into_iter().map(|link| link.0).collect())

@@ -7,15 +7,20 @@ use super::node::Node;
 use crate::engine::id::MessageId;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::scenario::Scenario;
-use ostrakon_netsim::world::{FaultKind, HostId, When, World};
+use ostrakon_netsim::world::{Fault, FaultKind, HostId, When, World};
 use std::collections::BTreeMap;
 
 /// What a sender was told: of which part so many bytes are durable.
 type Told = (MessageId, u8, u64);
 
-/// When hosts start again after faults that have a time, the last first.
+/// When hosts start again after faults that have a time, the last first. None where disks go back: whoever has an older one
+/// has less than others were told.
 pub fn restarts(scenario: &Scenario) -> Vec<(Nanos, HostId)> {
     let plan = scenario.fault_plan(scenario.seed);
+    let goes_back = |fault: &Fault| matches!(fault.kind, FaultKind::Restore { .. });
+    if plan.faults.iter().any(goes_back) {
+        return Vec::new();
+    }
     let mut restarts: Vec<_> = plan
         .faults
         .iter()

@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{Message, Mode, Scenario, ScenarioError};
-use ostrakon_netsim::world::{FaultKind, HostId, World};
+use ostrakon_netsim::world::{Fault, FaultKind, HostId, When, World};
 use std::time::Instant;
 
 /// How often it is looked whether everything is over.
@@ -115,7 +115,8 @@ impl Run {
 
     fn go(&mut self, progress: &mut dyn FnMut(Nanos)) {
         let messages = self.scenario.messages.iter();
-        let quiet_from = messages.map(|m| m.at).max().unwrap_or(0);
+        let quiet_from = messages.map(|m| m.at).chain(self.last_restore()).max();
+        let quiet_from = quiet_from.unwrap_or(0);
         let sent_at = self.largest().map_or(0, |message| message.at);
         let mut look = 0;
         while look < self.scenario.duration {
@@ -302,6 +303,7 @@ impl Run {
         });
         let mut found = violations(&witnesses.collect::<Vec<_>>(), self.fastest_ppb());
         found.extend(self.broken_promises.iter().cloned());
+        found.extend(self.false_alarms());
         for (id, machine) in world.hosts() {
             if let Machine::Relay(relay) = machine
                 && relay.peak_bytes > relay.room()
@@ -314,6 +316,36 @@ impl Run {
             }
         }
         found
+    }
+
+    /// Who took a home for an older one although no disk goes back.
+    fn false_alarms(&self) -> Vec<String> {
+        let plan = self.scenario.fault_plan(self.scenario.seed);
+        let goes_back = |fault: &Fault| matches!(fault.kind, FaultKind::Restore { .. });
+        let suspects = |machine: &Machine| machine.node().is_some_and(|node| node.log.alarms > 0);
+        let hosts = self.world.hosts();
+        let alarmed = hosts.filter(|(_, machine)| suspects(machine));
+        let told = alarmed.map(|(id, _)| {
+            let name = self.world.name(id);
+            format!("{name}: a home was taken for an older one, and no disk has gone back")
+        });
+        match plan.faults.iter().any(goes_back) {
+            true => Vec::new(),
+            false => told.collect(),
+        }
+    }
+
+    /// When the last machine goes back to an older disk.
+    fn last_restore(&self) -> Option<Nanos> {
+        let plan = self.scenario.fault_plan(self.scenario.seed);
+        let restores = plan
+            .faults
+            .iter()
+            .filter_map(|fault| match (fault.when, &fault.kind) {
+                (When::At(at), FaultKind::Restore { off, .. }) => Some(at.saturating_add(*off)),
+                _ => None,
+            });
+        restores.max()
     }
 
     /// By how many parts per billion faults make clocks fast at most.

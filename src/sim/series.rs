@@ -241,6 +241,11 @@ fn trouble(scenario: &Scenario, fault: &Fault, at: Nanos, end: Nanos) -> Trouble
             let off = off.unwrap_or(Nanos::MAX);
             (format!("{how} {}", node(host.0)), off, vec![])
         }
+        FaultKind::Image { host } => (format!("image of {}", node(host.0)), 0, vec![]),
+        FaultKind::Restore { host, of, off, .. } => {
+            let what = format!("{} restored from an image of {}", node(host.0), node(of.0));
+            (what, *off, vec![])
+        }
         FaultKind::ClockJump { host, by } => {
             let by = *by as f64 / 1e9;
             (

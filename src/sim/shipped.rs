@@ -5,7 +5,7 @@ use ostrakon_netsim::scenario::{Scenario, ScenarioError};
 use std::path::Path;
 
 /// Scenarios with a file of their own.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("bursts", include_str!("scenarios/bursts.toml")),
     ("chaos", include_str!("scenarios/chaos.toml")),
     ("courier-only", include_str!("scenarios/courier-only.toml")),
@@ -21,6 +21,7 @@ const FILES: [(&str, &str); 10] = [
         "relay-thin-hop",
         include_str!("scenarios/relay-thin-hop.toml"),
     ),
+    ("rollback", include_str!("scenarios/rollback.toml")),
     ("three-links", include_str!("scenarios/three-links.toml")),
 ];
 

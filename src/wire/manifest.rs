@@ -57,7 +57,7 @@ impl Lifetime {
 }
 
 /// Media types that have a code of one byte. Those from 0x80 are control records and never shown to people.
-const MEDIA_TYPES: [(u8, &str); 9] = [
+const MEDIA_TYPES: [(u8, &str); 10] = [
     (1, "text/plain"),
     (2, "application/octet-stream"),
     (3, "image/jpeg"),
@@ -67,6 +67,7 @@ const MEDIA_TYPES: [(u8, &str); 9] = [
     (0x80, REPORT),
     (0x81, SESSION_ACK),
     (0x82, CANCEL),
+    (0x83, INCARNATION),
 ];
 
 /// The media type of a reception report.
@@ -75,6 +76,8 @@ pub const REPORT: &str = "application/vnd.ostrakon.report";
 pub const SESSION_ACK: &str = "application/vnd.ostrakon.session-ack";
 /// The media type of a note that a message was given up by its sender.
 pub const CANCEL: &str = "application/vnd.ostrakon.cancel";
+/// The media type of a note of an [incarnation](crate::wire::incarnation).
+pub const INCARNATION: &str = "application/vnd.ostrakon.incarnation";
 
 /// What a part consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -33,6 +33,8 @@ fn attack_04_a_million_replays() {
         world.nodes[A].keep_sent = false;
         let frames = std::mem::take(&mut world.nodes[A].sent);
         pass(&mut world, 10 * SECOND);
+        // Nothing new comes from now on.
+        world.kill(A, false);
         let before = stored(&world, None);
         for round in 0u64..1000 {
             if round % 250 == 249 {

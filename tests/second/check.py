@@ -11,6 +11,7 @@ from card import check_card
 from coding import check_coding
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
+from incarnation import check_incarnation
 from introduction import check_introduction
 from keys import check_safety_number, check_tag
 from lockbox import check_lockbox
@@ -27,6 +28,7 @@ CHECKS = {
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,
+    "incarnation": check_incarnation,
     "introduction": check_introduction,
     "lockbox": check_lockbox,
     "mailbox-tag": check_tag,

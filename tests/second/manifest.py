@@ -21,6 +21,7 @@ MEDIA_TYPES = {
     0x80: OWN + "report",
     0x81: OWN + "session-ack",
     0x82: OWN + "cancel",
+    0x83: OWN + "incarnation",
 }
 CODES = {name: code for code, name in MEDIA_TYPES.items()}
 

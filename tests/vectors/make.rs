@@ -1,7 +1,7 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, introduction, lockbox, make_keys, shared, voice};
+use super::{encode, incarnation, introduction, lockbox, make_keys, shared, voice};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -14,6 +14,7 @@ pub fn all() -> Vec<Vector> {
         envelopes(),
         pieces(),
         reports(),
+        incarnation::all(),
         codings(),
         make_keys::all(),
         introduction::all(),

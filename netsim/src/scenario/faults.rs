@@ -1,7 +1,8 @@
 //! What goes wrong, as `[[fault]]` says.
 
 use crate::world::{
-    Fault, FaultKind, FaultPlan, HostId, LinkId, MAX_DRIFT_PPB, Meddling, Stop, Way, When,
+    Fault, FaultKind, FaultPlan, HostId, LinkId, MAX_DRIFT_PPB, MAX_IMAGES, Meddling, Rollbacks,
+    Stop, Way, When,
 };
 
 use super::MAX_FAULTS;
@@ -22,11 +23,16 @@ pub struct Faults {
     pub lines: Vec<usize>,
     /// For each random mix its seed; `None` is that of the run.
     pub random: Vec<Option<u64>>,
+    /// Nodes that go back to older disks at random.
+    pub rollbacks: Vec<Rollbacks>,
 }
 
 #[derive(Clone, Copy)]
 enum Kind {
     Stop(Stop),
+    Image,
+    Rollback,
+    Clone,
     Jump,
     Drift,
     Cut,
@@ -37,11 +43,15 @@ enum Kind {
     Duplicate,
     Corrupt,
     Random,
+    Rollbacks,
 }
 
-const KINDS: [(&str, Kind); 12] = [
+const KINDS: [(&str, Kind); 16] = [
     ("crash", Kind::Stop(Stop::Crash)),
     ("power-cut", Kind::Stop(Stop::PowerCut)),
+    ("image", Kind::Image),
+    ("rollback", Kind::Rollback),
+    ("clone", Kind::Clone),
     ("clock-jump", Kind::Jump),
     ("clock-drift", Kind::Drift),
     ("cut", Kind::Cut),
@@ -52,6 +62,7 @@ const KINDS: [(&str, Kind); 12] = [
     ("duplicate", Kind::Duplicate),
     ("corrupt", Kind::Corrupt),
     ("random", Kind::Random),
+    ("rollbacks", Kind::Rollbacks),
 ];
 
 pub(super) fn read(
@@ -70,9 +81,15 @@ pub(super) fn read(
             table.finish()?;
             continue;
         }
+        if let Kind::Rollbacks = kind {
+            faults.rollbacks.push(rollbacks(&mut table, nodes)?);
+            table.finish()?;
+            continue;
+        }
         let whens = read_whens(&mut table)?;
         let kinds = match kind {
             Kind::Stop(_) | Kind::Jump | Kind::Drift => of_nodes(&mut table, kind, nodes)?,
+            Kind::Image | Kind::Rollback | Kind::Clone => of_disks(&mut table, kind, nodes)?,
             Kind::Cut | Kind::Partition => vec![cut(&mut table, kind, nodes, links, link_names)?],
             _ => of_links(&mut table, kind, links, link_names)?,
         };
@@ -100,16 +117,64 @@ fn read_whens(table: &mut Table<'_>) -> Result<Vec<When>, ScenarioError> {
     Ok(repetitions(table)?.all().map(When::At).collect())
 }
 
+fn hosts(table: &mut Table<'_>, nodes: &Names<'_>) -> Result<Vec<HostId>, ScenarioError> {
+    let Some(names) = table.texts("node")? else {
+        return Err(table.missing("node", "the name of a node, or a list"));
+    };
+    let places = nodes.select(&names)?.into_iter();
+    Ok(places.map(|place| HostId(place as u32)).collect())
+}
+
+fn rollbacks(table: &mut Table<'_>, nodes: &Names<'_>) -> Result<Rollbacks, ScenarioError> {
+    Ok(Rollbacks {
+        hosts: hosts(table, nodes)?,
+        seed: table.number("seed", 0..=u64::MAX)?,
+        shared: table.truth("shared")?.unwrap_or(false),
+    })
+}
+
+/// Images of disks, and disks that become those of images.
+fn of_disks(
+    table: &mut Table<'_>,
+    kind: Kind,
+    nodes: &Names<'_>,
+) -> Result<Vec<FaultKind>, ScenarioError> {
+    let hosts = hosts(table, nodes)?;
+    if let Kind::Image = kind {
+        let image = |host| FaultKind::Image { host };
+        return Ok(hosts.into_iter().map(image).collect());
+    }
+    let off = table.duration("off")?.unwrap_or(1);
+    if let Kind::Rollback = kind {
+        let ago = table.number("ago", 0..=MAX_IMAGES as u64)?.unwrap_or(0) as u32;
+        let back = |host| FaultKind::Restore {
+            host,
+            of: host,
+            ago,
+            off,
+        };
+        return Ok(hosts.into_iter().map(back).collect());
+    }
+    let Some(of) = table.text("of")? else {
+        return Err(table.missing("of", "the name of the node whose disk is copied"));
+    };
+    let of = HostId(nodes.find(&of)? as u32);
+    let copy = |host| FaultKind::Restore {
+        host,
+        of,
+        ago: 0,
+        off,
+    };
+    let image = std::iter::once(FaultKind::Image { host: of });
+    Ok(image.chain(hosts.into_iter().map(copy)).collect())
+}
+
 fn of_nodes(
     table: &mut Table<'_>,
     kind: Kind,
     nodes: &Names<'_>,
 ) -> Result<Vec<FaultKind>, ScenarioError> {
-    let Some(names) = table.texts("node")? else {
-        return Err(table.missing("node", "the name of a node, or a list"));
-    };
-    let hosts = nodes.select(&names)?;
-    let hosts = hosts.into_iter().map(|place| HostId(place as u32));
+    let hosts = hosts(table, nodes)?.into_iter();
     Ok(match kind {
         Kind::Stop(how) => {
             let off = table.duration("off")?;

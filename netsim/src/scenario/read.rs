@@ -225,6 +225,11 @@ impl Scenario {
             plan.faults
                 .extend(FaultPlan::random(seed, hosts, links, self.duration).faults);
         }
+        for (place, rollbacks) in (0u64..).zip(&self.faults.rollbacks) {
+            let seed = rollbacks.seed.unwrap_or(seed.wrapping_add(place));
+            let drawn = rollbacks.plan(seed, self.duration);
+            plan.faults.extend(drawn.faults);
+        }
         plan
     }
 

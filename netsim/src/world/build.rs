@@ -1,6 +1,6 @@
 //! Putting a world together: hosts, media, faults, actions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -69,6 +69,7 @@ impl<H: Host> World<H> {
             ports: Vec::new(),
             wake: None,
             wake_queued: None,
+            images: VecDeque::new(),
         });
         self.push(
             self.now,
@@ -194,7 +195,9 @@ impl<H: Host> World<H> {
         let host = |id: &HostId| self.next_port(*id).map(|_| ());
         let link = |id: &LinkId| self.media.get(id.0 as usize).ok_or(WorldError::NoLink(*id));
         match kind {
+            FaultKind::Restore { host: id, of, .. } => host(id).and_then(|()| host(of)),
             FaultKind::Stop { host: id, .. }
+            | FaultKind::Image { host: id }
             | FaultKind::ClockJump { host: id, .. }
             | FaultKind::ClockDrift { host: id, .. } => host(id),
             FaultKind::Cut { links, .. } => links.iter().try_for_each(|id| link(id).map(|_| ())),

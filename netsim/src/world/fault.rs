@@ -1,12 +1,14 @@
 //! What goes wrong and when, as plain data: written by hand, read from a scenario, or drawn from a seed.
 
 mod random;
+mod rollbacks;
 
 use crate::model::Nanos;
 
 use super::{HostId, Stop};
 
 pub use random::{MAX_CLOCK_JUMP, MAX_OUTAGE, RANDOM_FAULTS};
+pub use rollbacks::Rollbacks;
 
 /// A medium of a world, numbered in the order in which media were added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +62,24 @@ pub enum FaultKind {
         how: Stop,
         /// How long it is off.
         off: Option<Nanos>,
+    },
+    /// An image of the disk of a host is taken, as a backup does while the machine runs. The last
+    /// [`MAX_IMAGES`](super::MAX_IMAGES) of each host are kept.
+    Image {
+        /// Whose.
+        host: HostId,
+    },
+    /// A host loses power, and starts again on an image instead of its own disk. Without effect on a host that is stopped
+    /// already.
+    Restore {
+        /// Who.
+        host: HostId,
+        /// Whose image: its own as from a backup, or another's, which makes it a clone.
+        of: HostId,
+        /// Which of them: the newest, or so many before it. If there is none, the disk is new.
+        ago: u32,
+        /// How many nanoseconds of true time it is off, at least 1.
+        off: Nanos,
     },
     /// The calendar of a host jumps by so many nanoseconds.
     ClockJump {

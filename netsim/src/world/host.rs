@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_core::Rng;
 
+use super::Image;
 use crate::model::Nanos;
 
 /// A host of a world, numbered in the order in which hosts were added.
@@ -54,6 +55,14 @@ pub trait Host {
 
     /// The program ends here and now, without warning. What its disk keeps is for the host to decide.
     fn stop(&mut self, _now: Nanos, _how: Stop) {}
+
+    /// An image of the disk as it is, whether the program runs or not.
+    fn image(&self) -> Image {
+        Image::default()
+    }
+
+    /// The program is stopped, and its disk becomes that of an image, or a new one.
+    fn restore(&mut self, _image: Option<&Image>) {}
 }
 
 impl<H: Host + ?Sized> Host for Box<H> {
@@ -77,6 +86,12 @@ impl<H: Host + ?Sized> Host for Box<H> {
     }
     fn stop(&mut self, now: Nanos, how: Stop) {
         (**self).stop(now, how);
+    }
+    fn image(&self) -> Image {
+        (**self).image()
+    }
+    fn restore(&mut self, image: Option<&Image>) {
+        (**self).restore(image);
     }
 }
 

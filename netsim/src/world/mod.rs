@@ -46,6 +46,7 @@ mod clock;
 mod count;
 mod fault;
 mod host;
+mod image;
 mod kind;
 mod medium;
 mod obey;
@@ -60,10 +61,11 @@ pub use build::WorldError;
 pub use clock::MAX_DRIFT_PPB;
 pub use count::{Counts, Note};
 pub use fault::{
-    Fault, FaultKind, FaultPlan, LinkId, MAX_CLOCK_JUMP, MAX_OUTAGE, Meddling, RANDOM_FAULTS, Way,
-    When,
+    Fault, FaultKind, FaultPlan, LinkId, MAX_CLOCK_JUMP, MAX_OUTAGE, Meddling, RANDOM_FAULTS,
+    Rollbacks, Way, When,
 };
 pub use host::{Host, HostId, Out, Port, Stop};
+pub use image::{Image, MAX_IMAGES};
 pub use medium::{Air, Notice, Pair};
 pub use run::{End, World};
 pub use trace::{Record, fingerprint};

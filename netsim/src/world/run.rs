@@ -1,6 +1,6 @@
 //! The loop: the next event, and whom it concerns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rand_chacha::ChaCha8Rng;
 
@@ -15,7 +15,7 @@ use super::medium::Medium;
 use super::packets::Late;
 use super::queue::{Queue, Shelf};
 use super::trace::{Record, Trace};
-use super::{Host, HostId, Out, Port};
+use super::{Host, HostId, Image, Out, Port};
 
 /// A host with what belongs to its machine.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Place<H> {
     pub(super) wake: Option<Nanos>,
     /// For when the queue has an event that looks at `wake`.
     pub(super) wake_queued: Option<Nanos>,
+    /// Of its disk, the newest first.
+    pub(super) images: VecDeque<Image>,
 }
 
 /// Where a port leads.

@@ -32,6 +32,14 @@ impl<H: Host> World<H> {
                 }
                 None
             }
+            FaultKind::Image { host } => {
+                self.take_image(host);
+                None
+            }
+            FaultKind::Restore { host, of, ago, off } => {
+                self.put_image(host, of, ago, off);
+                None
+            }
             FaultKind::ClockJump { host, by } => {
                 self.places[host.0 as usize].clock.jump(by);
                 None

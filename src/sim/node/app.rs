@@ -23,6 +23,9 @@ impl Node {
             let tag = self.engine.as_ref().and_then(|engine| engine.tag(*id));
             self.log.accepted(*id, tag);
         }
+        if std::mem::take(&mut self.went_back) {
+            self.log.forgotten(&outbox);
+        }
         let again = self.log.take_unanswered(&outbox);
         again
             .into_iter()
@@ -37,8 +40,8 @@ impl Node {
             self.log.delivered(at, message, 0, [0; 32]);
             return self.forget_content(message);
         }
-        if let Some(known) = self.log.arrived.get(&(message, part)) {
-            return self.log.delivered(at, message, part, known.digest);
+        if let Some(known) = self.log.taken(message, part) {
+            return self.log.delivered(at, message, part, known);
         }
         let info = self
             .engine

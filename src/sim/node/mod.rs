@@ -8,7 +8,7 @@ mod app;
 use super::content::Content;
 use super::disk::Disk;
 use super::gauge::Gauge;
-use super::log::{Log, Planned};
+use super::log::{Kept, Log, Planned};
 use super::paced::{self, PacedPorts};
 use super::quic::{self, QuicPorts};
 use super::setup::{Person, PortSetup};
@@ -22,7 +22,7 @@ use crate::engine::{Config, Engine};
 use crate::security::identity::Identity;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
-use ostrakon_netsim::world::{Host, Out, Port, Stop};
+use ostrakon_netsim::world::{Host, Image, Out, Port, Stop};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -54,8 +54,16 @@ pub struct Node {
     /// When the engine wants to be called, and what the world was asked for.
     due: Option<Nanos>,
     gauge: Gauge,
+    /// The disk is an older one than the last process had.
+    went_back: bool,
     /// What happened.
     pub log: Log,
+}
+
+/// An image of a node's disk: what the engine has on it, and what the application has.
+struct DiskImage {
+    disk: Disk,
+    kept: Kept,
 }
 
 impl Node {
@@ -78,6 +86,7 @@ impl Node {
             next_pending: 0,
             due: None,
             gauge: Gauge::default(),
+            went_back: false,
             log: Log::default(),
         }
     }
@@ -256,6 +265,7 @@ impl Node {
                 .log
                 .violation(format!("part {part} of {message} is not what was sent")),
             Event::OneWayDone { success_ppm, .. } => self.log.planned_ppm.push(success_ppm),
+            Event::HomeWentBack { .. } | Event::PeerWentBack { .. } => self.log.alarms += 1,
             Event::Arriving { .. }
             | Event::CardOutdated { .. }
             | Event::StoreFailed(_)
@@ -445,5 +455,24 @@ impl Host for Node {
             self.disk.power_cut();
         }
         self.log.restarted();
+    }
+
+    fn image(&self) -> Image {
+        Image::new(DiskImage {
+            disk: self.disk.image(),
+            kept: self.log.kept().clone(),
+        })
+    }
+
+    fn restore(&mut self, image: Option<&Image>) {
+        let capacity = self.disk.capacity;
+        let (mut disk, kept) = match image.and_then(Image::get::<DiskImage>) {
+            Some(image) => (image.disk.clone(), image.kept.clone()),
+            None => (Disk::default(), Kept::default()),
+        };
+        disk.capacity = capacity;
+        self.disk = disk;
+        self.log.went_back(kept);
+        self.went_back = true;
     }
 }

@@ -57,6 +57,9 @@ fn render(report: &StatusReport) -> String {
             names.join(", ")
         ));
     }
+    for warning in &report.warnings {
+        text.push_str(&format!("Warning: {}\n", one_line(warning)));
+    }
     let over = |message: &&OutboundEntry| message.complete || message.expired;
     let sending = report.outbound.iter().filter(|message| !over(message));
     section(&mut text, "Sending", sending.map(outbound));
@@ -210,9 +213,11 @@ mod tests {
         };
         let report = StatusReport {
             outbound: vec![there, waits],
+            warnings: vec!["look\x1b[2J here".into()],
             ..StatusReport::default()
         };
         let expected = "No node is running: nothing is sent or received. Start one with: ostrakon node\n\
+            Warning: look\u{fffd}[2J here\n\
             \nSending\n  abcdefghijkl  to bo, about 1 min 30 s to go\n    2  6.0 MB  33 %  map\u{fffd}[2J.pdf\n\
             \nSent\n  ponmlkjihgfe  to bo, delivered\n";
         assert_eq!(render(&report), expected);
