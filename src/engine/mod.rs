@@ -440,6 +440,11 @@ impl Engine {
         if self.sessions.is_outdated(&card) {
             self.renew_session(&card);
         }
+        let revoked = self.sessions.revoke(&card);
+        if !revoked.is_empty() {
+            self.want_sync(Duration::ZERO);
+        }
+        revoked.into_iter().for_each(|row| self.writer.durable(row));
         self.cards.insert(card.person(), card);
         self.work += 1;
     }

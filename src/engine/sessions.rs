@@ -224,6 +224,21 @@ impl Sessions {
         })
     }
 
+    /// Ends the sessions of endpoints that their owner's newest card does not name. Gives the rows to delete.
+    pub fn revoke(&mut self, card: &Card) -> Vec<Record> {
+        let endpoints = &card.body().endpoints;
+        let revoked = |r: &Receiving| {
+            let named = endpoints.iter().any(|e| e.key == r.session.endpoint());
+            r.session.peer() == card.person() && !named && cfg!(not(feature = "break-26"))
+        };
+        let gone = self.receiving.extract_if(.., |r| revoked(r));
+        let delete = |gone: Receiving| Record::Delete {
+            table: Table::Session,
+            key: gone.key(),
+        };
+        gone.map(delete).collect()
+    }
+
     /// How many others have opened.
     #[cfg(feature = "sim")]
     pub fn receiving(&self) -> usize {

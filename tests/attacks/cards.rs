@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use crate::world::{SECOND, World};
-use ostrakon::engine::io::Input;
+use ostrakon::engine::io::{Input, Table};
 use ostrakon::security::card::{Card, CardError};
 use ostrakon::security::identity::Identity;
 use ostrakon::security::session::SendSession;
@@ -30,6 +30,36 @@ fn attack_26_stale_card_and_revoked_endpoint() {
             assert_eq!(occupancy(&world, B).sessions, sessions);
             assert_eq!(dropped(&world, B, "preamble of a stranger"), strangers);
         }
+    });
+}
+
+/// Guards that a session ends with the endpoint that has opened it: once the newest card does not name that any more, what is
+/// sealed in the session is nobody's.
+#[test]
+fn attack_26_sessions_of_a_revoked_endpoint() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let peer = Peer::announced(&mut world, M, B);
+        let (before, after) = (text(1, "before"), text(2, "after"));
+        give(&mut world, B, &peer.short(&before));
+        pass(&mut world, SECOND);
+        assert!(world.delivered(B, peer.id(&before)));
+        let mut keys = peer.me.encode().to_vec();
+        keys[145..177].copy_from_slice(&world.bytes(32));
+        let new = Identity::decode(&keys).unwrap();
+        world.input(B, Input::Card(Box::new(new.card("m", 2, vec![]))));
+        for frame in [peer.session.preamble(&peer.me).into(), peer.short(&after)] {
+            give(&mut world, B, &frame);
+            pass(&mut world, SECOND);
+        }
+        assert!(!world.delivered(B, peer.id(&after)));
+        assert_eq!(occupancy(&world, B).sessions, 0);
+        let rows = world.nodes[B].disk.restored().rows;
+        assert!(
+            !rows
+                .iter()
+                .any(|(table, key, _)| *table == Table::Session && key[0] == b'r')
+        );
     });
 }
 
