@@ -2,9 +2,21 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use ostrakon::node::Listen;
+use ostrakon::node::api::{Request, Response};
+use people::{Someone, link, until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+#[allow(
+    dead_code,
+    reason = "each test binary uses its part of what people can do"
+)]
+mod people;
+
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Homes of three people, and a stick. No node runs, so everything happens when it is said.
 struct Town {
@@ -212,4 +224,49 @@ fn a_blocked_person_waits_until_it_is_let_in() {
     assert_eq!(let_in["blocked"], false);
     town.carry("Mara", "Bo");
     assert_eq!(town.inbox("Bo"), 1);
+}
+
+/// Nodes that run send each other what a comparison needs, and let nobody who is blocked connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn running_nodes_answer_each_other_and_close_their_links_to_the_blocked() {
+    let (mut amina, mut mara) = (Someone::new("Amina"), Someone::new("Mara"));
+    amina.knows(&mara).await;
+    mara.knows(&amina).await;
+    mara.run(Listen::At("127.0.0.1:0".parse().unwrap())).await;
+    let at = mara.node.as_ref().unwrap().listening().unwrap();
+    let direct = link("direct", format!("quic://{at}"), Some("Mara"));
+    amina.done(Request::LinkAdd(direct)).await;
+    // Mara begins before anything of Amina is there: what follows on her side her node does by itself.
+    assert_eq!(number(&mara, "Amina").await, None);
+    amina.run(Listen::Off).await;
+    let seen = until("a number", async || number(&amina, "Mara").await).await;
+    let same = until("a number", async || number(&mara, "Amina").await).await;
+    assert_eq!(seen, same);
+    is_up(&amina, true).await;
+    for blocked in [true, false] {
+        let person = "Amina".to_owned();
+        let answer = mara.ask(Request::PersonBlock { person, blocked }).await;
+        assert!(matches!(answer, Response::Person(_)), "{answer:?}");
+        is_up(&amina, !blocked).await;
+    }
+}
+
+async fn number(who: &Someone, of: &str) -> Option<String> {
+    let (person, again) = (of.to_owned(), false);
+    match who.ask(Request::PersonVoice { person, again }).await {
+        Response::Voice { number, overtaken } => {
+            assert!(!overtaken);
+            number
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until the only link is up, or down.
+async fn is_up(who: &Someone, up: bool) {
+    let as_wanted = async || {
+        let report = who.status().await;
+        (report.links.iter().all(|link| link.up == up)).then_some(())
+    };
+    until("a link that is up or down", as_wanted).await;
 }
