@@ -264,7 +264,7 @@ mod tests {
     fn what_waits_and_what_is_remembered_is_bounded() {
         let (m, n, a) = (identity(1), identity(2), identity(3));
         let mut book = Introductions::default();
-        let mut take = |book: &mut Introductions, of: &Identity, who: u64| {
+        let take = |book: &mut Introductions, of: &Identity, who: u64| {
             let one = introduced(of, &a, who, &format!("Bo {who}"));
             book.take(one.bytes(), of.person(), a.person(), |_| false)
         };
