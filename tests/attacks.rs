@@ -25,6 +25,8 @@ mod cards;
 mod floods;
 #[path = "attacks/fragments.rs"]
 mod fragments;
+#[path = "attacks/grants.rs"]
+mod grants;
 #[path = "attacks/harness.rs"]
 mod harness;
 #[path = "attacks/manifests.rs"]

@@ -14,6 +14,8 @@
 
 #[path = "vectors/file.rs"]
 mod file;
+#[path = "vectors/grants.rs"]
+mod grants;
 #[path = "vectors/keys.rs"]
 mod keys;
 #[path = "vectors/lockbox.rs"]
@@ -44,6 +46,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
         "lockbox" => lockbox::encode(vector),
+        "grant" => grants::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
         other => panic!("{}: unknown type {other}", vector.name),
     }
@@ -64,6 +67,7 @@ fn decode(vector: &Vector) -> bool {
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
         "lockbox" => lockbox::decode(vector),
+        "grant" => grants::decode(vector),
         // One way only.
         _ => true,
     }

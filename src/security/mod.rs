@@ -4,6 +4,7 @@
 //! the caller passes in.
 
 pub mod card;
+pub mod grant;
 pub mod identity;
 pub mod kdf;
 pub mod lockbox;
@@ -12,3 +13,4 @@ pub mod prekeys;
 pub mod rows;
 pub mod seal;
 pub mod session;
+pub mod spending;

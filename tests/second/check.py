@@ -12,6 +12,7 @@ from coding import check_coding
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
 from keys import check_safety_number, check_tag
+from grant import check_grant
 from lockbox import check_lockbox
 from manifest import check_manifest
 from report import check_report
@@ -24,6 +25,7 @@ CHECKS = {
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,
+    "grant": check_grant,
     "lockbox": check_lockbox,
     "mailbox-tag": check_tag,
     "manifest": check_manifest,

@@ -1,7 +1,7 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, lockbox, make_keys};
+use super::{encode, grants, lockbox, make_keys};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -17,6 +17,7 @@ pub fn all() -> Vec<Vector> {
         codings(),
         make_keys::all(),
         lockbox::all(),
+        grants::all(),
     ]
     .concat();
     all.iter_mut()
