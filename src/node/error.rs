@@ -5,7 +5,9 @@ use super::home::HomeError;
 use crate::engine::Damaged;
 use crate::engine::io::{SendError, StoreError};
 use crate::security::card::CardError;
+use crate::security::grant::GrantError;
 use crate::security::lockbox::LockError;
+use crate::security::spending::StatementError;
 use crate::store::OpenError;
 use ostrakon_transports::quic::EndpointError;
 use ostrakon_transports::spool::SpoolError;
@@ -39,6 +41,12 @@ pub enum NodeError {
     /// A contact card was not taken.
     #[error(transparent)]
     Card(#[from] CardError),
+    /// A grant was not taken, or not made.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A statement of what grants have cost was not taken.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     /// The UDP socket.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -102,7 +110,9 @@ impl NodeError {
             Self::Send(SendError::UnusableCard) => ErrorKind::BadInput,
             Self::Send(SendError::Limit(_)) => ErrorKind::Limit,
             Self::Send(_) => ErrorKind::Usage,
-            Self::Card(_) => ErrorKind::BadInput,
+            Self::Grant(GrantError::TooMany(_) | GrantError::Long) => ErrorKind::Limit,
+            Self::Grant(GrantError::Widened(_)) => ErrorKind::Usage,
+            Self::Card(_) | Self::Grant(_) | Self::Statement(_) => ErrorKind::BadInput,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Store,

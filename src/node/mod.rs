@@ -25,6 +25,7 @@ mod control;
 mod courier;
 mod driver;
 mod error;
+pub mod grants;
 mod history;
 pub mod home;
 mod inbox;

@@ -5,6 +5,7 @@ use super::cards::{self, Contacts, id_head};
 use super::control::Answers;
 use super::driver::Command;
 use super::error::{NodeError, blocking};
+use super::grants::narrow;
 use super::inbox;
 use super::keys::Keys;
 use super::linkbook::Linkbook;
@@ -113,6 +114,21 @@ impl Service {
                 let record = self.with_store(move |s| s.links.remove(&name)).await?;
                 self.order(Command::LinkStop(record.id)).await?;
                 Ok(Response::Done)
+            }
+            Request::LinkGrant { name, grant } => {
+                let _turn = self.0.settings.lock().await;
+                let record = self
+                    .with_store(move |s| {
+                        let holder = s.keys.identity().link_key();
+                        s.links.set_grant(&name, grant.as_deref(), holder)
+                    })
+                    .await?;
+                self.order(Command::LinkStart(Box::new(record))).await?;
+                Ok(Response::Done)
+            }
+            Request::GrantNarrow { grant, order } => {
+                let narrower = narrow(&grant, &order, &self.0.keys.identity())?;
+                Ok(Response::Grant(narrower))
             }
             Request::SpoolExport { dir } => self.courier(dir, Command::Export).await,
             Request::SpoolImport { dir } => self.courier(dir, Command::Import).await,
