@@ -27,6 +27,8 @@ mod clones;
 mod floods;
 #[path = "attacks/fragments.rs"]
 mod fragments;
+#[path = "attacks/grants.rs"]
+mod grants;
 #[path = "attacks/harness.rs"]
 mod harness;
 #[path = "attacks/introductions.rs"]

@@ -81,7 +81,7 @@ impl Post {
     }
 
     async fn ask(&self, request: Request) -> Response {
-        ostrakon::node::relay::ask(self.dir.path(), request)
+        ostrakon::node::relay::ask(self.dir.path(), request, None)
             .await
             .unwrap()
     }
@@ -92,6 +92,7 @@ impl Post {
             uri: uri.into(),
             mtu,
             rate_bps: None,
+            grants: Vec::new(),
         };
         assert_eq!(self.ask(Request::LinkAdd(config)).await, Response::Done);
     }
@@ -162,6 +163,7 @@ impl Sender {
             key: LinkKey(key.try_into().unwrap()),
             settings: QuicSettings::default(),
             mailbox,
+            grants: Vec::new(),
             settlements: None,
         };
         let (sender, events) = mpsc::channel(512);
@@ -451,6 +453,7 @@ async fn links_and_routes_that_make_no_sense_are_refused() {
             uri: uri.into(),
             mtu,
             rate_bps: None,
+            grants: Vec::new(),
         })
     };
     let route = |mailbox: &str, via: &str| Request::RouteAdd {

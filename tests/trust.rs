@@ -18,7 +18,7 @@ mod world;
 use bytes::Bytes;
 use harness::*;
 use ostrakon::engine::id::MessageId;
-use ostrakon::engine::io::{Event, SendError};
+use ostrakon::engine::io::{Event, Input, SendError};
 use ostrakon::engine::message::Priority;
 use ostrakon::engine::trust::{Level, Standing};
 use world::{MS, SECOND, Spec, World};
@@ -35,6 +35,13 @@ fn level(level: Level) -> Standing {
 fn blocked(blocked: bool) -> Standing {
     let level = Level::Verified;
     Standing { level, blocked }
+}
+
+/// A node stands otherwise to another one from now on, through restarts as well.
+fn stand(world: &mut World, node: usize, other: usize, standing: Standing) {
+    world.standings.insert((node, other), standing);
+    let person = world.person(other);
+    world.input(node, Input::Standing(person, standing));
 }
 
 fn files(world: &mut World, from: usize, count: usize) -> Vec<MessageId> {
@@ -56,8 +63,8 @@ fn levels_order_what_a_person_may_have_under_way() {
         world.sync = 2 * SECOND;
         world.kill(B, false);
         world.start(B);
-        world.stand(B, 2, level(Level::Introduced));
-        world.stand(B, 3, level(Level::Known));
+        stand(&mut world, B, 2, level(Level::Introduced));
+        stand(&mut world, B, 3, level(Level::Known));
         let senders = [0, 2, 3];
         for sender in senders {
             world.link(sender, B, &Spec::default());
@@ -88,7 +95,7 @@ fn levels_order_how_many_manifests_a_person_may_begin() {
             (Level::Verified, 256),
         ] {
             let mut world = World::new(seed, &NAMES);
-            world.stand(B, M, level(standing));
+            stand(&mut world, B, M, level(standing));
             let peer = Peer::announced(&mut world, M, B);
             for salt in 0..300_u16 {
                 let name = format!("{salt:0>400}");
@@ -124,7 +131,7 @@ fn nothing_is_taken_of_a_blocked_person_and_nothing_is_sent_to_it() {
         let to_a = world.send(B, A, &[("map", file.clone(), Priority::Normal)]);
         pass(&mut world, 200 * MS);
         assert!(arriving(&world) && !world.delivered(B, to_b));
-        world.stand(B, A, blocked(true));
+        stand(&mut world, B, A, blocked(true));
         assert!(world.status(B).inbound.is_empty());
         let later = world.send(A, B, &[("map", file.clone(), Priority::Normal)]);
         for restart in [false, true] {
@@ -155,7 +162,7 @@ fn nothing_is_taken_of_a_blocked_person_and_nothing_is_sent_to_it() {
         };
         assert!(!world.nodes[A].events.contains(&given_up));
         assert!(!world.delivered(B, later) && !world.confirmed(B, to_a));
-        world.stand(B, A, blocked(false));
+        stand(&mut world, B, A, blocked(false));
         let end = world.now + 600 * SECOND;
         let over = |w: &World| w.confirmed(A, later) && w.confirmed(B, to_a);
         assert!(world.run_until(end, over));
@@ -178,7 +185,7 @@ fn a_blocked_person_gets_no_answer() {
         pass(&mut world, SECOND);
         assert!(world.delivered(B, peer.id(&before)));
         pass(&mut world, 60 * SECOND);
-        world.stand(B, M, blocked(true));
+        stand(&mut world, B, M, blocked(true));
         world.nodes[B].keep_sent = true;
         let second = Peer::new(&mut world, M, B);
         let sessions = occupancy(&world, B).sessions;
@@ -198,7 +205,7 @@ fn a_blocked_person_gets_no_answer() {
         assert_eq!(occupancy(&world, B).sessions, sessions);
         assert_eq!(dropped(&world, B, BLOCKED), 4, "all but the late copy");
         assert!(!world.delivered(B, peer.id(&after)));
-        world.stand(B, M, blocked(false));
+        stand(&mut world, B, M, blocked(false));
         give(&mut world, B, &peer.short(&after));
         pass(&mut world, SECOND);
         assert!(world.delivered(B, peer.id(&after)));

@@ -14,6 +14,8 @@
 
 #[path = "vectors/file.rs"]
 mod file;
+#[path = "vectors/grants.rs"]
+mod grants;
 #[path = "vectors/incarnation.rs"]
 mod incarnation;
 #[path = "vectors/introduction.rs"]
@@ -54,6 +56,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
         "lockbox" => lockbox::encode(vector),
+        "grant" => grants::encode(vector),
         "shared" => shared::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
         "voice-step" => voice::encode_step(vector),
@@ -79,6 +82,7 @@ fn decode(vector: &Vector) -> bool {
         "epoch" => keys::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
         "lockbox" => lockbox::decode(vector),
+        "grant" => grants::decode(vector),
         "voice-step" => voice::decode_step(vector),
         "shared" => shared::decode(vector),
         // One way only.

@@ -225,6 +225,12 @@ impl Link {
         }
     }
 
+    /// Whether everybody who is there hears what leaves by it.
+    pub fn is_shared_line(&self) -> bool {
+        let shared = |p: &LinkProfile| p.reach == Reach::Anyone && !p.enveloped && !p.courier;
+        self.profile.as_ref().is_some_and(shared)
+    }
+
     /// Whether a relay keeps what leaves by it until the recipient fetches it, who then answers.
     pub fn is_relayed(&self) -> bool {
         let relayed = |p: &LinkProfile| p.enveloped && p.can_receive && !p.courier;

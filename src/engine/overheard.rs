@@ -6,7 +6,7 @@
 //! to one.
 
 use super::Engine;
-use super::io::{LinkId, Reach};
+use super::io::LinkId;
 use super::link::{Link, Mode, Sent};
 use super::outgoing::Outgoing;
 use super::pool::{Draw, Run, carrier};
@@ -14,6 +14,9 @@ use super::pool::{Draw, Run, carrier};
 impl Engine {
     /// A run of a part has left by a link for one recipient.
     pub(super) fn count_for_others(&mut self, id: LinkId, seq: u64, part: u8, run: Run) {
+        if !self.links.get(&id).is_some_and(Link::is_shared_line) {
+            return;
+        }
         let Some(message) = self.outbox.get(&seq).filter(|m| m.is_shared()) else {
             return;
         };
@@ -70,9 +73,8 @@ impl Outgoing {
         let Some(profile) = link.toward(self.to) else {
             return false;
         };
-        let shared = profile.reach == Reach::Anyone && !profile.enveloped && !profile.courier;
         let there = mode == Mode::Detached || link.near.contains(&self.to);
         let wanted = self.durable && self.is_shared() && self.hold_until.is_none();
-        shared && there && wanted && self.allows(part, id, profile)
+        there && wanted && self.allows(part, id, profile)
     }
 }

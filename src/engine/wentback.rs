@@ -43,14 +43,15 @@ impl Engine {
     }
 
     fn note_due_on(&self, id: LinkId, link: &Link) -> Option<Time> {
-        let able = |person| link.toward(person).is_some();
+        let able = |person| link.toward(person).is_some() && !self.standings.is_blocked(person);
         self.incarnations.due(id, able)
     }
 
     /// A note that is due and that this link can carry.
     pub(super) fn next_note(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
-        let able = |person| link.toward(person).is_some();
+        let standings = &self.standings;
+        let able = |person| link.toward(person).is_some() && !standings.is_blocked(person);
         let (to, note) = self.incarnations.take(self.now, id, able)?;
         self.control(to, manifest::INCARNATION, note.encode().into())
     }

@@ -2,6 +2,7 @@
 //! socket, or not, then on the home itself. JSON, one object a line, in both directions. A path that is no UTF-8 is
 //! an array of its bytes.
 
+use super::grants::{GrantEntry, GrantOrder};
 use super::paths;
 pub use crate::engine::trust::Level;
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,22 @@ pub enum Request {
     LinkRemove {
         /// Its name.
         name: String,
+    },
+    /// Have a link to a relay show a grant, or none any more. Answered with [`Response::Done`]; a running node shows it at
+    /// once.
+    LinkGrant {
+        /// The name of the link.
+        name: String,
+        /// The grant; without one all are forgotten.
+        grant: Option<String>,
+    },
+    /// Make a narrower grant of one that is ours, for somebody else. Answered with [`Response::Grant`].
+    GrantNarrow {
+        /// The grant.
+        grant: String,
+        /// What the other one is to allow.
+        #[serde(flatten)]
+        order: GrantOrder,
     },
     /// Write all that waits for others into a folder of batches. Answered with [`Response::Exported`].
     SpoolExport {
@@ -284,6 +301,8 @@ pub enum Response {
         /// By name.
         links: Vec<LinkConfig>,
     },
+    /// A grant.
+    Grant(GrantEntry),
     /// A folder was filled.
     Exported {
         /// Frames written.
@@ -450,6 +469,9 @@ pub struct LinkEntry {
     pub up: bool,
     /// Why it is down.
     pub down_reason: Option<String>,
+    /// What is wrong although it is up.
+    #[serde(default)]
+    pub notice: Option<String>,
     /// Cost of a megabyte.
     pub cost: u32,
     /// Its frame size now.

@@ -5,8 +5,10 @@ use super::home::HomeError;
 use crate::engine::Damaged;
 use crate::engine::io::{SendError, StoreError};
 use crate::security::card::CardError;
+use crate::security::grant::GrantError;
 use crate::security::introduction::IntroductionError;
 use crate::security::lockbox::LockError;
+use crate::security::spending::StatementError;
 use crate::security::voice::VoiceError;
 use crate::store::OpenError;
 use ostrakon_transports::quic::EndpointError;
@@ -62,6 +64,12 @@ pub enum NodeError {
         "there is no number to compare with {0} yet; run `ostrakon person verify NAME --voice` on both sides first"
     )]
     NoNumber(String),
+    /// A grant was not taken, or not made.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// A statement of what grants have cost was not taken.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     /// The UDP socket.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -131,10 +139,13 @@ impl NodeError {
                 IntroductionError::Known | IntroductionError::NameTaken => ErrorKind::Usage,
                 _ => ErrorKind::BadInput,
             },
+            Self::Grant(GrantError::TooMany(_) | GrantError::Long) => ErrorKind::Limit,
+            Self::Grant(GrantError::Widened(_)) => ErrorKind::Usage,
             Self::NoNumber(_) => ErrorKind::NotFound,
             Self::Card(_) | Self::SafetyNumber(_) | Self::Voice(_) | Self::VoiceNumber(_) => {
                 ErrorKind::BadInput
             }
+            Self::Grant(_) | Self::Statement(_) => ErrorKind::BadInput,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Store,

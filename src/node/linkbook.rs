@@ -4,9 +4,12 @@ use super::address::Address;
 use super::api::{LinkConfig, OneWay, Response};
 use super::cards::Contacts;
 use super::error::NodeError;
+use super::grants::add_grant;
 use super::home::random32;
 use crate::engine::id::{PersonId, to_base32};
+use crate::security::grant::Grant;
 use crate::store::meta::Meta;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -37,12 +40,24 @@ pub(super) struct Record {
     pub(super) person: Option<String>,
     /// As the user wrote it.
     pub(super) config: LinkConfig,
+    /// Grants that it shows to its relay.
+    #[serde(default)]
+    grants: Vec<String>,
 }
 
 impl Record {
     /// Where it leads.
     pub(super) fn address(&self) -> Result<Address, NodeError> {
         Address::parse(&self.config.uri)
+    }
+
+    /// What it shows to its relay.
+    pub(super) fn grants(&self) -> Vec<Bytes> {
+        let grants = self
+            .grants
+            .iter()
+            .filter_map(|text| Grant::from_text(text).ok());
+        grants.map(|grant| grant.bytes().to_vec().into()).collect()
     }
 
     /// Whom it reaches, if it reaches one person only.
@@ -119,13 +134,36 @@ impl Linkbook {
             id,
             person: person.map(|p| p.to_string()),
             config,
+            grants: Vec::new(),
         };
-        let value = serde_json::to_vec(&record).map_err(|e| NodeError::Usage(e.to_string()))?;
         self.meta.put(NEXT, &id.saturating_add(1).to_be_bytes())?;
+        self.keep(record)
+    }
+
+    fn keep(&self, record: Record) -> Result<Record, NodeError> {
+        let value = serde_json::to_vec(&record).map_err(|e| NodeError::Usage(e.to_string()))?;
         let name = record.config.name.clone();
         self.meta.put(&format!("{PREFIX}{name}"), &value)?;
         self.records().insert(name, record.clone());
         Ok(record)
+    }
+
+    /// Has a link show a grant to its relay, or none any more. `holder` is the link key of this node. Blocks on the disk;
+    /// callers take turns.
+    pub(super) fn set_grant(
+        &self,
+        name: &str,
+        grant: Option<&str>,
+        holder: [u8; 32],
+    ) -> Result<Record, NodeError> {
+        let mut record = self.find(name)?;
+        if !matches!(record.address()?, Address::Relay { .. }) {
+            return Err(NodeError::Usage(format!(
+                "`{name}` leads to no relay, and nobody else asks for a grant; leave it out"
+            )));
+        }
+        add_grant(&mut record.grants, grant, Some(holder))?;
+        self.keep(record)
     }
 
     /// Whether there is room for this link and its name is free.

@@ -44,6 +44,8 @@ pub(super) struct Link {
     pub(super) up: bool,
     /// Why it does not.
     pub(super) reason: Option<String>,
+    /// What is wrong although it does.
+    pub(super) notice: Option<&'static str>,
     /// Its frame size when last up.
     pub(super) mtu: usize,
     person: Option<PersonId>,
@@ -206,6 +208,7 @@ impl Links {
             config: Some(record.config.clone()),
             up: false,
             reason,
+            notice: None,
             mtu: 0,
             person: record.person(),
             record: Some(record),
@@ -283,6 +286,7 @@ impl Links {
             config: None,
             up: false,
             reason: None,
+            notice: None,
             mtu: 0,
             person: Some(person),
             record: None,
@@ -305,14 +309,14 @@ impl Links {
                 if !link.up {
                     tracing::info!(link = %link.name, mtu = profile.mtu, "up");
                 }
-                (link.up, link.reason) = (true, None);
+                (link.up, link.reason, link.notice) = (true, None, profile.notice);
                 let profile = link.profile(&profile);
                 link.mtu = profile.mtu;
                 Some(Input::LinkUp { link: id, profile })
             }
             LinkEvent::Down(reason) => {
                 tracing::info!(link = %link.name, %reason, "down");
-                link.reason = Some(reason);
+                (link.reason, link.notice) = (Some(reason), None);
                 std::mem::replace(&mut link.up, false).then_some(Input::LinkDown { link: id })
             }
             LinkEvent::Ready(frames) => link.up.then_some(Input::LinkReady { link: id, frames }),
@@ -383,6 +387,7 @@ impl Links {
                     key: LinkKey(key),
                     settings: quic_settings(config),
                     mailbox: (config.oneway != Some(OneWay::Send)).then(|| self.mailbox()),
+                    grants: record.grants(),
                     settlements: None,
                 };
                 RelayClient::spawn(slot, spec, dialer, events)

@@ -25,6 +25,7 @@ mod control;
 mod courier;
 mod driver;
 mod error;
+pub mod grants;
 mod groups;
 mod hidden;
 mod history;

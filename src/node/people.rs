@@ -91,7 +91,7 @@ impl Service {
         let mut messages = Vec::new();
         for one in both {
             let queued = self.send_note(Note::introduction(&one), one.recipient());
-            if let Response::Queued { message } = queued.await? {
+            if let Response::Queued { message, .. } = queued.await? {
                 messages.push(message);
             }
         }

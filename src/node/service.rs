@@ -5,10 +5,11 @@ use super::cards::{self, Contacts, id_head};
 use super::control::Answers;
 use super::driver::Command;
 use super::error::{NodeError, blocking};
+use super::grants::narrow;
 use super::groups::Groups;
 use super::inbox;
 use super::keys::Keys;
-use super::linkbook::Linkbook;
+use super::linkbook::{self, Linkbook};
 use super::send::{Note, Order, Prepared, prepare, prepare_note};
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
@@ -120,28 +121,21 @@ impl Service {
             Request::PersonAccept { person } => self.person_accept(person).await,
             Request::PersonDecline { person } => self.person_decline(person).await,
             Request::GroupAdd { group, persons } => {
-                let _turn = self.0.settings.lock().await;
-                self.with_store(move |s| s.groups().add(&group, &persons))
+                self.in_turn(move |s| s.groups().add(&group, &persons))
                     .await
             }
             Request::GroupRemove { group, persons } => {
-                let _turn = self.0.settings.lock().await;
-                self.with_store(move |s| s.groups().remove(&group, &persons))
+                self.in_turn(move |s| s.groups().remove(&group, &persons))
                     .await
             }
             Request::GroupList => self.with_store(|s| s.groups().list()).await,
             Request::GroupDelete { group } => {
-                let _turn = self.0.settings.lock().await;
-                self.with_store(move |s| s.groups().delete(&group)).await
+                self.in_turn(move |s| s.groups().delete(&group)).await
             }
             Request::Card => Ok(cards::shown_card(&self.newest_card().await?)),
             Request::LinkAdd(config) => {
-                let _turn = self.0.settings.lock().await;
-                let record = self
-                    .with_store(move |s| s.links.add(config, &s.contacts))
-                    .await?;
-                self.order(Command::LinkStart(Box::new(record))).await?;
-                Ok(Response::Done)
+                self.start_link(move |s| s.links.add(config, &s.contacts))
+                    .await
             }
             Request::LinkList => Ok(self.0.links.shown(&self.0.contacts)),
             Request::LinkRemove { name } => {
@@ -149,6 +143,17 @@ impl Service {
                 let record = self.with_store(move |s| s.links.remove(&name)).await?;
                 self.order(Command::LinkStop(record.id)).await?;
                 Ok(Response::Done)
+            }
+            Request::LinkGrant { name, grant } => {
+                self.start_link(move |s| {
+                    let holder = s.keys.identity().link_key();
+                    s.links.set_grant(&name, grant.as_deref(), holder)
+                })
+                .await
+            }
+            Request::GrantNarrow { grant, order } => {
+                let narrower = narrow(&grant, &order, &self.0.keys.identity())?;
+                Ok(Response::Grant(narrower))
             }
             Request::SpoolExport { dir } => self.courier(dir, Command::Export).await,
             Request::SpoolImport { dir } => self.courier(dir, Command::Import).await,
@@ -292,6 +297,26 @@ impl Service {
     ) -> Result<T, NodeError> {
         let inner = self.0.clone();
         blocking(move || work(&inner)).await
+    }
+
+    /// As [`Service::with_store`], while no other settings change.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let _turn = self.0.settings.lock().await;
+        self.with_store(work).await
+    }
+
+    /// Writes a link down, and starts it as it is now.
+    async fn start_link(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<linkbook::Record, NodeError> + Send + 'static,
+    ) -> Result<Response, NodeError> {
+        let _turn = self.0.settings.lock().await;
+        let record = self.with_store(work).await?;
+        self.order(Command::LinkStart(Box::new(record))).await?;
+        Ok(Response::Done)
     }
 
     pub(super) async fn order(&self, command: Command) -> Result<(), NodeError> {

@@ -4,6 +4,7 @@
 //! the caller passes in.
 
 pub mod card;
+pub mod grant;
 pub mod identity;
 pub mod introduction;
 pub mod introductions;
@@ -15,4 +16,5 @@ pub mod rows;
 pub mod seal;
 pub mod session;
 pub mod shared;
+pub mod spending;
 pub mod voice;

@@ -12,16 +12,20 @@ use super::db::{Db, counter, next};
 use super::error::OpenError;
 use super::lock::{Lock, make_dir};
 use crate::engine::io::StoreError;
+use crate::security::grant::Grant;
+use crate::security::spending::Row;
+use crate::wire::envelope;
 use bytes::Bytes;
 use ostrakon_transports::relay::{CLASSES, Cursor, MailboxTag as Tag, Place};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use rows::{AGES, FRAMES, HASHES, SETTINGS, TAGS};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 mod rows;
 mod seen;
+mod spent;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +65,19 @@ pub enum Verdict {
     Duplicate,
     /// The very same bytes, the envelope aside, were passed on already: a loop, or another way.
     Seen,
+    /// None of the grants that were to pay for it has enough left.
+    NotGranted,
+}
+
+/// A frame to be stored.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// The tag of its mailbox.
+    pub tag: Tag,
+    /// Its bytes.
+    pub frame: Bytes,
+    /// Grants of which the first that has enough left pays for it; a frame that nobody has to pay for has no such list.
+    pub grants: Option<Vec<Arc<Grant>>>,
 }
 
 /// A stored frame.
@@ -158,14 +175,38 @@ impl MailboxStore {
     ///
     /// # Errors
     /// [`StoreError`] if the disk is full or fails; none of them is stored then.
-    pub fn store(&self, now_s: u64, frames: &[(Tag, Bytes)]) -> Result<Vec<Verdict>, StoreError> {
+    pub fn store(&self, now_s: u64, frames: &[Brought]) -> Result<Vec<Verdict>, StoreError> {
         self.change(|txn, totals| {
             let mut verdicts = Vec::with_capacity(frames.len());
-            for (tag, frame) in frames {
-                verdicts.push(self.store_one(txn, totals, now_s, tag, frame)?);
+            for brought in frames {
+                verdicts.push(self.store_one(txn, totals, now_s, brought)?);
             }
             Ok(verdicts)
         })
+    }
+
+    /// What grants have cost here, each link of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn spent(&self) -> Result<Vec<Row>, StoreError> {
+        self.read(spent::all)
+    }
+
+    /// Forgets what grants of this issuer have cost that were over before its counter had this value, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails; nothing is forgotten then.
+    pub fn forget_spent(&self, issuer: &[u8; 32], counter: u64) -> Result<(), StoreError> {
+        self.write(|txn| spent::forget(txn, issuer, counter))
+    }
+
+    /// A number that was never given before, durably: of a statement of what grants have cost.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails.
+    pub fn next_statement(&self) -> Result<u64, StoreError> {
+        self.write(|txn| next(txn, "statement"))
     }
 
     /// Frames with any of these tags beyond `after`, the lowest class first and in each class in the order of their
@@ -430,9 +471,9 @@ impl MailboxStore {
         txn: &WriteTransaction,
         totals: &mut Totals,
         now_s: u64,
-        tag: &Tag,
-        frame: &Bytes,
+        brought: &Brought,
     ) -> Result<Verdict, redb::Error> {
+        let Brought { tag, frame, grants } = brought;
         let carried = rows::Carried::of(frame);
         let mut hashes = txn.open_table(HASHES)?;
         if hashes.get((tag, &carried.hash))?.is_some() {
@@ -452,8 +493,17 @@ impl MailboxStore {
         {
             return Ok(Verdict::TagFull);
         }
+        let (mut class, mut frame) = (carried.class, frame.clone());
+        if let Some(grants) = grants {
+            let Some(grant) = spent::pay(txn, grants, frame.len())? else {
+                return Ok(Verdict::NotGranted);
+            };
+            if class < grant.terms().priority {
+                class = grant.terms().priority;
+                frame = envelope::with_priority(frame, class);
+            }
+        }
         let number = next(txn, "number")?;
-        let class = carried.class;
         txn.open_table(FRAMES)?
             .insert((tag, class, number), (now_s, frame.as_ref()))?;
         hashes.insert((tag, &carried.hash), number)?;

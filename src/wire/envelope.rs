@@ -26,6 +26,8 @@ pub const HOPS: u8 = 16;
 
 /// Where the hops stand.
 const HOPS_AT: usize = 13;
+/// Where the priority stands.
+const PRIORITY_AT: usize = 14;
 
 /// Names a mailbox to those who carry frames for it.
 pub type MailboxTag = [u8; 8];
@@ -45,10 +47,19 @@ pub struct Envelope {
 
 /// A frame in its envelope with so many hops left, otherwise as it is: the very same bytes, if nobody else holds them.
 pub fn with_hops(frame: Bytes, hops: u8) -> Bytes {
+    with_byte(frame, HOPS_AT, hops)
+}
+
+/// Likewise with this priority.
+pub fn with_priority(frame: Bytes, priority: u8) -> Bytes {
+    with_byte(frame, PRIORITY_AT, priority)
+}
+
+fn with_byte(frame: Bytes, at: usize, byte: u8) -> Bytes {
     let own = frame.try_into_mut();
     let mut frame = own.unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-    if let Some(left) = frame.get_mut(HOPS_AT) {
-        *left = hops;
+    if let Some(place) = frame.get_mut(at) {
+        *place = byte;
     }
     frame.freeze()
 }

@@ -108,7 +108,7 @@ def head(major, value):
 
 def decode_item(data, depth=0):
     """One item and what follows it. Longer forms than need be are read; encoding again gives them away."""
-    if not data or depth > 4:
+    if not data or depth > 5:
         raise Refused(DAMAGED)
     major, value, data = data[0] >> 5, data[0] & 31, data[1:]
     if value >= 24:

@@ -14,6 +14,7 @@ from frames import check_chunk, check_envelope, check_piece, check_varint
 from incarnation import check_incarnation
 from introduction import check_introduction
 from keys import check_safety_number, check_tag
+from grant import check_grant
 from lockbox import check_lockbox
 from manifest import check_manifest
 from report import check_report
@@ -28,6 +29,7 @@ CHECKS = {
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,
+    "grant": check_grant,
     "incarnation": check_incarnation,
     "introduction": check_introduction,
     "lockbox": check_lockbox,

@@ -94,7 +94,7 @@ pub struct World {
     /// What a durable batch takes.
     pub sync: u64,
     /// How a node stands to another one, unless that is verified.
-    standings: BTreeMap<(usize, usize), Standing>,
+    pub standings: BTreeMap<(usize, usize), Standing>,
 }
 
 /// A link between two nodes, as an operator would configure it.
@@ -209,13 +209,6 @@ impl World {
             self.announce(link, node);
         }
         self.drain(node);
-    }
-
-    /// A node stands otherwise to another one from now on, through restarts as well.
-    pub fn stand(&mut self, node: usize, other: usize, standing: Standing) {
-        self.standings.insert((node, other), standing);
-        let person = self.person(other);
-        self.input(node, Input::Standing(person, standing));
     }
 
     /// Ends a process at once; with `power_cut` its machine as well.

@@ -1,7 +1,7 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, incarnation, introduction, lockbox, make_keys, shared, voice};
+use super::{encode, grants, incarnation, introduction, lockbox, make_keys, shared, voice};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -19,6 +19,7 @@ pub fn all() -> Vec<Vector> {
         make_keys::all(),
         introduction::all(),
         lockbox::all(),
+        grants::all(),
         shared::all(),
         voice::all(),
     ]

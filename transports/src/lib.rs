@@ -104,6 +104,8 @@ pub struct LinkProfile {
     pub store_and_forward: bool,
     /// The key with which the far side proved itself, where it did so.
     pub peer_key: Option<[u8; 32]>,
+    /// What is not as it should be although the link carries frames, and what to do.
+    pub notice: Option<&'static str>,
 }
 
 /// What a link tells its owner.

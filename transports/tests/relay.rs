@@ -35,6 +35,7 @@ fn spec(relay: &Relay, mailbox: Option<MailboxOwner>) -> RelaySpec {
         key: relay.endpoint.key(),
         settings: QuicSettings::default(),
         mailbox,
+        grants: Vec::new(),
         settlements: None,
     }
 }

@@ -124,6 +124,8 @@ async fn closed_as(connection: &Connection) -> String {
 }
 
 const HELLO: &[u8] = &[0x01, 0, 1, 2];
+/// The same in the version that has grants.
+const NEWEST: &[u8] = &[0x01, 0, 1, 3];
 
 /// A proof for `owner`, bound to `connection`, as an OPEN record.
 fn proof(connection: &Connection, owner: &SigningKey) -> Vec<u8> {
@@ -160,6 +162,10 @@ async fn garbage_closes_only_its_own_connection() {
         (hello_then(&[0x7f, 0, 0]), "bad record"),
         (hello_then(&[0x04, 0, 7, 0, 0, 0, 0, 0, 0, 0]), "bad record"),
         (hello_then(&[0x02, 0, 1, 0]), "bad record"),
+        // Version 2 has no grants; later ones have eight of at most 1024 bytes.
+        (hello_then(&[0x05, 0, 1, 0]), "bad record"),
+        ([NEWEST, &[0x05, 0, 1, 0].repeat(9)].concat(), "bad record"),
+        ([NEWEST, &[0x05, 4, 1], &[0; 1025]].concat(), "bad record"),
     ] {
         let (connection, mut send, _recv) = relay_client(&relay).await;
         send.write_all(&sent).await.unwrap();
@@ -171,7 +177,7 @@ async fn garbage_closes_only_its_own_connection() {
     recv.read_exact(&mut welcome).await.unwrap();
     connection.send_datagram(vec![1, 2, 3].into()).unwrap();
     assert_eq!(closed_as(&connection).await, "unexpected datagram");
-    relay.counted(|c| c.garbage == 8).await;
+    relay.counted(|c| c.garbage == 11).await;
     assert_eq!(relay.held(), 0);
 
     let frame = enveloped([1; 8], b"honest");

@@ -1,5 +1,6 @@
 //! What can be asked on the command line.
 
+use crate::grant_args::{GrantCommand, GrantsArg, RelayGrantCommand};
 use crate::values::{
     SeedRange, parse_duration_ms, parse_loss, parse_rate, parse_seconds, parse_seeds, parse_size,
 };
@@ -87,6 +88,9 @@ pub enum Command {
     /// Links: the ways by which messages travel.
     #[command(subcommand)]
     Link(LinkCommand),
+    /// Grants: what others let you store at their relays.
+    #[command(subcommand)]
+    Grant(GrantCommand),
     /// Run the node: it sends and receives until it is stopped.
     Node {
         /// Where others reach this node by QUIC, ADDRESS:PORT, or none [default: port 7411 of all addresses].
@@ -281,6 +285,17 @@ pub enum LinkCommand {
         /// Its name.
         name: String,
     },
+    /// Have a link to a relay show a grant; may be done eight times.
+    Grant {
+        /// Its name.
+        name: String,
+        /// The grant, a file that holds it, or - for standard input.
+        #[arg(required_unless_present = "forget")]
+        grant: Option<String>,
+        /// Show none any more.
+        #[arg(long, conflicts_with = "grant")]
+        forget: bool,
+    },
 }
 
 /// A link to add.
@@ -407,6 +422,19 @@ pub struct RelayRun {
     /// The most it keeps for all mailboxes together, such as 500MB [default: 1GiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_bytes: Option<u64>,
+    /// Whether frames need a grant, see: ostrakon relay grant [default: open].
+    #[arg(long, value_name = "RULE")]
+    pub grants: Option<GrantsArg>,
+    /// The most from one client, such as 2mbit (bits per second; a frame counts 128 bytes more than it has)
+    /// [default: 400mbit].
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub client_rate: Option<u64>,
+    /// The most by one grant and all that were made from it [default: 400mbit].
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub grant_rate: Option<u64>,
+    /// The most from all clients together that have shown no grant [default: 400mbit].
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub unknown_rate: Option<u64>,
     /// End when standard input does.
     #[arg(long, hide = true)]
     pub end_with_stdin: bool,
@@ -423,6 +451,9 @@ pub enum RelayCommand {
     /// Routes: which mailbox lies behind which link.
     #[command(subcommand)]
     Route(RouteCommand),
+    /// Grants: who may fill mailboxes here, with how much, and until when.
+    #[command(subcommand)]
+    Grant(RelayGrantCommand),
 }
 
 /// Of a relay's links.
@@ -447,6 +478,17 @@ pub enum RelayLinkCommand {
     Rm {
         /// Its name.
         name: String,
+    },
+    /// Have a link show a grant to the next relay; may be done eight times.
+    Grant {
+        /// Its name.
+        name: String,
+        /// The grant, a file that holds it, or - for standard input.
+        #[arg(required_unless_present = "forget")]
+        grant: Option<String>,
+        /// Show none any more.
+        #[arg(long, conflicts_with = "grant")]
+        forget: bool,
     },
     /// Say that what was written into the folder of a link has arrived, so that the relay lets go of it.
     Release {

@@ -27,6 +27,8 @@ pub enum Kind {
     Interrupted,
     /// The demo did not show what it claims; its figures stand on standard output.
     Unproven,
+    /// Statements of relays show that more was spent than granted; they stand on standard output.
+    Overspent,
     /// Whoever read our output went away: not worth a word.
     BrokenPipe,
 }
@@ -99,7 +101,7 @@ impl Failure {
             Kind::Api(ErrorKind::NotFound) => 3,
             Kind::Api(ErrorKind::Home) => 4,
             Kind::Api(ErrorKind::Store) => 5,
-            Kind::Api(ErrorKind::Limit) => 6,
+            Kind::Api(ErrorKind::Limit) | Kind::Overspent => 6,
             Kind::Api(ErrorKind::BadInput) => 7,
             Kind::Api(ErrorKind::Node) => 8,
             Kind::Api(ErrorKind::Locked) => 9,
@@ -113,7 +115,7 @@ impl Failure {
             Kind::Api(kind) => serde_json::json!(kind),
             Kind::Interrupted => "interrupted".into(),
             Kind::Other => "other".into(),
-            Kind::Unproven | Kind::BrokenPipe => return None,
+            Kind::Unproven | Kind::Overspent | Kind::BrokenPipe => return None,
         };
         let mut object = serde_json::json!({"error": {"kind": kind, "text": self.text}});
         if let Some(message) = &self.message {

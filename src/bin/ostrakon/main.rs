@@ -5,6 +5,7 @@ mod ask;
 mod commands;
 mod demo;
 mod failure;
+mod grant_args;
 mod memory;
 mod out;
 mod plain;
@@ -18,10 +19,11 @@ use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
-    card, group, inbox, init, link, node, pages, passphrase, person, relay, routes, send, sim,
-    spool, status,
+    card, grant, group, inbox, init, link, node, pages, passphrase, person, relay, routes, send,
+    sim, spool, status,
 };
 use failure::{Failure, Kind, Outcome};
+use grant_args::GrantCommand;
 use out::Out;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -69,6 +71,7 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         Command::Completions { shell } => return pages::completions(out, shell),
         Command::Man { out: dir } => return pages::man(out, dir.as_deref()),
         Command::Sim(command) => return sim::run(out, command).await,
+        Command::Grant(GrantCommand::Show { grant }) => return grant::show(out, &grant),
         command => command,
     };
     memory::keep_private();
@@ -121,6 +124,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
         Command::Person(command) => person::run(out, home, command).await,
         Command::Group(command) => group::run(out, home, command).await,
         Command::Link(command) => link::run(out, home, command).await,
+        Command::Grant(command) => grant::run(out, home, command).await,
         Command::Inbox => inbox::list(out, home).await,
         Command::Read { id } => inbox::read(out, home, id).await,
         Command::Save { id, dir } => inbox::save(out, home, id, &dir).await,

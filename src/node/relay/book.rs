@@ -2,6 +2,7 @@
 
 use super::super::address::Address;
 use super::super::error::NodeError;
+use super::super::grants::add_grant;
 use super::super::linkbook::{check_folder, check_frame, check_name};
 use super::api::{ALL, HERE, LinkConfig, Route};
 use super::mailboxes::Mailboxes;
@@ -152,6 +153,26 @@ impl Book {
         self.set(format!("{LINK}{name}"), Some(&config)).await?;
         self.entries().links.insert(name, config);
         Ok(())
+    }
+
+    /// Has a link show a grant to the next relay, or none any more.
+    pub(super) async fn set_grant(
+        &self,
+        name: &str,
+        grant: Option<&str>,
+    ) -> Result<LinkConfig, NodeError> {
+        let mut config = self.link(name)?;
+        if !matches!(Address::parse(&config.uri)?, Address::Relay { .. }) {
+            return Err(NodeError::Usage(format!(
+                "`{name}` leads to no relay, and nobody else asks for a grant; leave it out"
+            )));
+        }
+        add_grant(&mut config.grants, grant, None)?;
+        self.set(format!("{LINK}{name}"), Some(&config)).await?;
+        self.entries()
+            .links
+            .insert(config.name.clone(), config.clone());
+        Ok(config)
     }
 
     /// Forgets a link that no route needs.

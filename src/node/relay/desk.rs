@@ -6,13 +6,15 @@ use super::super::control::{self, Answers};
 use super::super::error::NodeError;
 use super::super::home::HomeError;
 use super::super::runtime::{PATIENCE, RETRY};
-use super::api::{ALL, LinkStatus, Request, Response, RouteStatus, Status};
+use super::api::{ALL, GrantStatus, LinkStatus, Request, Response, RouteStatus, Status};
 use super::book::Book;
+use super::grants::Grants;
 use super::lane::{self, EXPORTED};
 use super::links::Links;
 use super::mailboxes::Mailboxes;
-use super::{Counters, Limits, is_relay, prepare, refuse_node, socket};
+use super::{Counters, Limits, Slowed, is_relay, known_key, prepare, refuse_node, socket};
 use crate::node::error::blocking;
+use crate::security::lockbox::Passphrase;
 use crate::security::mailbox;
 use crate::store::OpenError;
 use crate::store::mailbox::{MailboxLimits, MailboxStore, Totals};
@@ -25,7 +27,13 @@ use tokio::time::{Instant, sleep};
 ///
 /// # Errors
 /// [`NodeError`] if it holds no relay, is in use and nobody answers, or damaged. What the relay refuses is [`Response::Error`].
-pub async fn ask(dir: &Path, request: Request) -> Result<Response, NodeError> {
+///
+/// `passphrase` opens the relay's key if it has one, the relay does not run, and the question needs the key.
+pub async fn ask(
+    dir: &Path,
+    request: Request,
+    passphrase: Option<&Passphrase>,
+) -> Result<Response, NodeError> {
     refuse_node(dir)?;
     let makes = matches!(request, Request::LinkAdd(_) | Request::RouteAdd { .. });
     if !makes && !is_relay(dir) {
@@ -38,7 +46,16 @@ pub async fn ask(dir: &Path, request: Request) -> Result<Response, NodeError> {
             return relay.ask(&request, Some(ANSWER)).await;
         }
         let home = dir.to_owned();
-        let opened = blocking(move || Desk::open(&home, Limits::default().mailbox)).await;
+        let keyed = needs_key(&request).then(|| passphrase.cloned());
+        let opened = blocking(move || {
+            let desk = Desk::open(&home, Limits::default().mailbox)?;
+            if let Some(passphrase) = keyed {
+                let seed = known_key(&home, passphrase.as_ref())?;
+                desk.grants().know_key(&seed);
+            }
+            Ok(desk)
+        })
+        .await;
         match opened {
             Ok(desk) => return Ok(desk.answer(request).await),
             // It starts, stops, or answers somebody else.
@@ -50,8 +67,19 @@ pub async fn ask(dir: &Path, request: Request) -> Result<Response, NodeError> {
     }
 }
 
+/// What is signed with the key, or concerns it.
+fn needs_key(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::GrantIssue { .. }
+            | Request::GrantSpent
+            | Request::GrantTurn { .. }
+            | Request::GrantTrust { .. }
+    )
+}
+
 impl Inner {
-    fn counters(&self) -> MutexGuard<'_, Option<Counters>> {
+    fn counters(&self) -> MutexGuard<'_, Option<(Counters, Slowed)>> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,9 +91,10 @@ pub(super) struct Desk(Arc<Inner>);
 struct Inner {
     mailboxes: Arc<Mailboxes>,
     book: Arc<Book>,
+    grants: Arc<Grants>,
     links: Links,
     /// As of a moment ago; nothing if the relay does not run.
-    counters: Mutex<Option<Counters>>,
+    counters: Mutex<Option<(Counters, Slowed)>>,
     /// Held by whoever changes something.
     changes: tokio::sync::Mutex<()>,
 }
@@ -76,11 +105,13 @@ impl Desk {
         let store = MailboxStore::open(&prepare(dir)?, limits)?;
         let settings = store.settings()?;
         let mailboxes = Arc::new(Mailboxes::new(store)?);
+        let grants = Arc::new(Grants::new(mailboxes.clone(), &settings));
         let book = Arc::new(Book::new(mailboxes.clone(), settings));
         Ok(Self(Arc::new(Inner {
             links: Links::new(mailboxes.clone()),
             mailboxes,
             book,
+            grants,
             counters: Mutex::default(),
             changes: tokio::sync::Mutex::default(),
         })))
@@ -94,13 +125,17 @@ impl Desk {
         &self.0.book
     }
 
+    pub(super) fn grants(&self) -> &Arc<Grants> {
+        &self.0.grants
+    }
+
     pub(super) fn links(&self) -> &Links {
         &self.0.links
     }
 
     /// The relay runs, and counted this.
-    pub(super) fn counted(&self, counters: Counters) {
-        *self.0.counters() = Some(counters);
+    pub(super) fn counted(&self, counters: Counters, slowed: Slowed) {
+        *self.0.counters() = Some((counters, slowed));
     }
 
     async fn try_answer(&self, request: Request) -> Result<Response, NodeError> {
@@ -135,6 +170,40 @@ impl Desk {
                 book.remove_route(&mailbox).await?;
                 Ok(Response::Done)
             }
+            Request::LinkGrant { name, grant } => {
+                let config = book.set_grant(&name, grant.as_deref()).await?;
+                links.remove(&name);
+                links.add(&config, book);
+                Ok(Response::Done)
+            }
+            request => self.answer_grants(request).await,
+        }
+    }
+
+    async fn answer_grants(&self, request: Request) -> Result<Response, NodeError> {
+        let grants = &self.0.grants;
+        match request {
+            Request::GrantIssue { order, turns } => {
+                Ok(Response::Grant(grants.issue(order, turns).await?))
+            }
+            Request::GrantRevoke { grant } => {
+                let id = grants.revoke(&grant).await?;
+                Ok(Response::Revoked { id })
+            }
+            Request::GrantTurn { issuer } => {
+                let counter = grants.turn(issuer.as_deref()).await?;
+                Ok(Response::Turned { counter })
+            }
+            Request::GrantTrust { issuer, forget } => {
+                Ok(Response::Trusted(grants.trust(&issuer, forget).await?))
+            }
+            Request::GrantSpent => Ok(Response::Spent(grants.statement().await?)),
+            // The others are answered where this is called.
+            _ => Ok(Response::Grants {
+                counter: grants.status().counter,
+                grants: grants.issued().await?,
+                issuers: grants.issuers(),
+            }),
         }
     }
 
@@ -201,7 +270,8 @@ impl Desk {
                 waiting_bytes: waiting.bytes,
             }
         });
-        let counters = *self.0.counters();
+        let counted = *self.0.counters();
+        let (counters, slowed) = (counted.map(|c| c.0), counted.map(|c| c.1));
         let totals = mailboxes.totals();
         Ok(Status {
             running: counters.is_some(),
@@ -215,6 +285,10 @@ impl Desk {
             links: links.collect(),
             routes: routes.collect(),
             dropped: mailboxes.dropped().clone(),
+            grants: GrantStatus {
+                slowed: slowed.unwrap_or_default(),
+                ..self.0.grants.status()
+            },
         })
     }
 }

@@ -7,6 +7,7 @@
 use super::lane::{EXPORTED, Lane, STORE_RETRY, Shown, write_cursor};
 use super::mailboxes::Mailboxes;
 use crate::engine::io::StoreError;
+use crate::store::mailbox::Brought;
 use ostrakon_transports::relay::{Cursor, Sorted, Sorter, Verdict};
 use ostrakon_transports::spool::own_batches;
 use ostrakon_transports::{Direction, LinkEvent, LinkHandle, LinkId, LinkOrder};
@@ -93,7 +94,7 @@ impl Folder {
                         (true, Some(_)) => {}
                         (false, _) => self.state.mtu = None,
                     }
-                    self.shown.up();
+                    self.shown.up(None);
                 }
                 LinkEvent::Down(reason) => {
                     self.state = State::default();
@@ -191,7 +192,12 @@ impl Folder {
                 Sorted::Frame(tag, _) if self.lane.leads(&tag) => {
                     self.shown.dropped("came from where it would go", 1);
                 }
-                Sorted::Frame(tag, whole) => taken.push((tag, whole)),
+                Sorted::Frame(tag, frame) => taken.push(Brought {
+                    tag,
+                    frame,
+                    // Who has the folder in his hands is let in.
+                    grants: None,
+                }),
                 Sorted::Piece | Sorted::Unaddressed => {}
             }
         }

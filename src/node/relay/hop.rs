@@ -78,7 +78,7 @@ impl Hop {
                     self.lane.begin(mtu);
                     self.state.mtu = Some(mtu);
                 }
-                self.shown.up();
+                self.shown.up(profile.notice);
             }
             LinkEvent::Down(reason) => {
                 // What was in flight may be there or not. It is sent again; there it is known if it is.

@@ -33,16 +33,17 @@ impl Shown {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The link came up.
-    pub(super) fn up(&self) {
+    /// The link came up; `notice` says what is wrong nevertheless.
+    pub(super) fn up(&self, notice: Option<&str>) {
         let mut shown = self.get();
         (shown.up, shown.down_reason) = (true, None);
+        shown.notice = notice.map(str::to_owned);
     }
 
     /// The link is down, for this reason.
     pub(super) fn down(&self, reason: String) {
         let mut shown = self.get();
-        (shown.up, shown.down_reason) = (false, Some(reason));
+        (shown.up, shown.down_reason, shown.notice) = (false, Some(reason), None);
     }
 
     /// Counts frames that were dropped before this link.

@@ -7,6 +7,8 @@ use super::hop::Hop;
 use super::lane::{Lane, Shown};
 use super::mailboxes::Mailboxes;
 use crate::node::address::Address;
+use crate::security::grant::Grant;
+use bytes::Bytes;
 use ostrakon_transports::LinkId;
 use ostrakon_transports::keys::LinkKey;
 use ostrakon_transports::quic::{QuicEndpoint, QuicSettings};
@@ -135,6 +137,7 @@ impl Links {
                 ..QuicSettings::default()
             },
             mailbox: None,
+            grants: grants(config),
             settlements: Some(settlements),
         };
         let hop = Hop {
@@ -184,4 +187,13 @@ impl Links {
         };
         Box::pin(folder.run())
     }
+}
+
+/// What is shown to the next relay.
+fn grants(config: &LinkConfig) -> Vec<Bytes> {
+    let grants = config
+        .grants
+        .iter()
+        .filter_map(|text| Grant::from_text(text).ok());
+    grants.map(|grant| grant.bytes().to_vec().into()).collect()
 }

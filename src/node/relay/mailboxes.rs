@@ -2,7 +2,7 @@
 
 use crate::engine::io::StoreError;
 use crate::engine::reassembly::Reassembly;
-use crate::store::mailbox::{self, MailboxStore as Store};
+use crate::store::mailbox::{self, Brought, MailboxStore as Store};
 use crate::wire::envelope::{self, Envelope};
 use crate::wire::piece::Piece;
 use bytes::Bytes;
@@ -142,16 +142,13 @@ impl Mailboxes {
     }
 
     /// Stores frames that a neighbour brought.
-    pub(super) async fn take_in(
-        &self,
-        frames: Vec<(MailboxTag, Bytes)>,
-    ) -> Result<Vec<Verdict>, StoreError> {
-        let tags: Vec<MailboxTag> = frames.iter().map(|(tag, _)| *tag).collect();
+    pub(super) async fn take_in(&self, frames: Vec<Brought>) -> Result<Vec<Verdict>, StoreError> {
+        let tags: Vec<MailboxTag> = frames.iter().map(|brought| brought.tag).collect();
         let (mut fates, mut kept) = (Vec::new(), Vec::new());
-        for (tag, frame) in frames {
-            let shorter = take_hop(frame);
+        for brought in frames {
+            let shorter = take_hop(brought.frame);
             fates.push(shorter.is_none().then_some(Verdict::BadEnvelope));
-            kept.extend(shorter.map(|frame| (tag, frame)));
+            kept.extend(shorter.map(|frame| Brought { frame, ..brought }));
         }
         let stored = self.with(move |store| store.store(now_s(), &kept)).await?;
         self.watchers.announce(tags);
@@ -183,15 +180,15 @@ impl Mailboxes {
                 self.drop_one("mailbox full");
                 Verdict::MailboxFull
             }
+            mailbox::Verdict::NotGranted => {
+                self.drop_one("grant used up");
+                Verdict::NotGranted
+            }
         }
     }
 }
 
 impl MailboxStore for Mailboxes {
-    fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>> {
-        Box::pin(async move { self.take_in(frames).await.map_err(refusal) })
-    }
-
     fn fetch(
         &self,
         tags: Arc<[MailboxTag]>,
@@ -229,7 +226,7 @@ impl MailboxStore for Mailboxes {
     }
 }
 
-fn refusal(error: StoreError) -> StoreRefusal {
+pub(super) fn refusal(error: StoreError) -> StoreRefusal {
     StoreRefusal::Failed(error.to_string())
 }
 

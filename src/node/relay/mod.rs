@@ -16,10 +16,13 @@ pub mod api;
 mod book;
 mod desk;
 mod folder;
+mod grants;
+mod guest;
 mod hop;
 mod lane;
 mod links;
 mod mailboxes;
+mod rates;
 
 use super::control::{Answers, Socket};
 use super::error::{NodeError, blocking};
@@ -29,10 +32,12 @@ use crate::engine::id::to_base32;
 use crate::security::lockbox::Passphrase;
 use crate::store::mailbox::MailboxLimits;
 use desk::Desk;
+use guest::Guest;
 use mailboxes::Mailboxes;
 use ostrakon_transports::keys::LinkSecret;
 use ostrakon_transports::quic::{EndpointError, EndpointOptions, QuicEndpoint};
-use ostrakon_transports::relay::{RelayCounters, RelayLimits, RelayServer};
+use ostrakon_transports::relay::{self, RelayCounters, RelayLimits, RelayServer};
+use rates::Rates;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::future::Future;
@@ -40,9 +45,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 pub use desk::ask;
+pub use rates::{RateLimits, Slowed};
 
 /// How often old frames are looked for.
 const EXPIRE: Duration = Duration::from_secs(60);
@@ -56,6 +64,10 @@ pub struct Limits {
     pub mailbox: MailboxLimits,
     /// Of what its clients may do.
     pub clients: RelayLimits,
+    /// Of how fast they bring frames.
+    pub rates: RateLimits,
+    /// Store nothing for which no grant pays.
+    pub grants_required: bool,
 }
 
 impl Default for Limits {
@@ -69,6 +81,8 @@ impl Default for Limits {
                 max_seen: 1 << 18,
             },
             clients: RelayLimits::default(),
+            rates: RateLimits::default(),
+            grants_required: false,
         }
     }
 }
@@ -103,6 +117,7 @@ pub struct Counters {
 /// A relay that serves.
 pub struct Relay {
     server: RelayServer,
+    rates: Arc<Rates>,
     endpoint: QuicEndpoint,
     desk: Desk,
     socket: PathBuf,
@@ -139,8 +154,9 @@ impl Relay {
             }
             let desk = Desk::open(&home, limits.mailbox)?;
             // Under the lock of the store, so that two relays never make two keys.
-            let secret = key(&home, desk.mailboxes(), passphrase.as_ref())?;
-            Ok((secret, desk))
+            let seed = key(&home, desk.mailboxes(), passphrase.as_ref())?;
+            desk.grants().know_key(&seed);
+            Ok((LinkSecret::from_seed(*seed), desk))
         })
         .await?;
         let endpoint = QuicEndpoint::bind(listen, &secret, EndpointOptions::default())?;
@@ -148,13 +164,20 @@ impl Relay {
             what: "its UDP address",
             source,
         })?;
-        let mailboxes = desk.mailboxes().clone();
-        let sorter_of = {
-            let mailboxes = mailboxes.clone();
-            std::sync::Arc::new(move || mailboxes.sorter())
+        desk.grants().require(limits.grants_required);
+        let rates = Arc::new(Rates::new(limits.rates));
+        let guest_of = {
+            let (mailboxes, grants) = (desk.mailboxes().clone(), desk.grants().clone());
+            let rates = rates.clone();
+            move |key| -> Box<dyn relay::Guest> {
+                let (mailboxes, grants) = (mailboxes.clone(), grants.clone());
+                Box::new(Guest::new(mailboxes, grants, rates.clone(), key))
+            }
         };
+        let mailboxes = desk.mailboxes().clone();
         Ok(Self {
-            server: RelayServer::new(mailboxes, sorter_of, limits.clients),
+            server: RelayServer::new(mailboxes, Arc::new(guest_of), limits.clients),
+            rates,
             key: endpoint.key().0,
             socket: socket(dir),
             endpoint,
@@ -223,7 +246,7 @@ impl Relay {
     ) -> Result<(), NodeError> {
         let socket = Socket::bind(self.socket.clone())?;
         // Who asks at once is told that it runs.
-        self.desk.counted(self.counters());
+        self.desk.counted(self.counters(), self.rates.slowed());
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let control = tokio::spawn(socket.serve(self.desk.clone(), stopped));
         self.desk.links().start(&self.endpoint, self.desk.book());
@@ -237,7 +260,7 @@ impl Relay {
             tokio::select! {
                 served = &mut serve => break served,
                 _ = expire.tick() => self.desk.mailboxes().expire().await,
-                _ = look.tick() => self.desk.counted(self.counters()),
+                _ = look.tick() => self.desk.counted(self.counters(), self.rates.slowed()),
                 _ = tell.tick(), if every.is_some() => report(self.counters()),
             }
         };
@@ -312,12 +335,12 @@ fn prepare(dir: &Path) -> Result<PathBuf, NodeError> {
     Ok(mailboxes(dir))
 }
 
-/// The link key of the relay, made at its first start and never again. Blocks on the disk.
+/// The seed of the link key of the relay, made at its first start and never again. Blocks on the disk.
 fn key(
     dir: &Path,
     store: &Mailboxes,
     passphrase: Option<&Passphrase>,
-) -> Result<LinkSecret, NodeError> {
+) -> Result<Zeroizing<[u8; 32]>, NodeError> {
     let path = key_path(dir);
     let mut file = match KeyFile::read(&path) {
         Err(HomeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -337,16 +360,33 @@ fn key(
     if let Some(passphrase) = passphrase {
         file.unlock(passphrase)?;
     }
+    let seed = seed(&file, path)?;
+    store.note_key()?;
+    Ok(seed)
+}
+
+/// The seed in a key file that is not locked.
+fn seed(file: &KeyFile, path: PathBuf) -> Result<Zeroizing<[u8; 32]>, NodeError> {
     match <[u8; 32]>::try_from(file.secret()?) {
-        Ok(seed) => {
-            store.note_key()?;
-            Ok(LinkSecret::from_seed(seed))
-        }
+        Ok(seed) => Ok(Zeroizing::new(seed)),
         Err(_) => {
             let reason = "a key has 32 bytes".into();
             Err(HomeError::Damaged { path, reason }.into())
         }
     }
+}
+
+/// The seed of the link key that the relay in `dir` has. Blocks on the disk.
+fn known_key(
+    dir: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<Zeroizing<[u8; 32]>, NodeError> {
+    let path = key_path(dir);
+    let mut file = KeyFile::read(&path)?;
+    if let Some(passphrase) = passphrase {
+        file.unlock(passphrase)?;
+    }
+    seed(&file, path)
 }
 
 fn key_path(dir: &Path) -> PathBuf {

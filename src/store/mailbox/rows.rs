@@ -60,7 +60,8 @@ pub(super) fn prepare(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(AGES)?;
     txn.open_table(TAGS)?;
     txn.open_table(SETTINGS)?;
-    super::seen::prepare(txn)
+    super::seen::prepare(txn)?;
+    super::spent::prepare(txn)
 }
 
 /// Those of the tags of which something is held, each once.

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
+mod grants;
+
 const LIMITS: MailboxLimits = MailboxLimits {
     max_bytes: 5000,
     max_frames_per_tag: 6,
@@ -18,6 +20,20 @@ const LIMITS: MailboxLimits = MailboxLimits {
 
 fn tag(n: u8) -> Tag {
     [n; 8]
+}
+
+/// Stores frames for which nobody has to pay.
+fn put(
+    store: &MailboxStore,
+    now_s: u64,
+    frames: &[(Tag, Bytes)],
+) -> Result<Vec<Verdict>, StoreError> {
+    let free = frames.iter().map(|(tag, frame)| Brought {
+        tag: *tag,
+        frame: frame.clone(),
+        grants: None,
+    });
+    store.store(now_s, &free.collect::<Vec<_>>())
 }
 
 /// A frame of class `n % 4`, or one without an envelope.
@@ -171,7 +187,7 @@ proptest! {
                         frames.iter().map(|(t, n, len)| (tag(*t), frame(*n, *len))).collect();
                     let expected: Vec<Verdict> =
                         frames.iter().map(|(t, f)| model.store(now, *t, f)).collect();
-                    prop_assert_eq!(store.store(now, &frames).unwrap(), expected);
+                    prop_assert_eq!(put(&store, now, &frames).unwrap(), expected);
                 }
                 Op::Fetch(tags, after, max) => {
                     let tags: Vec<Tag> = tags.into_iter().map(tag).collect();
@@ -224,7 +240,7 @@ fn copies_that_differ_in_the_envelope_only_are_kept_once() {
         (tag(1), Bytes::from(envelope.wrap(inner)))
     };
     let frames = [copy(0, b"one"), copy(9, b"one"), copy(9, b"two")];
-    let verdicts = store.store(1000, &frames).unwrap();
+    let verdicts = put(&store, 1000, &frames).unwrap();
     assert_eq!(
         verdicts,
         [Verdict::Stored(1), Verdict::Duplicate, Verdict::Stored(2)]
@@ -247,7 +263,7 @@ fn a_copy_by_a_longer_way_is_dropped_and_one_sent_anew_is_not() {
         [(tag(1), Bytes::from(envelope.wrap(b"sealed")))]
     };
     let all = Cursor([u64::MAX; CLASSES]);
-    let comes = |now, hops| store.store(now, &copy(hops)).unwrap()[0];
+    let comes = |now, hops| put(&store, now, &copy(hops)).unwrap()[0];
     assert_eq!(comes(1000, 9), Verdict::Stored(1));
     let places = store.places(&[tag(1)], &all).unwrap();
     assert_eq!(store.pass_on(2000, &places).unwrap(), 1);
@@ -279,13 +295,13 @@ fn a_preamble_that_was_passed_on_is_taken_again_and_a_fragment_is_not() {
         store.pass_on(now, &places).unwrap()
     };
     let stored = [Verdict::Stored(1), Verdict::Stored(2)];
-    assert_eq!(store.store(1000, &frames).unwrap(), stored);
+    assert_eq!(put(&store, 1000, &frames).unwrap(), stored);
     assert_eq!(pass_on(1000), 2);
     for number in 3..6 {
         let again = [Verdict::Stored(number), Verdict::Seen];
-        assert_eq!(store.store(1001, &frames).unwrap(), again);
+        assert_eq!(put(&store, 1001, &frames).unwrap(), again);
         let copies = [Verdict::Duplicate, Verdict::Seen];
-        assert_eq!(store.store(1001, &frames).unwrap(), copies);
+        assert_eq!(put(&store, 1001, &frames).unwrap(), copies);
         assert_eq!(pass_on(1001), 1);
     }
     let remember = |txn: &WriteTransaction| {
@@ -297,7 +313,7 @@ fn a_preamble_that_was_passed_on_is_taken_again_and_a_fragment_is_not() {
     };
     store.db.write(remember).unwrap();
     assert_eq!(
-        store.store(1002, &frames[..1]).unwrap()[0],
+        put(&store, 1002, &frames[..1]).unwrap()[0],
         Verdict::Stored(6)
     );
 }
@@ -311,7 +327,7 @@ fn a_store_that_failed_says_so_until_it_writes_again() {
     assert!(store.change(|_, _| Err::<(), _>(full())).is_err());
     store.tags().unwrap();
     assert!(matches!(store.trouble(), Some(StoreError::Full(_))));
-    store.store(1000, &[(tag(1), frame(1, 10))]).unwrap();
+    put(&store, 1000, &[(tag(1), frame(1, 10))]).unwrap();
     assert_eq!(store.trouble(), None);
 }
 
@@ -332,7 +348,7 @@ fn each_run_of_a_relay_has_numbers_of_its_own() {
 fn a_clock_set_back_keeps_no_frame_for_ever() {
     let dir = TempDir::new().unwrap();
     let store = MailboxStore::open(dir.path(), LIMITS).unwrap();
-    store.store(9_000_000, &[(tag(1), frame(1, 10))]).unwrap();
+    put(&store, 9_000_000, &[(tag(1), frame(1, 10))]).unwrap();
     assert_eq!(store.expire(1000).unwrap(), 0);
     assert_eq!(store.expire(1100).unwrap(), 0);
     assert_eq!(store.expire(1101).unwrap(), 1);

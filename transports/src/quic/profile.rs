@@ -67,6 +67,7 @@ impl ProfileWatch {
             direction: Direction::Both,
             store_and_forward: false,
             peer_key: Some(peer),
+            notice: None,
         };
         Ok(Self { told, at: now })
     }

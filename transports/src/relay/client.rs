@@ -1,7 +1,10 @@
 //! The client's side of a relay: a link.
 
 use super::mailbox::MailboxOwner;
-use super::record::{ClientRecord, Record, RecordError, RecordReader, RelayRecord, Run, VERSION};
+use super::record::{
+    ClientRecord, GrantAnswer, Record, RecordError, RecordReader, RelayRecord, Run, VERSION,
+    WITHOUT_GRANTS,
+};
 use super::upstream::{Settlements, Upstream};
 use crate::keys::LinkKey;
 use crate::quic::{
@@ -41,6 +44,9 @@ pub struct RelaySpec {
     pub settings: QuicSettings,
     /// The mailbox to fetch from; without one the link only sends.
     pub mailbox: Option<MailboxOwner>,
+    /// Grants to show to the relay, at most [`MAX_GRANTS`](super::MAX_GRANTS). What it does not take is told in
+    /// [`LinkProfile::notice`].
+    pub grants: Vec<Bytes>,
     /// Where to say what became of each frame, for who has to keep it until the relay does. What is not settled when
     /// the link goes down may have been stored or not.
     pub settlements: Option<Settlements>,
@@ -84,7 +90,7 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &RelaySpe
         let limit = spec.settings.connect_timeout;
         let opened = timeout(limit, async {
             let connection = dial(endpoint, &peer, ALPN_RELAY, attempt).await?;
-            Mailbox::open(connection, spec.mailbox.as_ref()).await
+            Mailbox::open(connection, spec).await
         });
         let outcome = match io.while_down(opened).await {
             Err(gone) => return gone,
@@ -114,19 +120,26 @@ struct Mailbox {
     connection: Connection,
     stream: SendStream,
     reader: RecordReader,
-    /// The largest frame that this relay stores.
+    welcome: Welcome,
+}
+
+/// What the relay said first.
+struct Welcome {
+    /// The largest frame that it stores.
     largest: usize,
+    /// Why it does not take a grant.
+    refused: Option<GrantAnswer>,
 }
 
 impl Mailbox {
-    async fn open(connection: Connection, owner: Option<&MailboxOwner>) -> Result<Self, DialError> {
-        let greeted = greet(&connection, owner).await;
+    async fn open(connection: Connection, spec: &RelaySpec) -> Result<Self, DialError> {
+        let greeted = greet(&connection, spec).await;
         match greeted {
-            Some((stream, reader, largest)) => Ok(Self {
+            Some((stream, reader, welcome)) => Ok(Self {
                 connection,
                 stream,
                 reader,
-                largest,
+                welcome,
             }),
             None => {
                 let lost = connection.close_reason();
@@ -142,11 +155,11 @@ impl Mailbox {
             connection,
             stream,
             reader,
-            largest,
+            welcome,
         } = self;
         let mut profile = LinkProfile {
             kind: LinkKind::Relay,
-            mtu: RELAY_MTU.min(largest),
+            mtu: RELAY_MTU.min(welcome.largest),
             rate_bps: spec.settings.rate_bps,
             rtt: Some(connection.rtt()),
             direction: match spec.mailbox {
@@ -155,6 +168,7 @@ impl Mailbox {
             },
             store_and_forward: true,
             peer_key: Some(spec.key.0),
+            notice: welcome.refused.map(GrantAnswer::advice),
         };
         let outcome = match io.up(profile.clone()).await {
             Err(gone) => Err(gone),
@@ -186,12 +200,19 @@ impl Mailbox {
 
 async fn greet(
     connection: &Connection,
-    owner: Option<&MailboxOwner>,
-) -> Option<(SendStream, RecordReader, usize)> {
+    spec: &RelaySpec,
+) -> Option<(SendStream, RecordReader, Welcome)> {
     let (mut stream, recv) = connection.open_bi().await.ok()?;
     let mut out = BytesMut::new();
-    let mut written = ClientRecord::Hello { version: VERSION }.write(&mut out);
-    if let Some(owner) = owner {
+    let spoken = match spec.grants.is_empty() {
+        true => WITHOUT_GRANTS,
+        false => VERSION,
+    };
+    let mut written = ClientRecord::Hello { version: spoken }.write(&mut out);
+    for grant in &spec.grants {
+        written &= ClientRecord::Grant(grant.clone()).write(&mut out);
+    }
+    if let Some(owner) = &spec.mailbox {
         written &= ClientRecord::Open(owner.prove(connection)?).write(&mut out);
     }
     if !written {
@@ -200,16 +221,25 @@ async fn greet(
     stream.write_all(&out).await.ok()?;
     let mut reader = RecordReader::new(recv);
     let largest = match reader.next().await.ok()? {
-        RelayRecord::Welcome {
-            version: VERSION,
-            largest,
-        } if usize::from(largest) >= crate::MIN_MTU => usize::from(largest),
+        RelayRecord::Welcome { version, largest }
+            if version == spoken && usize::from(largest) >= crate::MIN_MTU =>
+        {
+            usize::from(largest)
+        }
         _ => return None,
     };
-    if owner.is_some() && reader.next().await != Ok(RelayRecord::Opened) {
+    let mut refused = None;
+    for _ in &spec.grants {
+        match reader.next().await.ok()? {
+            RelayRecord::Granted(GrantAnswer::Taken) => {}
+            RelayRecord::Granted(why) => refused = refused.or(Some(why)),
+            _ => return None,
+        }
+    }
+    if spec.mailbox.is_some() && reader.next().await != Ok(RelayRecord::Opened) {
         return None;
     }
-    Some((stream, reader, largest))
+    Some((stream, reader, Welcome { largest, refused }))
 }
 
 /// Why carrying ended.

@@ -1,7 +1,8 @@
 //! One client's connection at the relay.
 //!
 //! ```text
-//!   HELLO --> WELCOME --+--> FRAME* --store--> SETTLED
+//!   HELLO --> WELCOME --+--> GRANT* --show---> GRANTED
+//!                       +--> FRAME* --store--> SETTLED
 //!                       +--> OPEN ----proof--> OPENED --> HELD*
 //!                       +--> RELEASE --delete
 //! ```
@@ -9,28 +10,28 @@
 //! Everything is in answer to the client's one stream. Anything else closes the connection with a code that
 //! names it.
 
+use super::guest::{Guest, MAX_GRANTS};
 use super::mailbox::{MailboxProof, MailboxTag, mailbox_tags};
-use super::record::{ClientRecord, Fate, Record, RecordReader, RelayRecord, VERSION, push_fate};
+use super::record::{
+    ClientRecord, Fate, Record, RecordReader, RelayRecord, VERSION, WITHOUT_GRANTS, push_fate,
+};
 use super::server::{Shared, add};
-use super::store::{Cursor, Place, Sorted, Sorter, Verdict};
+use super::store::{Cursor, Sorted, Verdict};
+use super::window::Window;
+use crate::keys::LinkKey;
 use crate::quic::CloseCode;
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, SendStream};
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The most bytes of held frames that are fetched in one go.
 const FETCH: usize = 64 * 1024;
 /// The most frames that are settled in one go: more runs than that would not fit into a record.
 const MOST_SETTLED: usize = 16 * 1024;
-
-/// May always be handed over ahead of releases, in bytes: enough to begin with.
-const LEAST_WINDOW: usize = 16 * 1024;
-const SECOND: Duration = Duration::from_secs(1);
 
 /// What the reading and the handing-over half share.
 struct Session<'a> {
@@ -43,12 +44,12 @@ struct Session<'a> {
     released: Notify,
 }
 
-/// Serves the client until one of the two sides ends it; the code says why.
-pub(super) async fn serve(shared: &Shared, connection: &Connection) -> CloseCode {
+/// Serves the client that has proved this key until one of the two sides ends it; the code says why.
+pub(super) async fn serve(shared: &Shared, connection: &Connection, key: LinkKey) -> CloseCode {
     let Ok(greeted) = timeout(shared.limits.greeting, greet(shared, connection)).await else {
         return CloseCode::BadHello;
     };
-    let (session, reader) = match greeted {
+    let (session, reader, version) = match greeted {
         Ok(greeted) => greeted,
         Err(code) => return code,
     };
@@ -56,7 +57,13 @@ pub(super) async fn serve(shared: &Shared, connection: &Connection) -> CloseCode
     let intake = Intake {
         session: &session,
         reader,
-        sorter: (shared.sorter_of)(),
+        guest: (shared.guest_of)(key),
+        early: None,
+        grants: if version == WITHOUT_GRANTS {
+            MAX_GRANTS
+        } else {
+            0
+        },
         opened: Some(opened),
         owned: false,
     };
@@ -73,12 +80,15 @@ pub(super) async fn serve(shared: &Shared, connection: &Connection) -> CloseCode
 async fn greet<'a>(
     shared: &'a Shared,
     connection: &'a Connection,
-) -> Result<(Session<'a>, RecordReader), CloseCode> {
+) -> Result<(Session<'a>, RecordReader, u8), CloseCode> {
     let (send, recv) = connection.accept_bi().await.map_err(|_| CloseCode::Done)?;
     let mut reader = RecordReader::new(recv);
-    match reader.next().await {
-        Ok(ClientRecord::Hello { version: VERSION }) => {}
+    let version = match reader.next().await {
+        Ok(ClientRecord::Hello { version }) => version,
         _ => return Err(CloseCode::BadHello),
+    };
+    if ![VERSION, WITHOUT_GRANTS].contains(&version) {
+        return Err(CloseCode::BadHello);
     }
     let session = Session {
         shared,
@@ -89,12 +99,9 @@ async fn greet<'a>(
     };
     let largest = shared.limits.frame;
     session
-        .say(&[RelayRecord::Welcome {
-            version: VERSION,
-            largest,
-        }])
+        .say(&[RelayRecord::Welcome { version, largest }])
         .await?;
-    Ok((session, reader))
+    Ok((session, reader, version))
 }
 
 impl Session<'_> {
@@ -119,7 +126,11 @@ impl Session<'_> {
 struct Intake<'a> {
     session: &'a Session<'a>,
     reader: RecordReader,
-    sorter: Sorter,
+    guest: Box<dyn Guest>,
+    /// A frame that came too early, and how long it has to wait.
+    early: Option<(Bytes, Duration)>,
+    /// Grants that were shown, or could not be.
+    grants: usize,
     /// Taken by the one proof that a connection may bring.
     opened: Option<oneshot::Sender<Arc<[MailboxTag]>>>,
     /// The client proved that a mailbox is its own.
@@ -148,15 +159,24 @@ impl Intake<'_> {
         let mut batch = Batch::default();
         let mut bytes = 0;
         let mut idle = true;
-        while bytes < self.session.shared.limits.batch && batch.fates.len() < MOST_SETTLED {
+        if let Some((frame, wait)) = self.early.take() {
+            sleep(wait).await;
+            self.take_in(frame, &mut batch);
+            idle = false;
+        }
+        while self.early.is_none()
+            && bytes < self.session.shared.limits.batch
+            && batch.fates.len() < MOST_SETTLED
+        {
             match self.reader.take().map_err(|_| CloseCode::BadRecord)? {
                 None => break,
                 Some(ClientRecord::Hello { .. }) => return Err(CloseCode::BadRecord),
                 Some(ClientRecord::Open(proof)) => self.open(&proof).await?,
                 Some(ClientRecord::Release(upto)) => self.release(upto).await?,
+                Some(ClientRecord::Grant(grant)) => self.show(&grant).await?,
                 Some(ClientRecord::Frame(frame)) => {
                     bytes += frame.len();
-                    self.sort_in(&frame, &mut batch);
+                    self.take_in(frame, &mut batch);
                 }
             }
             idle = false;
@@ -170,11 +190,20 @@ impl Intake<'_> {
         self.settle(batch).await
     }
 
+    /// Adds a frame to the batch, unless it came too early.
+    fn take_in(&mut self, frame: Bytes, batch: &mut Batch) {
+        match self.guest.pace(&frame) {
+            // A copy, because the frame is a slice of the read buffer, which is needed meanwhile.
+            Some(wait) => self.early = Some((Bytes::copy_from_slice(&frame), wait)),
+            None => self.sort_in(&frame, batch),
+        }
+    }
+
     fn sort_in(&mut self, frame: &[u8], batch: &mut Batch) {
         let largest = usize::from(self.session.shared.limits.frame);
         let sorted = match frame.len() > largest {
             true => return batch.fates.push(Some(Fate::TooLarge)),
-            false => (self.sorter)(frame),
+            false => self.guest.sort(frame),
         };
         batch.fates.push(match sorted {
             Sorted::Unaddressed => Some(Fate::BadEnvelope),
@@ -209,7 +238,7 @@ impl Intake<'_> {
         if frames.is_empty() {
             return Ok(Vec::new());
         }
-        let verdicts = self.session.shared.store.store(frames).await;
+        let verdicts = self.guest.store(frames).await;
         let verdicts = verdicts.map_err(|error| {
             tracing::error!(%error, "frames were not stored");
             CloseCode::StoreFailed
@@ -221,6 +250,16 @@ impl Intake<'_> {
             Verdict::BadEnvelope => Fate::BadEnvelope,
         };
         Ok(verdicts.into_iter().map(fate).collect())
+    }
+
+    /// A bounded number of grants a connection, whatever becomes of them: to check one is work.
+    async fn show(&mut self, grant: &[u8]) -> Result<(), CloseCode> {
+        if self.grants >= MAX_GRANTS {
+            return Err(CloseCode::BadRecord);
+        }
+        self.grants += 1;
+        let answer = self.guest.show(grant);
+        self.session.say(&[RelayRecord::Granted(answer)]).await
     }
 
     /// One proof a connection, right or wrong: who wants to try again pays for a handshake.
@@ -307,115 +346,5 @@ async fn hand_over(
             return code;
         }
         add(&shared.counts.handed_over, records.len() as u64);
-    }
-}
-
-/// What was handed over and not released.
-///
-/// What waits in the stream was chosen too early: on a slow link the urgent would wait behind all of it. So no more is
-/// handed over than the path holds, as the congestion controller sees it, and what the owner releases in a second,
-/// which covers the time until frames are durable there.
-#[derive(Default)]
-struct Window {
-    frames: VecDeque<(u64, Place, usize)>,
-    bytes: usize,
-    /// When the second began in which so many bytes were released, and how many in the one before.
-    second: Option<Instant>,
-    released: usize,
-    released_before: usize,
-}
-
-impl Window {
-    fn push(&mut self, number: u64, place: Place, length: usize) {
-        self.frames.push_back((number, place, length));
-        self.bytes += length;
-    }
-
-    /// How many bytes may be handed over now, with this congestion window and `most` in all.
-    fn room(&mut self, now: Instant, cwnd: u64, most: usize) -> usize {
-        self.turn(now);
-        let cwnd = usize::try_from(cwnd).unwrap_or(usize::MAX);
-        let window = LEAST_WINDOW
-            .saturating_add(cwnd.saturating_add(cwnd / 4))
-            .saturating_add(self.released.max(self.released_before));
-        window.min(most).saturating_sub(self.bytes)
-    }
-
-    /// Begins another second if this one is over.
-    fn turn(&mut self, now: Instant) {
-        let begun = *self.second.get_or_insert(now);
-        let passed = now.saturating_duration_since(begun);
-        if passed >= SECOND {
-            let before = if passed < 2 * SECOND {
-                self.released
-            } else {
-                0
-            };
-            (self.released_before, self.released) = (before, 0);
-            self.second = Some(now);
-        }
-    }
-
-    /// Lets go of all up to this number, and says where those are kept.
-    fn release(&mut self, now: Instant, upto: u64) -> Vec<Place> {
-        self.turn(now);
-        let mut places = Vec::new();
-        while let Some(&(number, place, length)) = self.frames.front()
-            && number <= upto
-        {
-            self.frames.pop_front();
-            self.bytes -= length;
-            self.released += length;
-            places.push(place);
-        }
-        places
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MOST: usize = 4 << 20;
-    const CWND: u64 = 20_000;
-
-    fn fill(window: &mut Window, now: Instant, next: &mut u64) -> usize {
-        let before = window.bytes;
-        while window.room(now, CWND, MOST) > 0 {
-            *next += 1;
-            let place = Place {
-                tag: [0; 8],
-                class: 3,
-                number: *next,
-            };
-            window.push(*next, place, 1000);
-        }
-        window.bytes - before
-    }
-
-    /// An owner on a slow link has little ahead of what is urgent; one that releases fast is not held up, although it
-    /// takes a while until frames are durable there.
-    #[test]
-    fn what_is_ahead_follows_what_is_released() {
-        let (mut window, mut now, mut next) = (Window::default(), Instant::now(), 0);
-        let first = fill(&mut window, now, &mut next);
-        assert!(first < LEAST_WINDOW + 26_000, "{first}");
-        for _ in 0..20 {
-            now += Duration::from_millis(150);
-            window.release(now, next);
-            fill(&mut window, now, &mut next);
-        }
-        assert!(window.bytes >= MOST, "grows to the limit: {}", window.bytes);
-        // Then the link becomes slow: a tenth of a frame in a second.
-        for _ in 0..10 {
-            now += Duration::from_secs(10);
-            let oldest = window.frames[0].0;
-            window.release(now, oldest);
-            assert_eq!(window.room(now, CWND, MOST), 0);
-        }
-        window.release(now, next);
-        now += Duration::from_secs(10);
-        let again = fill(&mut window, now, &mut next);
-        assert!(again < LEAST_WINDOW + 26_000, "{again}");
     }
 }

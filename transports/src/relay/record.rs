@@ -8,9 +8,10 @@
 //! 0x02 OPEN     key (32), signature (64)   0x82 OPENED   empty
 //! 0x03 FRAME    a frame or a piece         0x83 SETTLED  runs of: fate (1), frames (2)
 //! 0x04 RELEASE  number (8)                 0x84 HELD     number (8), a frame
+//! 0x05 GRANT    a grant, at most 1024      0x85 GRANTED  answer (1)
 //! ```
 //!
-//! HELLO comes first and once, OPEN at most once. SETTLED tells the fates of the frames of this connection in the
+//! HELLO comes first and once, OPEN at most once, GRANT at most eight times and not in version 2. SETTLED tells the fates of the frames of this connection in the
 //! order in which they came. Numbers are big-endian.
 
 use super::mailbox::MailboxProof;
@@ -19,9 +20,13 @@ use quinn::RecvStream;
 use tokio::io::AsyncReadExt;
 
 /// The version of the protocol.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
+/// The version before, which has no grants: spoken by who has none to show, so that older relays understand.
+pub(super) const WITHOUT_GRANTS: u8 = 2;
 /// What is read from the stream in one go, in bytes. The largest record fits.
 const READ: usize = 96 * 1024;
+/// The largest grant, in bytes.
+pub const MAX_GRANT: usize = 1024;
 const HEADER: usize = 3;
 /// Bytes of a run.
 const RUN: usize = 3;
@@ -46,6 +51,7 @@ pub(super) enum ClientRecord {
     Open(MailboxProof),
     Frame(Bytes),
     Release(u64),
+    Grant(Bytes),
 }
 
 /// What became of a frame at the relay.
@@ -86,6 +92,59 @@ impl Fate {
     }
 }
 
+/// What became of a grant that a client showed. The numbers are part of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum GrantAnswer {
+    /// It counts on this connection.
+    Taken = 0,
+    /// It is none, or one that was changed, forged or widened.
+    Unusable = 1,
+    /// It is for another key than the one that this client has proved.
+    Holder = 2,
+    /// It comes from nobody whose grants count here.
+    Issuer = 3,
+    /// The issuer's counter has gone on.
+    Over = 4,
+    /// The operator has revoked it, or one that it was made from.
+    Revoked = 5,
+    /// Too many were shown lately. It may be shown again on another connection.
+    Later = 6,
+}
+
+impl GrantAnswer {
+    const ALL: [Self; 7] = [
+        Self::Taken,
+        Self::Unusable,
+        Self::Holder,
+        Self::Issuer,
+        Self::Over,
+        Self::Revoked,
+        Self::Later,
+    ];
+
+    fn of(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// What it means for who showed the grant, and what to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Taken => "the relay takes the grant",
+            Self::Unusable => {
+                "the relay cannot use a grant: it is damaged or forged; ask for it again"
+            }
+            Self::Holder => "a grant is for another key; ask for one for this node's contact card",
+            Self::Issuer => {
+                "the relay does not know the issuer of a grant; ask its operator for one"
+            }
+            Self::Over => "a grant is over; ask for a new one",
+            Self::Revoked => "a grant was revoked; ask the relay's operator",
+            Self::Later => "the relay is shown too many grants now; it is dialled again later",
+        }
+    }
+}
+
 /// So many frames in a row met this fate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -112,6 +171,7 @@ pub(super) enum RelayRecord {
     Opened,
     Settled(Vec<Run>),
     Held { number: u64, frame: Bytes },
+    Granted(GrantAnswer),
 }
 
 /// A record that can be written and read.
@@ -130,6 +190,7 @@ impl Record for ClientRecord {
             Self::Open(proof) => put(out, 0x02, &[&proof.public_key, &proof.signature]),
             Self::Frame(frame) => put(out, 0x03, &[frame]),
             Self::Release(number) => put(out, 0x04, &[&number.to_be_bytes()]),
+            Self::Grant(grant) => put(out, 0x05, &[grant]),
         }
     }
 
@@ -149,6 +210,7 @@ impl Record for ClientRecord {
             }
             (0x03, _) => Ok(Self::Frame(body)),
             (0x04, 8) => Ok(Self::Release(body.get_u64())),
+            (0x05, ..=MAX_GRANT) => Ok(Self::Grant(body)),
             (kind, length) => Err(RecordError::Unknown { kind, length }),
         }
     }
@@ -166,6 +228,7 @@ impl Record for RelayRecord {
                 put(out, 0x83, &[&runs])
             }
             Self::Held { number, frame } => put(out, 0x84, &[&number.to_be_bytes(), frame]),
+            Self::Granted(answer) => put(out, 0x85, &[&[*answer as u8]]),
         }
     }
 
@@ -188,6 +251,9 @@ impl Record for RelayRecord {
                 number: body.get_u64(),
                 frame: body,
             }),
+            (0x85, length @ 1) => GrantAnswer::of(body.get_u8())
+                .map(Self::Granted)
+                .ok_or(RecordError::Unknown { kind, length }),
             (kind, length) => Err(RecordError::Unknown { kind, length }),
         }
     }
@@ -296,6 +362,8 @@ mod tests {
         }));
         round_trip(&ClientRecord::Frame(frame.clone()));
         round_trip(&ClientRecord::Release(u64::MAX - 1));
+        round_trip(&ClientRecord::Grant(Bytes::from_static(b"grant")));
+        round_trip(&RelayRecord::Granted(GrantAnswer::Later));
         round_trip(&RelayRecord::Welcome {
             version: VERSION,
             largest: 4096,
@@ -312,7 +380,7 @@ mod tests {
         assert!(!oversized.write(&mut BytesMut::new()));
     }
 
-    /// The layout of version 2, byte by byte.
+    /// The layout of version 3, byte by byte.
     #[test]
     fn records_have_the_bytes_that_the_format_says() {
         let bytes = |record: &dyn Fn(&mut BytesMut) -> bool| {
@@ -321,7 +389,7 @@ mod tests {
             out.to_vec()
         };
         let hello = ClientRecord::Hello { version: VERSION };
-        assert_eq!(bytes(&|out| hello.write(out)), [0x01, 0, 1, 2]);
+        assert_eq!(bytes(&|out| hello.write(out)), [0x01, 0, 1, 3]);
         let frame = ClientRecord::Frame(Bytes::from_static(b"ab"));
         assert_eq!(bytes(&|out| frame.write(out)), [0x03, 0, 2, b'a', b'b']);
         let mut runs = Vec::new();
@@ -337,6 +405,14 @@ mod tests {
         };
         let expected = [0x84, 0, 9, 0, 0, 1, 0, 0, 0, 0, 0, b'c'];
         assert_eq!(bytes(&|out| held.write(out)), expected);
+    }
+
+    /// A grant that is too long and an answer that is not known are no records.
+    #[test]
+    fn grants_are_bounded_and_answers_known() {
+        let grant = |length| ClientRecord::read(0x05, Bytes::from(vec![0; length]));
+        assert!(grant(MAX_GRANT).is_ok() && grant(MAX_GRANT + 1).is_err());
+        assert!(RelayRecord::read(0x85, Bytes::from_static(&[7])).is_err());
     }
 
     /// A fate that is not known, a run of nothing and half a run are no record.

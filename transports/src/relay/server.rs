@@ -1,16 +1,14 @@
 //! The relay: takes clients, within limits, and counts what it does for them.
 
 use super::connection;
-use super::store::{MailboxStore, Sorter};
+use super::guest::GuestOf;
+use super::store::MailboxStore;
 use crate::quic::{Authenticated, CloseCode, EndpointError, QuicEndpoint};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// Gives each client that comes a sorter of its own.
-pub type SorterOf = Arc<dyn Fn() -> Sorter + Send + Sync>;
 
 /// A record has room for a frame of this size beside its number.
 const LARGEST_FRAME: u16 = u16::MAX - 8;
@@ -81,7 +79,7 @@ pub(super) fn add(counter: &AtomicU64, n: u64) {
 /// What all connections of a relay share.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn MailboxStore>,
-    pub(super) sorter_of: SorterOf,
+    pub(super) guest_of: GuestOf,
     pub(super) limits: RelayLimits,
     pub(super) counts: Counts,
     /// The next number to hand a frame over under.
@@ -93,14 +91,14 @@ pub(super) struct Shared {
 pub struct RelayServer(Arc<Shared>);
 
 impl RelayServer {
-    /// A relay that keeps frames in `store` under the tags that the sorters of `sorter_of` find in them.
-    pub fn new(store: Arc<dyn MailboxStore>, sorter_of: SorterOf, limits: RelayLimits) -> Self {
+    /// A relay that hands over what is in `store`, and fills it with what the guests of `guest_of` let in.
+    pub fn new(store: Arc<dyn MailboxStore>, guest_of: GuestOf, limits: RelayLimits) -> Self {
         let frame = limits.frame.min(LARGEST_FRAME);
         let limits = RelayLimits { frame, ..limits };
         Self(Arc::new(Shared {
             next_number: store.first_number().into(),
             store,
-            sorter_of,
+            guest_of,
             limits,
             counts: Counts::default(),
         }))
@@ -169,7 +167,7 @@ impl RelayServer {
         let shared = self.0.clone();
         clients.spawn(async move {
             let code = tokio::select! {
-                code = connection::serve(&shared, &connection) => code,
+                code = connection::serve(&shared, &connection, key) => code,
                 _ = stopped.wait_for(|stop| *stop) => CloseCode::ShuttingDown,
             };
             if matches!(

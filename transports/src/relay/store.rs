@@ -88,12 +88,8 @@ pub enum StoreRefusal {
     Failed(String),
 }
 
-/// Durable mailboxes.
+/// Durable mailboxes, as those who fetch see them. For those who fill them see [`Guest`](super::Guest).
 pub trait MailboxStore: Send + Sync + 'static {
-    /// Stores frames under their tags. The future is ready once all that were stored are durable, with one
-    /// verdict a frame, in order.
-    fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>>;
-
     /// Frames of any of the tags beyond `after`, the lowest class first and in each class in the order of their
     /// numbers: as many as fit into `max_bytes`, but at least one if there is any.
     fn fetch(

@@ -89,6 +89,7 @@ impl SerialSpec {
             direction: self.direction,
             store_and_forward: false,
             peer_key: None,
+            notice: None,
         }
     }
 }

@@ -92,6 +92,7 @@ impl SpoolSpec {
             },
             store_and_forward: true,
             peer_key: None,
+            notice: None,
         }
     }
 }

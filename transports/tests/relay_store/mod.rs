@@ -2,11 +2,11 @@
 #![allow(dead_code, reason = "each test program uses its own half of this")]
 
 use bytes::Bytes;
-use ostrakon_transports::keys::LinkSecret;
+use ostrakon_transports::keys::{LinkKey, LinkSecret};
 use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint};
 use ostrakon_transports::relay::{
-    Cursor, HeldFrame, MailboxStore, MailboxTag, Place, RelayCounters, RelayLimits, RelayServer,
-    Sorted, Sorter, StoreFuture, Subscription, Verdict, Watchers,
+    Cursor, GrantAnswer, Guest, HeldFrame, MailboxStore, MailboxTag, Place, RelayCounters,
+    RelayLimits, RelayServer, Sorted, Sorter, StoreFuture, Subscription, Verdict, Watchers,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,30 +27,90 @@ pub struct MemoryStore {
     watchers: Watchers,
 }
 
-impl MailboxStore for MemoryStore {
-    fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>> {
+impl MemoryStore {
+    fn store(&self, frames: Vec<(MailboxTag, Bytes)>) -> Vec<Verdict> {
+        let tags: Vec<MailboxTag> = frames.iter().map(|(tag, _)| *tag).collect();
+        let mut held = self.frames.lock().unwrap();
+        let mut verdicts = Vec::new();
+        for (tag, frame) in frames {
+            if held.1.iter().filter(|f| f.place.tag == tag).count() >= QUOTA {
+                verdicts.push(Verdict::MailboxFull);
+                continue;
+            }
+            held.0 += 1;
+            let number = held.0;
+            let class = class_of(&frame);
+            let place = Place { tag, class, number };
+            held.1.push(HeldFrame { place, frame });
+            verdicts.push(Verdict::Stored);
+        }
+        drop(held);
+        self.watchers.announce(tags);
+        verdicts
+    }
+}
+
+/// A client of the tests' relay. A grant is the holder's key and a tag, and nobody signs it; who has to show one, and
+/// how fast frames may come, the test says.
+struct TestGuest {
+    store: Arc<MemoryStore>,
+    rules: Rules,
+    key: LinkKey,
+    sorter: Sorter,
+    granted: Vec<MailboxTag>,
+    paced: usize,
+}
+
+/// What the relay asks of its clients.
+#[derive(Clone, Copy, Default)]
+pub struct Rules {
+    /// Frames need a grant.
+    pub granted_only: bool,
+    /// After so many frames of a connection each further one has to wait, once.
+    pub wait_after: Option<usize>,
+}
+
+/// The wait of a frame that came too early.
+pub const WAIT: Duration = Duration::from_millis(50);
+
+impl Guest for TestGuest {
+    fn show(&mut self, grant: &[u8]) -> GrantAnswer {
+        match grant.split_first_chunk::<32>() {
+            Some((holder, _)) if *holder != self.key.0 => GrantAnswer::Holder,
+            Some((_, tag)) if tag.len() == 8 => {
+                self.granted.push(tag.try_into().unwrap());
+                GrantAnswer::Taken
+            }
+            _ => GrantAnswer::Unusable,
+        }
+    }
+
+    fn pace(&mut self, _frame: &[u8]) -> Option<Duration> {
+        self.paced += 1;
+        let after = self.rules.wait_after?;
+        (self.paced > after && (self.paced - after) % 2 == 1).then_some(WAIT)
+    }
+
+    fn sort(&mut self, frame: &[u8]) -> Sorted {
+        (self.sorter)(frame)
+    }
+
+    fn store(&mut self, frames: Vec<(MailboxTag, Bytes)>) -> StoreFuture<'_, Vec<Verdict>> {
         Box::pin(async move {
-            let tags: Vec<MailboxTag> = frames.iter().map(|(tag, _)| *tag).collect();
-            let mut held = self.frames.lock().unwrap();
+            let granted = |tag: &MailboxTag| !self.rules.granted_only || self.granted.contains(tag);
             let mut verdicts = Vec::new();
             for (tag, frame) in frames {
-                if held.1.iter().filter(|f| f.place.tag == tag).count() >= QUOTA {
-                    verdicts.push(Verdict::MailboxFull);
-                    continue;
+                match granted(&tag) {
+                    true => verdicts.extend(self.store.store(vec![(tag, frame)])),
+                    false => verdicts.push(Verdict::NotGranted),
                 }
-                held.0 += 1;
-                let number = held.0;
-                let class = class_of(&frame);
-                let place = Place { tag, class, number };
-                held.1.push(HeldFrame { place, frame });
-                verdicts.push(Verdict::Stored);
             }
-            drop(held);
-            self.watchers.announce(tags);
             Ok(verdicts)
         })
     }
+}
 
+impl MailboxStore for MemoryStore {
     fn fetch(
         &self,
         tags: Arc<[MailboxTag]>,
@@ -138,11 +198,26 @@ pub struct Relay {
 
 impl Relay {
     pub fn start(limits: RelayLimits) -> Self {
+        Self::with(limits, Rules::default())
+    }
+
+    pub fn with(limits: RelayLimits, rules: Rules) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
         let secret = LinkSecret::from_seed([100; 32]);
         let endpoint = QuicEndpoint::bind(any, &secret, EndpointOptions::default()).unwrap();
         let store = Arc::new(MemoryStore::default());
-        let server = RelayServer::new(store.clone(), Arc::new(sorter), limits);
+        let filled = store.clone();
+        let guest_of = move |key| -> Box<dyn Guest> {
+            Box::new(TestGuest {
+                store: filled.clone(),
+                rules,
+                key,
+                sorter: sorter(),
+                granted: Vec::new(),
+                paced: 0,
+            })
+        };
+        let server = RelayServer::new(store.clone(), Arc::new(guest_of), limits);
         let (stop, stopped) = oneshot::channel::<()>();
         let (runner, at) = (server.clone(), endpoint.clone());
         let running = tokio::spawn(async move {

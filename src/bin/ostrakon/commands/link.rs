@@ -1,5 +1,6 @@
 //! `link`: the ways by which messages travel.
 
+use super::grant::text;
 use crate::args::{LinkArgs, LinkCommand};
 use crate::ask::{ask, unexpected};
 use crate::failure::Outcome;
@@ -29,6 +30,15 @@ pub async fn run(out: Out, home: &Path, command: LinkCommand) -> Outcome {
         LinkCommand::Rm { name } => {
             let answer = ask(home, Request::LinkRemove { name: name.clone() }).await?;
             out.show(&answer, || format!("Link {name} is forgotten."))
+        }
+        LinkCommand::Grant { name, grant, .. } => {
+            let grant = grant.as_deref().map(text).transpose()?;
+            let words = match grant {
+                Some(_) => format!("Link {name} shows the grant from now on."),
+                None => format!("Link {name} shows no grant any more."),
+            };
+            let answer = ask(home, Request::LinkGrant { name, grant }).await?;
+            out.show(&answer, || words)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub mod card;
+pub mod grant;
 pub mod group;
 pub mod inbox;
 pub mod init;
@@ -11,6 +12,7 @@ pub mod passphrase;
 pub mod person;
 mod qr;
 pub mod relay;
+pub mod relay_grants;
 pub mod routes;
 pub mod send;
 pub mod sim;

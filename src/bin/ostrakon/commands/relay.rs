@@ -3,10 +3,11 @@
 use super::node::{Stop, event};
 use crate::args::RelayRun;
 use crate::failure::Outcome;
+use crate::grant_args::GrantsArg;
 use crate::out::Out;
 use crate::plain::bytes;
 use crate::{terminal, unlock};
-use ostrakon::node::relay::{Counters, Limits, Relay};
+use ostrakon::node::relay::{Counters, Limits, RateLimits, Relay};
 use ostrakon::node::{HomeError, NodeError};
 use serde_json::json;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -32,6 +33,13 @@ pub async fn run(out: Out, dir: &Path, args: &RelayRun) -> Outcome {
     let mut limits = Limits::default();
     limits.mailbox.max_bytes = max_bytes;
     limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);
+    limits.grants_required = args.grants == Some(GrantsArg::Required);
+    let rate = |bits: Option<u64>, usual: u64| bits.map_or(usual, |bits| bits / 8);
+    limits.rates = RateLimits {
+        client: rate(args.client_rate, limits.rates.client),
+        grant: rate(args.grant_rate, limits.rates.grant),
+        unknown: rate(args.unknown_rate, limits.rates.unknown),
+    };
     let relay = open(dir, listen, limits).await?;
     let addr = relay.address();
     // Nobody can dial a wildcard address.

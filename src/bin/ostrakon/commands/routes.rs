@@ -1,13 +1,17 @@
 //! `relay status`, `relay link`, `relay route`: what the operator of a relay asks of it.
 
+use super::grant::text;
 use super::person::read_card;
+use super::relay_grants;
 use crate::args::{RelayCommand, RelayLinkCommand, RelayRun, RouteCommand};
 use crate::ask::unexpected;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::{Lean, bytes, one_line, rate, table};
 use ostrakon::node::api::ErrorKind;
-use ostrakon::node::relay::api::{ALL, HERE, LinkConfig, Request, Response, Route, Status};
+use ostrakon::node::relay::api::{
+    ALL, GrantStatus, HERE, LinkConfig, Request, Response, Route, Status,
+};
 use ostrakon::node::relay::ask;
 use std::path::Path;
 
@@ -16,8 +20,12 @@ use std::path::Path;
 /// # Errors
 /// An address or a mailbox that cannot be used, an unknown link or route, a directory that is damaged or in use.
 pub async fn run(out: Out, dir: &Path, command: RelayCommand) -> Outcome {
+    let command = match command {
+        RelayCommand::Grant(command) => return relay_grants::run(out, dir, command).await,
+        command => command,
+    };
     let request = request(command)?;
-    let answer = match ask(dir, request.clone()).await? {
+    let answer = match ask(dir, request.clone(), None).await? {
         Response::Error { kind, text } => {
             return Err(Failure {
                 kind: Kind::Api(kind),
@@ -39,6 +47,10 @@ pub async fn run(out: Out, dir: &Path, command: RelayCommand) -> Outcome {
                 "Link {name} is there. Have frames leave by it with: ostrakon relay route add MAILBOX via {name}\n"
             )
         }
+        (Request::LinkGrant { name, grant }, Response::Done) => match grant {
+            Some(_) => format!("Link {name} shows the grant from now on.\n"),
+            None => format!("Link {name} shows no grant any more.\n"),
+        },
         (Request::LinkRemove { name }, Response::Done) => format!("Link {name} is forgotten.\n"),
         (Request::RouteRemove { .. }, Response::Done) => "The route is forgotten.\n".into(),
         _ => return Err(unexpected()),
@@ -54,6 +66,10 @@ pub fn refuse_options(run: &RelayRun) -> Outcome {
     let given = [
         ("--listen", run.listen.is_some()),
         ("--max-bytes", run.max_bytes.is_some()),
+        ("--grants", run.grants.is_some()),
+        ("--client-rate", run.client_rate.is_some()),
+        ("--grant-rate", run.grant_rate.is_some()),
+        ("--unknown-rate", run.unknown_rate.is_some()),
         ("--end-with-stdin", run.end_with_stdin),
     ];
     match given.into_iter().find(|(_, given)| *given) {
@@ -68,7 +84,8 @@ pub fn refuse_options(run: &RelayRun) -> Outcome {
 
 fn request(command: RelayCommand) -> Outcome<Request> {
     Ok(match command {
-        RelayCommand::Status => Request::Status,
+        // Grants have been dealt with.
+        RelayCommand::Status | RelayCommand::Grant(_) => Request::Status,
         RelayCommand::Link(RelayLinkCommand::Add {
             name,
             uri,
@@ -79,9 +96,14 @@ fn request(command: RelayCommand) -> Outcome<Request> {
             uri,
             mtu,
             rate_bps: rate,
+            grants: Vec::new(),
         }),
         RelayCommand::Link(RelayLinkCommand::List) => Request::LinkList,
         RelayCommand::Link(RelayLinkCommand::Rm { name }) => Request::LinkRemove { name },
+        RelayCommand::Link(RelayLinkCommand::Grant { name, grant, .. }) => Request::LinkGrant {
+            name,
+            grant: grant.as_deref().map(text).transpose()?,
+        },
         RelayCommand::Link(RelayLinkCommand::Release { name }) => Request::LinkRelease { name },
         RelayCommand::Route(RouteCommand::Add { mailbox, link, .. }) => Request::RouteAdd {
             mailbox: mailbox_text(mailbox)?,
@@ -205,9 +227,14 @@ fn show_status(status: &Status) -> String {
             "\n{}",
             table(0, &[Lean::Left, Lean::Left, Lean::Right], &rows)
         );
-        for link in status.links.iter().filter(|link| !link.up) {
-            if let Some(reason) = &link.down_reason {
-                text += &format!("{}: {}\n", one_line(&link.name), one_line(reason));
+        for link in &status.links {
+            let why = if link.up {
+                &link.notice
+            } else {
+                &link.down_reason
+            };
+            if let Some(why) = why {
+                text += &format!("{}: {}\n", one_line(&link.name), one_line(why));
             }
         }
     }
@@ -221,12 +248,36 @@ fn show_status(status: &Status) -> String {
     if !dropped.is_empty() {
         text += &format!("\nDropped or refused: {}\n", dropped.join(", "));
     }
+    text += &show_grants(&status.grants);
     for route in &status.routes {
         text += &format!(
             "{} Waiting: {} ({})\n",
             sentence(&route.route),
             route.waiting_frames,
             bytes(route.waiting_bytes)
+        );
+    }
+    text
+}
+
+fn show_grants(grants: &GrantStatus) -> String {
+    let mut text = String::new();
+    if grants.required {
+        text += &format!("Frames need a grant; the counter is {}.\n", grants.counter);
+    }
+    let shown: Vec<String> = grants
+        .shown
+        .iter()
+        .map(|(what, n)| format!("{what} {n}"))
+        .collect();
+    if !shown.is_empty() {
+        text += &format!("Grants shown: {}\n", shown.join(", "));
+    }
+    let slowed = &grants.slowed;
+    if slowed.client + slowed.grant + slowed.unknown > 0 {
+        text += &format!(
+            "Frames that had to wait: {} for their client, {} for their grant, {} without a grant\n",
+            slowed.client, slowed.grant, slowed.unknown
         );
     }
     text

@@ -155,7 +155,10 @@ fn links(links: &[LinkEntry]) -> String {
     ];
     let mut rows = vec![heading.map(String::from).to_vec()];
     rows.extend(links.iter().map(|link| {
-        let why = link.down_reason.as_deref().filter(|_| !link.up);
+        let why = match link.up {
+            true => link.notice.as_deref(),
+            false => link.down_reason.as_deref(),
+        };
         vec![
             one_line(&link.name),
             if link.up { "up" } else { "down" }.into(),
