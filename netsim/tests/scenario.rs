@@ -376,3 +376,74 @@ fn a_scenario_becomes_a_world() {
     assert_eq!((hash, heard), run(1));
     assert_ne!(hash, run(2).0);
 }
+
+/// Guards faults of disks: what is named comes as it is written, and what is drawn follows from the seed, keeps to the nodes
+/// that are named and leaves time to recover.
+#[test]
+fn disks_go_back_as_it_is_written_and_drawn() {
+    let text = r#"
+        [scenario]
+        duration = "160s"
+        [[nodes]]
+        prefix = "n-"
+        count = 3
+        [[fault]]
+        kind = "image"
+        node = "n-1"
+        at = "10s"
+        [[fault]]
+        kind = "rollback"
+        node = "n-1"
+        ago = 2
+        at = "20s"
+        off = "3s"
+        [[fault]]
+        kind = "clone"
+        node = "n-3"
+        of = "n-2"
+        at = "30s"
+        [[fault]]
+        kind = "rollbacks"
+        node = ["n-1", "n-3"]
+        shared = true
+    "#;
+    let scenario = Scenario::parse("disks.toml", text).unwrap();
+    let [a, b, c] = [0, 1, 2].map(HostId);
+    let restore = |host, of, ago, off| FaultKind::Restore { host, of, ago, off };
+    let kinds: Vec<_> = scenario
+        .faults
+        .plan
+        .faults
+        .iter()
+        .map(|f| f.kind.clone())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            FaultKind::Image { host: a },
+            restore(a, a, 2, 3 * SECOND),
+            FaultKind::Image { host: b },
+            restore(c, b, 0, 1),
+        ]
+    );
+    assert_eq!(scenario.fault_plan(5), scenario.fault_plan(5));
+    assert_ne!(scenario.fault_plan(5), scenario.fault_plan(6));
+    let mut copies = 0;
+    for seed in 0..20 {
+        for fault in scenario.fault_plan(seed).faults.split_off(4) {
+            assert!(matches!(fault.when, When::At(at) if at < 120 * SECOND));
+            let FaultKind::Restore { host, of, off, .. } = fault.kind else {
+                continue;
+            };
+            assert!([a, c].contains(&host) && [a, c].contains(&of));
+            assert!((1..=10 * SECOND).contains(&off));
+            copies += usize::from(host != of);
+        }
+    }
+    assert!(copies > 0);
+    let alone = text.replace("of = \"n-2\"", "");
+    let why = Scenario::parse("disks.toml", &alone)
+        .unwrap_err()
+        .to_string();
+    assert!(why.contains("`of`"), "{why}");
+}

@@ -343,6 +343,44 @@ mod tests {
         one(&sender, &recipient, "nonce");
     }
 
+    /// Guards machines with the same keys: a nonce that one has used for a content is used for no other by the other one, and
+    /// what has come out at one of them has come out.
+    #[test]
+    fn machines_of_one_person_are_looked_at_together() {
+        let mark = |content| SealMark {
+            nonce: [1; 16],
+            content: [content; 16],
+        };
+        for (content, wrong) in [(1, false), (2, true)] {
+            let ((mut sender, recipient), mut twin) = (logs(), Log::default());
+            sender.sealed(&[mark(1)]);
+            twin.sealed(&[mark(content)]);
+            let idle = Log::default();
+            let witness = |person, name, log| Witness { person, name, log };
+            let all = [
+                witness(A, "a", &sender),
+                witness(A, "twin", &twin),
+                witness(B, "idle", &idle),
+                witness(B, "b", &recipient),
+            ];
+            let found = violations(&all, 0);
+            assert_eq!(found.len(), usize::from(wrong), "{found:?}");
+        }
+    }
+
+    /// Guards disks that go back: what one has forgotten may come out again, and is the same.
+    #[test]
+    fn what_an_older_disk_has_forgotten_comes_out_again_unchanged() {
+        for (digest, wrong) in [([9; 32], 0), ([8; 32], 1)] {
+            let (sender, mut recipient) = logs();
+            recipient.restarted();
+            recipient.went_back(super::super::log::Kept::default());
+            recipient.delivered(9 * S, ID, 1, digest);
+            assert_eq!(found(&sender, &recipient).len(), wrong);
+            assert_eq!(recipient.came_again, 1);
+        }
+    }
+
     /// Guards lifetimes: they end by the longest part, no sooner than the fastest clock allows, and never without one.
     #[test]
     fn what_is_given_up_too_early_is_told_of() {

@@ -52,3 +52,59 @@ impl<H: Host> World<H> {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FaultKind, FaultPlan, Out};
+    use super::*;
+
+    const SECOND: Nanos = 1_000_000_000;
+
+    /// Counts its starts, on its disk.
+    struct Counter(u32);
+
+    impl Host for Counter {
+        fn start(&mut self, _now: Nanos, _out: &mut Out<'_>) {
+            self.0 += 1;
+        }
+        fn packet(&mut self, _: Nanos, _: super::super::Port, _: bytes::Bytes, _: &mut Out<'_>) {}
+        fn image(&self) -> Image {
+            Image::new(self.0)
+        }
+        fn restore(&mut self, image: Option<&Image>) {
+            self.0 = image.and_then(Image::get).copied().unwrap_or(0);
+        }
+    }
+
+    /// Guards that a host starts on the image that was asked for: its own, another's, or none.
+    #[test]
+    fn a_host_starts_on_the_image_that_was_asked_for() {
+        let mut world = World::new(1);
+        let a = world.add_host("a", Counter(10));
+        let b = world.add_host("b", Counter(20));
+        let restore = |host, of, ago| FaultKind::Restore {
+            host,
+            of,
+            ago,
+            off: SECOND,
+        };
+        let plan = FaultPlan::new()
+            .at(SECOND, FaultKind::Image { host: a })
+            .at(2 * SECOND, restore(a, a, 0))
+            .at(4 * SECOND, FaultKind::Image { host: a })
+            .at(5 * SECOND, restore(b, a, 1))
+            .at(7 * SECOND, restore(a, a, 0))
+            .at(9 * SECOND, restore(b, b, 0));
+        world.add_faults(&plan).unwrap();
+        for (until, disks) in [
+            (1, [11, 21]),
+            (4, [12, 21]),
+            (7, [12, 12]),
+            (8, [13, 12]),
+            (11, [13, 1]),
+        ] {
+            world.run_until(until * SECOND, |_| false);
+            assert_eq!([a, b].map(|host| world.host(host).0), disks, "{until} s");
+        }
+    }
+}
