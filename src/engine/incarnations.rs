@@ -23,8 +23,12 @@ const LEAP: u32 = 1 << 16;
 const DELAY: Duration = Duration::from_secs(2);
 /// How much later a note leaves by another link than the one that its recipient was heard by.
 const DETOUR: Duration = Duration::from_secs(10);
-/// How long an answer to a note is waited for at first, and at most; twice as long each time.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(24 * 3600));
+/// How long an answer to a note is waited for at first; twice as long each time.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// The same where somebody carries the frames, who may take hours.
+const PATIENCE_FAR: Duration = Duration::from_secs(6 * 3600);
+/// How long at most.
+const PATIENCE_MOST: Duration = Duration::from_secs(24 * 3600);
 /// What was noticed is acted upon once in this time. Two homes that both live find each other again and again.
 const NOTICE: Duration = Duration::from_secs(3600);
 
@@ -132,12 +136,12 @@ impl Incarnations {
         self.others.values_mut().for_each(|other| other.ask = None);
     }
 
-    /// Something authentic came from somebody: whether he knows of our life is found out. Gives the row of it, if that has to
-    /// be written before.
+    /// Something authentic came from somebody: whether he knows of our life is found out. `far`: by a link on which others
+    /// carry the frames. Gives the row of it, if that has to be written before.
     pub fn met(
         &mut self,
         who: PersonId,
-        by: LinkId,
+        (by, far): (LinkId, bool),
         rng: &mut ChaCha20Rng,
         now: Time,
     ) -> Option<Record> {
@@ -150,8 +154,9 @@ impl Incarnations {
         if other.knows == newest || waits {
             return None;
         }
-        let wait = other.ask.map_or(PATIENCE.0, |(_, wait)| wait);
-        other.ask = Some((now.after(wait), (wait * 2).min(PATIENCE.1)));
+        let first = if far { PATIENCE_FAR } else { PATIENCE };
+        let wait = other.ask.map_or(first, |(_, wait)| wait);
+        other.ask = Some((now.after(wait), (wait * 2).min(PATIENCE_MOST)));
         self.owe(who, by, now.after(DELAY))
     }
 
@@ -334,7 +339,7 @@ mod tests {
 
         /// What it says to somebody it has just heard of.
         fn note(&mut self, to: PersonId, at: Time) -> Option<Note> {
-            let row = self.now.met(to, LINK, &mut self.rng, at);
+            let row = self.now.met(to, (LINK, false), &mut self.rng, at);
             self.write(row);
             let taken = self.now.take(at.after(DELAY), LINK, |_| true);
             taken.map(|(_, note)| note)
@@ -405,7 +410,7 @@ mod tests {
             let answer = b.note(A, at).unwrap();
             assert_eq!(a.hear(B, &answer, at), (true, false));
             a.now.leap(answer.seen.unwrap(), &mut a.rng, at);
-            let [of_a, of_b] = exchange(&mut a, &mut b, at.after(PATIENCE.0));
+            let [of_a, of_b] = exchange(&mut a, &mut b, at.after(PATIENCE));
             assert_eq!(of_a, (false, false), "{starts}");
             assert!(first.1 || of_b.1, "{starts}");
             a.start();

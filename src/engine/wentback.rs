@@ -13,7 +13,10 @@ const SOON: Duration = Duration::from_secs(1);
 impl Engine {
     /// Something authentic came from somebody.
     pub(super) fn meet(&mut self, who: PersonId, by: LinkId) {
-        let row = self.incarnations.met(who, by, &mut self.rng, self.now);
+        let profile = self.links.get(&by).and_then(|link| link.profile.as_ref());
+        let far = profile.is_some_and(|profile| profile.enveloped);
+        let met = (by, far);
+        let row = self.incarnations.met(who, met, &mut self.rng, self.now);
         self.write_incarnation(row);
     }
 
