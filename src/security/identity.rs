@@ -87,10 +87,7 @@ impl Identity {
         if r.array()? != MAGIC {
             return Err(Malformed::Value("key file"));
         }
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
+        r.version(VERSION)?;
         let identity = Self {
             root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
             inbox: StaticSecret::from(r.array()?),

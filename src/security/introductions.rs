@@ -172,10 +172,7 @@ impl Introductions {
     /// [`Malformed`] if it is something else.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
+        r.version(VERSION)?;
         let mut read = Self::default();
         for _ in 0..r.u8()? {
             let (left_s, len) = (r.u32()?, r.u16()?);

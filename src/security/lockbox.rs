@@ -233,10 +233,7 @@ impl<'a> Parsed<'a> {
         if r.array()? != MAGIC {
             return Err(Malformed::Value("lockbox").into());
         }
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other).into()),
-        }
+        r.version(VERSION)?;
         let cost = Cost {
             memory: r.u32()?,
             passes: r.u32()?,

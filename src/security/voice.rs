@@ -195,10 +195,7 @@ impl Voice {
     /// [`Malformed`] if it is something else.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
+        r.version(VERSION)?;
         let (committed, shown) = (r.u8()? == 1, r.u8()? == 1);
         let mut field = || Ok((r.u8()? == 1, r.array()?));
         let fields: [(bool, [u8; 32]); 4] = [field()?, field()?, field()?, field()?];

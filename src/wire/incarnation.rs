@@ -92,10 +92,7 @@ impl Note {
     /// [`Malformed`] says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
+        r.version(VERSION)?;
         let flags = r.u8()?;
         if flags > 3 {
             return Err(Malformed::Value("incarnation flags"));

@@ -215,10 +215,7 @@ impl Manifest {
     /// [`Malformed`] says which field is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
+        r.version(VERSION)?;
         let flags = r.u8()?;
         if flags & !(CREATED | SHORT | SHARED) != 0 {
             return Err(Malformed::Value("manifest flags"));

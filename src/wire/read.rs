@@ -52,6 +52,14 @@ impl<'a> Reader<'a> {
         Ok(self.array::<1>()?[0])
     }
 
+    /// One byte, which has to be this version.
+    pub fn version(&mut self, known: u8) -> Result<(), Malformed> {
+        match self.u8()? {
+            version if version == known => Ok(()),
+            other => Err(Malformed::Version(other)),
+        }
+    }
+
     /// Two bytes.
     pub fn u16(&mut self) -> Result<u16, Malformed> {
         Ok(u16::from_be_bytes(self.array()?))

@@ -370,10 +370,7 @@ impl Header {
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        match r.u8()? {
-            VERSION => {}
-            other => return Err(Malformed::Version(other)),
-        }
+        r.version(VERSION)?;
         let flags = r.u8()?;
         if flags & !31 != 0 {
             return Err(Malformed::Value("report flags"));

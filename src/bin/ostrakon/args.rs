@@ -1,6 +1,6 @@
 //! What can be asked on the command line.
 
-use crate::grant_args::{GrantCommand, GrantsArg, RelayGrantCommand};
+use crate::grant_args::{GrantCommand, GrantsArg, LinkGrantArgs, RelayGrantCommand};
 use crate::values::{
     SeedRange, parse_duration_ms, parse_loss, parse_rate, parse_seconds, parse_seeds, parse_size,
 };
@@ -286,16 +286,7 @@ pub enum LinkCommand {
         name: String,
     },
     /// Have a link to a relay show a grant; may be done eight times.
-    Grant {
-        /// Its name.
-        name: String,
-        /// The grant, a file that holds it, or - for standard input.
-        #[arg(required_unless_present = "forget")]
-        grant: Option<String>,
-        /// Show none any more.
-        #[arg(long, conflicts_with = "grant")]
-        forget: bool,
-    },
+    Grant(LinkGrantArgs),
 }
 
 /// A link to add.
@@ -480,16 +471,7 @@ pub enum RelayLinkCommand {
         name: String,
     },
     /// Have a link show a grant to the next relay; may be done eight times.
-    Grant {
-        /// Its name.
-        name: String,
-        /// The grant, a file that holds it, or - for standard input.
-        #[arg(required_unless_present = "forget")]
-        grant: Option<String>,
-        /// Show none any more.
-        #[arg(long, conflicts_with = "grant")]
-        forget: bool,
-    },
+    Grant(LinkGrantArgs),
     /// Say that what was written into the folder of a link has arrived, so that the relay lets go of it.
     Release {
         /// Its name.

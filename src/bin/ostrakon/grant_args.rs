@@ -45,6 +45,19 @@ pub struct TermArgs {
     pub priority: Option<PriorityArg>,
 }
 
+/// Which grant a link shows.
+#[derive(Debug, Args)]
+pub struct LinkGrantArgs {
+    /// Its name.
+    pub name: String,
+    /// The grant, a file that holds it, or - for standard input.
+    #[arg(required_unless_present = "forget")]
+    pub grant: Option<String>,
+    /// Show none any more.
+    #[arg(long, conflicts_with = "grant")]
+    pub forget: bool,
+}
+
 /// Of the grants of a relay.
 #[derive(Debug, Subcommand)]
 pub enum RelayGrantCommand {

@@ -2,6 +2,10 @@
 //! unnoticed.
 #![no_main]
 
+#[path = "../support/damage.rs"]
+mod damage;
+
+use damage::damaged;
 use ed25519_dalek::SigningKey;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
@@ -47,12 +51,7 @@ fuzz_target!(|attempt: Try| match attempt {
         let _ = Statement::from_text(text);
     }
     Try::Changed(changes, cut) => {
-        let mut bytes = real().bytes().to_vec();
-        for (at, value) in changes {
-            let at = usize::from(at) % bytes.len();
-            bytes[at] = value;
-        }
-        bytes.truncate(bytes.len() - usize::from(cut).min(bytes.len()));
+        let bytes = damaged(real().bytes(), changes, cut);
         if bytes == real().bytes() {
             assert_eq!(Grant::decode(&bytes).as_ref(), Ok(real()));
         } else {

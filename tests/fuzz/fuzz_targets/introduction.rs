@@ -2,6 +2,10 @@
 //! unnoticed, and whatever a contact sends, no more wait than may.
 #![no_main]
 
+#[path = "../support/damage.rs"]
+mod damage;
+
+use damage::damaged;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use ostrakon::engine::id::PersonId;
@@ -66,12 +70,7 @@ fuzz_target!(|attempt: Try| match attempt {
     }
     Try::Changed(changes, cut) => {
         let real = made(1, 3600);
-        let mut bytes = real.bytes().to_vec();
-        for (at, value) in changes {
-            let at = usize::from(at) % bytes.len();
-            bytes[at] = value;
-        }
-        bytes.truncate(bytes.len() - usize::from(cut).min(bytes.len()));
+        let bytes = damaged(real.bytes(), changes, cut);
         if bytes != real.bytes() {
             assert!(
                 Introduction::decode(&bytes).is_err(),

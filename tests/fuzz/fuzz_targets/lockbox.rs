@@ -2,6 +2,10 @@
 //! change to a real one goes unnoticed.
 #![no_main]
 
+#[path = "../support/damage.rs"]
+mod damage;
+
+use damage::damaged;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use ostrakon::security::lockbox::{Cost, Lock, Passphrase, check};
@@ -45,12 +49,7 @@ fuzz_target!(|attempt: Try| match attempt {
         assert!(fits.is_ok() || opened.is_err());
     }
     Try::Changed(changes, cut) => {
-        let mut bytes = real().bytes.clone();
-        for (at, value) in changes {
-            let at = usize::from(at) % bytes.len();
-            bytes[at] = value;
-        }
-        bytes.truncate(bytes.len() - usize::from(cut).min(bytes.len()));
+        let bytes = damaged(&real().bytes, changes, cut);
         let opened = real().lock.open(&bytes);
         assert_eq!(
             opened.is_ok(),

@@ -4,6 +4,7 @@ use super::grant::text;
 use crate::args::{LinkArgs, LinkCommand};
 use crate::ask::{ask, unexpected};
 use crate::failure::Outcome;
+use crate::grant_args::LinkGrantArgs;
 use crate::out::Out;
 use crate::plain::{Lean, one_line, rate, table};
 use ostrakon::node::api::{LinkConfig, OneWay, Request, Response};
@@ -31,7 +32,7 @@ pub async fn run(out: Out, home: &Path, command: LinkCommand) -> Outcome {
             let answer = ask(home, Request::LinkRemove { name: name.clone() }).await?;
             out.show(&answer, || format!("Link {name} is forgotten."))
         }
-        LinkCommand::Grant { name, grant, .. } => {
+        LinkCommand::Grant(LinkGrantArgs { name, grant, .. }) => {
             let grant = grant.as_deref().map(text).transpose()?;
             let words = match grant {
                 Some(_) => format!("Link {name} shows the grant from now on."),

@@ -6,6 +6,7 @@ use super::relay_grants;
 use crate::args::{RelayCommand, RelayLinkCommand, RelayRun, RouteCommand};
 use crate::ask::unexpected;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::grant_args::LinkGrantArgs;
 use crate::out::Out;
 use crate::plain::{Lean, bytes, one_line, rate, table};
 use ostrakon::node::api::ErrorKind;
@@ -100,10 +101,12 @@ fn request(command: RelayCommand) -> Outcome<Request> {
         }),
         RelayCommand::Link(RelayLinkCommand::List) => Request::LinkList,
         RelayCommand::Link(RelayLinkCommand::Rm { name }) => Request::LinkRemove { name },
-        RelayCommand::Link(RelayLinkCommand::Grant { name, grant, .. }) => Request::LinkGrant {
-            name,
-            grant: grant.as_deref().map(text).transpose()?,
-        },
+        RelayCommand::Link(RelayLinkCommand::Grant(LinkGrantArgs { name, grant, .. })) => {
+            Request::LinkGrant {
+                name,
+                grant: grant.as_deref().map(text).transpose()?,
+            }
+        }
         RelayCommand::Link(RelayLinkCommand::Release { name }) => Request::LinkRelease { name },
         RelayCommand::Route(RouteCommand::Add { mailbox, link, .. }) => Request::RouteAdd {
             mailbox: mailbox_text(mailbox)?,
