@@ -11,8 +11,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 const LOCKED: Option<i32> = Some(9);
@@ -36,8 +36,12 @@ impl Person {
 
     /// With keys under [`FIRST`].
     fn locked() -> Self {
+        Self::locked_as("Amina")
+    }
+
+    fn locked_as(name: &str) -> Self {
         let person = Self::nobody();
-        let made = person.json(&["init", "--name", "Amina"], Some("first"));
+        let made = person.json(&["init", "--name", name], Some("first"));
         assert_eq!(made["passphrase"], true);
         person
     }
@@ -107,7 +111,11 @@ impl Person {
         stdout.read_line(&mut line).unwrap();
         let event: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(event["event"], "listening");
-        Running { child, event }
+        Running {
+            child,
+            event,
+            _stdout: stdout,
+        }
     }
 }
 
@@ -115,6 +123,8 @@ impl Person {
 struct Running {
     child: Child,
     event: Value,
+    /// A node ends when nobody can read what it says.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Drop for Running {
@@ -205,6 +215,54 @@ fn a_stolen_store_under_a_passphrase_holds_no_secret_of_a_session() {
     let texts = |bytes: &[u8]| contains(bytes, text.as_bytes());
     assert!(restored.rows.iter().any(|(_, _, value)| texts(value)));
     assert!(!texts(&state));
+}
+
+/// Bulk files of homes under a passphrase show nothing of what they hold, neither while they wait to be sent nor in the
+/// inbox; whoever opens the home gets them whole.
+#[test]
+fn bulk_files_of_locked_homes_are_sealed() {
+    let (amina, bo) = (Person::locked(), Person::locked_as("Bo"));
+    for (who, whom) in [(&amina, &bo), (&bo, &amina)] {
+        let card = whom.json(&["card"], Some("first"));
+        let file = who.file("card");
+        fs::write(&file, card["text"].as_str().unwrap()).unwrap();
+        who.json(&["person", "add", file.to_str().unwrap()], Some("first"));
+    }
+    let line = "the wells in the north are dry\n";
+    let (file, content) = (amina.file("report.txt"), line.repeat(100));
+    fs::write(&file, &content).unwrap();
+    let send = ["send", "bo", "--file", file.to_str().unwrap()];
+    let sent = amina.json(&send, Some("first"));
+    assert_shows_nothing(&amina.file("home/store/payload"), line);
+    let node = bo.start("node", Some("first"));
+    let address = format!("quic://{}", node.event["addr"].as_str().unwrap());
+    let link = ["link", "add", "net", &address, "--person", "bo"];
+    amina.json(&link, Some("first"));
+    let _sender = amina.start("node", Some("first"));
+    let message = sent["message"].as_str().unwrap();
+    let is_here = || {
+        let inbox = bo.json(&["inbox"], None);
+        let mut messages = inbox["messages"].as_array().unwrap().iter();
+        messages.any(|entry| entry["message"] == message && entry["complete"] == true)
+    };
+    while !is_here() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_shows_nothing(&bo.file("home/store/inbox"), line);
+    let saved = bo.file("saved");
+    bo.json(&["save", message, saved.to_str().unwrap()], None);
+    let whole = fs::read(saved.join("report.txt")).unwrap();
+    assert_eq!(whole, content.as_bytes());
+}
+
+/// There are files in this folder, and none has this text in it.
+fn assert_shows_nothing(dir: &Path, text: &str) {
+    let files: Vec<_> = fs::read_dir(dir).unwrap().collect();
+    assert!(!files.is_empty());
+    for file in files {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.is_empty() && !contains(&bytes, text.as_bytes()));
+    }
 }
 
 /// Who asks a running node needs no passphrase, and nobody can change it under the node.

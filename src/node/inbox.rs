@@ -5,12 +5,12 @@ use super::cards::{Contacts, id_head};
 use super::error::NodeError;
 use super::home::random32;
 use crate::engine::id::{MessageId, PersonId, to_base32};
-use crate::store::Handle;
 use crate::store::inbox::Entry;
+use crate::store::{ContentReader, Handle};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -56,14 +56,15 @@ impl Row {
             return Ok(Content::Bytes(bytes));
         }
         let path = handle.inbox().content_path(message, part);
-        let file = File::open(&path).map_err(NodeError::file("read", path))?;
+        let file = handle.inbox().content(message, part);
+        let file = file.map_err(NodeError::file("read", path))?;
         Ok(Content::File(file.take(self.bytes)))
     }
 }
 
 enum Content {
     Bytes(Vec<u8>),
-    File(io::Take<File>),
+    File(io::Take<ContentReader>),
 }
 
 fn damaged(message: MessageId) -> NodeError {

@@ -236,6 +236,7 @@ impl Opened {
         let key = home.identity()?.row_key();
         let (store, restored) = Store::open(&home.store_dir(), key)?;
         home.refresh()?;
+        store.seal_content(home.has_passphrase());
         let keys = Arc::new(Keys::new(home.clone())?);
         let identity = keys.identity();
         let handle = store.handle();

@@ -309,17 +309,11 @@ fn snapshot(
         "send-{}-{part}",
         crate::engine::id::to_base32(&prepared.draft.salt)
     );
-    let path = prepared.handle.tmp_dir().join(name);
-    let mut to = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)?;
-    prepared.temporary.insert(0, (part, path));
+    let mut to = prepared.handle.snapshot(&name)?;
+    prepared.temporary.insert(0, (part, to.path().to_owned()));
     let mut hasher = blake3::Hasher::new();
-    let len = if file.is_some_and(|file| clone_file(file, &to)) {
-        io::copy(&mut to, &mut hasher)?
+    let len = if file.is_some_and(|file| to.clone_from(file)) {
+        io::copy(&mut to.reader(), &mut hasher)?
     } else {
         let mut len = 0;
         while filled > 0 {
@@ -330,21 +324,9 @@ fn snapshot(
         }
         len
     };
-    to.sync_all()?;
+    to.sync()?;
     let digest = *hasher.finalize().as_bytes();
     Ok(Content::Snapshot { len, digest })
-}
-
-/// Gives `to` the content of `file` without copying it; false where the file system cannot do that.
-fn clone_file(file: &File, to: &File) -> bool {
-    #[cfg(target_os = "linux")]
-    let cloned = rustix::fs::ioctl_ficlone(to, file).is_ok();
-    #[cfg(not(target_os = "linux"))]
-    let cloned = {
-        let _ = (file, to);
-        false
-    };
-    cloned
 }
 
 fn read_full(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {

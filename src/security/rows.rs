@@ -9,7 +9,8 @@
 //! by chance as often as rows are written. The name of the table and the key of the row are associated data, so that
 //! no row passes for another. An older value of the same row does, and that a row is gone does not show.
 
-use super::kdf::Key;
+use super::content::ContentKey;
+use super::kdf::{Key, prf};
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
 
 /// Length of a nonce, in bytes.
@@ -28,9 +29,14 @@ pub struct NotOfThisHome;
 pub struct RowKey(Key);
 
 impl RowKey {
-    /// Takes a key over that is used for nothing else.
+    /// Takes a key over that is used for nothing else of a home.
     pub fn new(key: Key) -> Self {
         Self(key)
+    }
+
+    /// What seals the bulk files of the same home.
+    pub fn content_key(&self) -> ContentKey {
+        ContentKey::new(prf(&self.0, "content of files", &[]))
     }
 
     /// Seals the value of the row `key` of `table`, whose name has at most 255 bytes, under a nonce that never was used

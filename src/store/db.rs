@@ -13,6 +13,7 @@ use redb::{
 };
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -39,12 +40,14 @@ pub(super) struct Db {
 }
 
 impl Db {
-    /// Opens the file, or makes it if there is none. Every page is checked: a damaged file is refused here and
+    /// Opens the file, or makes it if there is none, in the last of these formats; one of an earlier of them becomes one of
+    /// it. Every page is checked: a damaged file is refused here and
     /// does no harm later. The check ends in a synced commit, so that what a killed process had written but not
     /// synced is durable too once this returns.
-    pub(super) fn open(path: &Path, format: u64) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, formats: RangeInclusive<u64>) -> Result<Self, OpenError> {
+        let newest = *formats.end();
         if !path.try_exists().map_err(OpenError::io(path))? {
-            create(path, format)?;
+            create(path, newest)?;
         }
         let fail = |e: redb::Error| OpenError::database(path, e);
         let db = builder()
@@ -53,18 +56,24 @@ impl Db {
             .map_err(|e| fail(e.into()))?;
         let txn = db.begin_read().map_err(|e| fail(e.into()))?;
         let found = counter(&txn, FORMAT).map_err(fail)?;
-        if found != format {
+        if !formats.contains(&found) {
             return Err(OpenError::Version {
                 path: path.to_owned(),
                 found,
-                known: format,
+                known: newest,
             });
         }
         drop(txn);
-        Ok(Self {
+        let opened = Self {
             path: path.to_owned(),
             state: Mutex::new(State::Open(db)),
-        })
+        };
+        if found != newest {
+            opened
+                .write(|txn| set_format(txn, newest))
+                .map_err(super::in_open(path))?;
+        }
+        Ok(opened)
     }
 
     /// Where it is.
@@ -131,6 +140,11 @@ fn builder() -> redb::Builder {
 }
 
 /// Makes the file beside its place and moves it there when whole, so that a half-made one is never found.
+fn set_format(txn: &WriteTransaction, format: u64) -> Result<(), redb::Error> {
+    txn.open_table(COUNTERS)?.insert(FORMAT, format)?;
+    Ok(())
+}
+
 fn create(path: &Path, format: u64) -> Result<(), OpenError> {
     let half = path.with_extension("new");
     match fs::remove_file(&half) {
@@ -147,7 +161,7 @@ fn create(path: &Path, format: u64) -> Result<(), OpenError> {
     let make = || -> Result<(), redb::Error> {
         let db = builder().create_with_backend(FileBackend::new(file)?)?;
         let txn = db.begin_write()?;
-        txn.open_table(COUNTERS)?.insert(FORMAT, format)?;
+        set_format(&txn, format)?;
         txn.commit()?;
         Ok(db.close()?)
     };

@@ -1,16 +1,17 @@
 //! Payload files: bulk bytes outside the database, written in place.
 
+use super::content::{Content, ContentReader, Snapshot};
 use super::db::sync_dir;
 use super::error::disk;
 use crate::engine::id::MessageId;
 use crate::engine::io::{FileId, FileKind, StoreError};
+use crate::security::content::ContentKey;
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How many payload files are held open.
@@ -21,16 +22,44 @@ pub(super) struct Files {
     dir: PathBuf,
     /// The last used at the end. Opening and removing happen under this lock, so that no file is found here
     /// after its name is gone.
-    open: Mutex<Vec<(FileId, Arc<File>)>>,
+    open: Mutex<Vec<(FileId, Arc<Content>)>>,
+    key: ContentKey,
+    /// Whether new files are sealed.
+    sealed: AtomicBool,
 }
 
 impl Files {
-    /// The files in `dir`, which exists.
-    pub(super) fn new(dir: PathBuf) -> Self {
+    /// The files in `dir`, which exists; new ones are in the clear.
+    pub(super) fn new(dir: PathBuf, key: ContentKey) -> Self {
         Self {
             dir,
             open: Mutex::new(Vec::new()),
+            key,
+            sealed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether new files are sealed from now on.
+    pub(super) fn seal(&self, sealed: bool) {
+        self.sealed.store(sealed, Ordering::Relaxed);
+    }
+
+    fn seal_with(&self) -> Option<&ContentKey> {
+        self.sealed.load(Ordering::Relaxed).then_some(&self.key)
+    }
+
+    /// Begins a snapshot at `path`, where nothing is yet.
+    pub(super) fn snapshot(&self, path: PathBuf) -> io::Result<Snapshot> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600);
+        let file = file.open(&path)?;
+        Snapshot::begin(path, file, self.seal_with())
+    }
+
+    /// Reads a file of this home, wherever it is.
+    pub(super) fn reader(&self, path: &Path) -> io::Result<ContentReader> {
+        let content = Content::resume(File::open(path)?, &self.key)?;
+        Ok(ContentReader::new(Arc::new(content)))
     }
 
     /// Where a file is. The whole message id is in the name: the sender of a message has a say in its id, and no
@@ -45,21 +74,19 @@ impl Files {
         let path = self.path(id);
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        let new = options.clone().create_new(true).open(&path);
-        let (file, is_new) = match new {
-            Ok(file) => (file, true),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                (options.open(&path).map_err(disk("open", &path))?, false)
-            }
+        let is_new = match options.clone().create_new(true).open(&path) {
+            Ok(file) => Some(file),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => None,
             Err(e) => return Err(disk("create", &path)(e)),
         };
-        let sized = file.metadata().and_then(|have| {
-            if have.len() < len {
-                reserve(&file, id.kind, len)
-            } else {
-                Ok(())
+        let (content, is_new) = match is_new {
+            Some(file) => (Content::begin(file, self.seal_with()), true),
+            None => {
+                let file = options.open(&path).map_err(disk("open", &path))?;
+                (Content::resume(file, &self.key), false)
             }
-        });
+        };
+        let sized = content.and_then(|content| content.grow(len, id.kind.is_reserved()));
         if let Err(e) = sized {
             if is_new {
                 let _ = fs::remove_file(&path);
@@ -81,7 +108,7 @@ impl Files {
     pub(super) fn read(&self, id: FileId, offset: u64, len: usize) -> Result<Bytes, StoreError> {
         let path = self.path(id);
         let file = self.file(id)?;
-        let have = file.metadata().map_err(disk("read", &path))?.len();
+        let have = file.len().map_err(disk("read", &path))?;
         if offset.checked_add(len as u64).is_none_or(|end| end > have) {
             return Err(StoreError::Corrupt(format!(
                 "{} ends at {have}, and {len} bytes at {offset} were asked for; cancel this message",
@@ -95,7 +122,7 @@ impl Files {
     }
 
     /// The open file, for what is not done here.
-    pub(super) fn file(&self, id: FileId) -> Result<Arc<File>, StoreError> {
+    pub(super) fn file(&self, id: FileId) -> Result<Arc<Content>, StoreError> {
         self.get(id).map_err(disk("open", &self.path(id)))
     }
 
@@ -107,7 +134,7 @@ impl Files {
     /// Makes the content and length of a file survive a power cut.
     pub(super) fn sync(&self, id: FileId) -> Result<(), StoreError> {
         let file = self.file(id)?;
-        file.sync_data().map_err(disk("sync", &self.path(id)))
+        file.sync().map_err(disk("sync", &self.path(id)))
     }
 
     /// Removes a file; there need be none.
@@ -151,18 +178,19 @@ impl Files {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(FileId, Arc<File>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(FileId, Arc<Content>)>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, id: FileId) -> io::Result<Arc<File>> {
+    fn get(&self, id: FileId) -> io::Result<Arc<Content>> {
         let mut open = self.lock();
         let file = match open.iter().rposition(|(held, _)| *held == id) {
             Some(at) if at + 1 == open.len() => return Ok(open[at].1.clone()),
             Some(at) => open.remove(at).1,
             None => {
-                let path = self.path(id);
-                Arc::new(OpenOptions::new().read(true).write(true).open(path)?)
+                let mut options = OpenOptions::new();
+                let file = options.read(true).write(true).open(self.path(id))?;
+                Arc::new(Content::resume(file, &self.key)?)
             }
         };
         if open.len() >= OPEN_FILES {
@@ -170,17 +198,6 @@ impl Files {
         }
         open.push((id, file.clone()));
         Ok(file)
-    }
-}
-
-/// Gives a file its length, and its room if that is to be set aside.
-fn reserve(file: &File, kind: FileKind, len: u64) -> io::Result<()> {
-    if !kind.is_reserved() {
-        return file.set_len(len);
-    }
-    match fallocate(file, FallocateFlags::empty(), 0, len) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(len),
-        other => Ok(other?),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The store as threads other than its own see it.
 
+use super::content::Snapshot;
 use super::error::disk;
 use super::inbox::Inbox;
 use super::meta::Meta;
 use super::{Home, REMOVALS, files};
 use crate::engine::io::{FileId, StoreError};
 use bytes::Bytes;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,12 +30,16 @@ impl Handle {
         self.0.files.path(file)
     }
 
-    /// A directory on the same file system as the payload files, for what is in the making. Emptied at each start.
-    pub fn tmp_dir(&self) -> PathBuf {
-        self.0.dir.join("tmp")
+    /// Begins a snapshot under a name that is not taken, on the same file system as the payload files. What is left of those
+    /// that are not imported goes at the next start.
+    ///
+    /// # Errors
+    /// What the system says: the name is taken, the disk is full or fails.
+    pub fn snapshot(&self, name: &str) -> io::Result<Snapshot> {
+        self.0.files.snapshot(self.0.dir.join("tmp").join(name))
     }
 
-    /// Moves a snapshot, made in [`Handle::tmp_dir`], in place and makes it durable. To be done before the engine
+    /// Moves a [`Handle::snapshot`] in place and makes it durable. To be done before the engine
     /// is told of it.
     ///
     /// # Errors

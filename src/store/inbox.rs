@@ -4,6 +4,7 @@
 //! the application has taken out: the last [`REMEMBERED`] of them, far more than can wait for an acknowledgement.
 
 use super::Home;
+use super::content::ContentReader;
 use super::db::{next, sync_dir};
 use super::error::disk;
 use super::sealed::KeyValue;
@@ -150,6 +151,14 @@ impl Inbox {
     /// Where the content of a part is once it was kept.
     pub fn content_path(&self, message: MessageId, part: u8) -> PathBuf {
         self.0.dir.join("inbox").join(name(message, part))
+    }
+
+    /// The kept content of a part, from its beginning on.
+    ///
+    /// # Errors
+    /// What the system says, if there is none or the disk fails.
+    pub fn content(&self, message: MessageId, part: u8) -> io::Result<ContentReader> {
+        self.0.files.reader(&self.content_path(message, part))
     }
 
     /// Keeps the content of a delivered part beyond the engine's own use of it, durably, until

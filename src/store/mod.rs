@@ -18,14 +18,15 @@
 //! and is struck off in a later transaction, once the directory without the file is on the disk. Files of a batch
 //! that never was committed are found by [`Store::sweep`] with the engine's help.
 //!
-//! The values of rows are sealed under a key of the home, see [`crate::security::rows`]; their keys are not, nor are the
-//! journal and the bulk files.
+//! The values of rows are sealed under a key of the home, see [`crate::security::rows`], and bulk files where that is
+//! wanted, see [`crate::security::content`]. The keys of rows are not, nor is the journal.
 //!
 //! After a failed batch nothing of it counts, and it may be applied again. One failure is final: if the disk fails
 //! to sync, the kernel may have dropped what it could not write and shows it all the same; then every batch fails
 //! until the process starts again from what did reach the disk.
 
 mod batch;
+mod content;
 mod db;
 mod error;
 mod files;
@@ -39,6 +40,7 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 
+pub use content::{ContentReader, Snapshot};
 pub use error::OpenError;
 pub use handle::Handle;
 pub(crate) use lock::hold;
@@ -55,8 +57,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The format of a home that this program reads and writes.
-pub const FORMAT: u64 = 3;
+/// The format of a home that this program writes. It reads the one before as well, which had no sealed files, and makes
+/// this one of it.
+pub const FORMAT: u64 = 4;
 
 type KeyTable = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -175,6 +178,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether bulk files that are made from now on are sealed. Those that are there stay as they are, and are read either
+    /// way.
+    pub fn seal_content(&self, sealed: bool) {
+        self.home.files.seal(sealed);
+    }
+
     /// What other threads use of this store.
     pub fn handle(&self) -> Handle {
         Handle(self.home.clone())
@@ -225,7 +234,7 @@ fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
     for name in ["payload", "inbox", "tmp"] {
         make_dir(&dir.join(name))?;
     }
-    let files = Files::new(dir.join("payload"));
+    let files = Files::new(dir.join("payload"), key.content_key());
     let state = dir.join("state.redb");
     let lost = !state.try_exists().map_err(OpenError::io(&state))?
         && !files.list().map_err(OpenError::io(dir))?.is_empty();
@@ -238,7 +247,7 @@ fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
     Ok(Home {
         dir: dir.to_owned(),
         files,
-        db: Db::open(&state, FORMAT)?,
+        db: Db::open(&state, FORMAT - 1..=FORMAT)?,
         key,
         removals: Mutex::default(),
         _lock: lock,

@@ -1,6 +1,7 @@
 //! What the store promises, short of killed processes and full disks (those are in `tests/store_crash.rs`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod content;
 mod model;
 mod rows;
 
@@ -194,7 +195,7 @@ fn a_removal_is_finished_at_the_next_start_and_spares_what_came_after() {
     store
         .apply(&batch(true, vec![Record::Remove { file: out }]))
         .unwrap();
-    let made = store.handle().tmp_dir().join("s");
+    let made = dir.path().join("tmp/s");
     fs::write(&made, b"snapshot").unwrap();
     store.handle().import_outgoing(out, &made).unwrap();
     drop(store);
@@ -274,7 +275,7 @@ fn one_process_per_home_and_one_format() {
         assert_eq!(found & 0o777, mode, "{path}");
     }
 
-    let db = Db::open(&home.join("state.redb"), FORMAT).unwrap();
+    let db = Db::open(&home.join("state.redb"), FORMAT..=FORMAT).unwrap();
     db.write(|txn| {
         txn.open_table(COUNTERS)?.insert("format", 7)?;
         Ok(())
@@ -332,7 +333,7 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
     }
     fs::remove_file(&state).unwrap();
     fs::write(
-        Files::new(dir.path().join("payload")).path(incoming(1)),
+        Files::new(dir.path().join("payload"), home_key().content_key()).path(incoming(1)),
         b"x",
     )
     .unwrap();
@@ -416,10 +417,10 @@ fn settings_last_and_are_listed_by_prefix() {
 fn the_start_empties_tmp_and_a_sweep_removes_what_nobody_wants() {
     let (dir, file) = with_notes();
     let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
-    let half = store.handle().tmp_dir().join("half");
+    let half = dir.path().join("tmp/half");
     fs::write(&half, b"x").unwrap();
     for n in 2..60 {
-        let made = store.handle().tmp_dir().join("m");
+        let made = dir.path().join("tmp/m");
         fs::write(&made, [n]).unwrap();
         let out = FileId {
             kind: FileKind::Outgoing,

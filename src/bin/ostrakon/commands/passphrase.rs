@@ -34,7 +34,8 @@ pub async fn run(out: Out, dir: &Path, command: PassphraseCommand) -> Outcome {
     let object = serde_json::json!({"home": dir.to_string_lossy(), "passphrase": kept});
     out.show(&object, || match kept {
         true => "The keys have this passphrase now, and nobody can help you if you forget it.\n\
-            What was written before may still be found on the disk and in copies of it."
+            What was written before may still be found on the disk and in copies of it. Longer texts and files that are\n\
+            here already stay unsealed until they are sent or deleted."
             .into(),
         false => "The keys have no passphrase now: who gets at this disk can be you.".into(),
     })
