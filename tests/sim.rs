@@ -46,6 +46,36 @@ fn a_text_arrives_after_one_way_delay_and_the_receipt_comes_back() {
     });
 }
 
+/// Guards that a text as long as an SMS crosses a thin link between people who know each other as one frame, its manifest
+/// in it.
+#[test]
+fn a_text_of_160_bytes_is_one_frame_of_222() {
+    seeds(0..3, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let thin = Spec {
+            rate: 1_200,
+            mtu: 222,
+            ..Spec::default()
+        };
+        world.link(0, 1, &thin);
+        world.media_type = "text/plain";
+        let mut send = |text: Vec<u8>| {
+            world.nodes[0].sent.clear();
+            let id = world.send(0, 1, &[("", text, Priority::Urgent)]);
+            let until = world.now + 120 * SECOND;
+            assert!(world.run_until(until, |w| w.confirmed(0, id)));
+            world.run_until(until, |_| false);
+            world.nodes[0].keep_sent = true;
+            world.nodes[0].sent.clone()
+        };
+        send(b"we know each other now".to_vec());
+        let sent = send(vec![b'x'; 160]);
+        let lens: Vec<usize> = sent.iter().map(bytes::Bytes::len).collect();
+        assert_eq!(lens.len(), 1, "{lens:?}");
+        assert!(lens[0] <= 222, "{lens:?}");
+    });
+}
+
 #[test]
 fn a_large_part_arrives_whole_over_a_lossy_satellite_with_little_more_than_it_needs() {
     seeds(0..5, |seed| {

@@ -12,6 +12,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "vectors/content.rs"]
+mod content;
 #[path = "vectors/file.rs"]
 mod file;
 #[path = "vectors/grants.rs"]
@@ -32,6 +34,8 @@ mod make_keys;
 mod plain;
 #[path = "vectors/shared.rs"]
 mod shared;
+#[path = "vectors/spending.rs"]
+mod spending;
 #[path = "vectors/voice.rs"]
 mod voice;
 
@@ -56,7 +60,9 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
         "lockbox" => lockbox::encode(vector),
+        "content" => content::encode(vector),
         "grant" => grants::encode(vector),
+        "spending" => spending::encode(vector),
         "shared" => shared::encode(vector),
         "safety-number" => keys::encode_safety_number(vector),
         "voice-step" => voice::encode_step(vector),
@@ -82,7 +88,9 @@ fn decode(vector: &Vector) -> bool {
         "epoch" => keys::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
         "lockbox" => lockbox::decode(vector),
+        "content" => content::decode(vector),
         "grant" => grants::decode(vector),
+        "spending" => spending::decode(vector),
         "voice-step" => voice::decode_step(vector),
         "shared" => shared::decode(vector),
         // One way only.

@@ -9,6 +9,7 @@ import sys
 
 from card import check_card
 from coding import check_coding
+from content import check_content
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
 from incarnation import check_incarnation
@@ -20,12 +21,14 @@ from manifest import check_manifest
 from report import check_report
 from session import check_epoch, check_preamble
 from shared import check_shared
+from spending import check_spending
 from vector import Refused, Vector
 from voice import check_number, check_step
 
 CHECKS = {
     "card": check_card,
     "coding": check_coding,
+    "content": check_content,
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,
@@ -41,6 +44,7 @@ CHECKS = {
     "report": check_report,
     "safety-number": check_safety_number,
     "shared": check_shared,
+    "spending": check_spending,
     "varint": check_varint,
     "voice-number": check_number,
     "voice-step": check_step,

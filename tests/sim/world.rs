@@ -89,6 +89,8 @@ pub struct World {
     pub limits: Limits,
     /// Of messages sent from now on.
     pub lifetime: Lifetime,
+    /// The media type of their parts.
+    pub media_type: &'static str,
     /// The senders' clock, in seconds since 1970, if they have one.
     pub created: Option<u32>,
     /// What a durable batch takes.
@@ -155,6 +157,7 @@ impl World {
             frames: 0,
             limits: Limits::default(),
             lifetime: Lifetime(0),
+            media_type: "application/octet-stream",
             created: None,
             sync: 4 * MS,
             standings: BTreeMap::new(),
@@ -608,7 +611,7 @@ impl World {
             .enumerate()
             .map(|(i, (name, bytes, priority))| DraftPart {
                 id: i as u8 + 1,
-                media_type: "application/octet-stream".into(),
+                media_type: self.media_type.into(),
                 name: (*name).into(),
                 priority: *priority,
                 lifetime: self.lifetime,
