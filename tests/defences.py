@@ -12,7 +12,7 @@ import sys
 import time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-ENGINE = ["--package", "ostrakon", "--no-default-features", "--test", "attacks"]
+ENGINE = ["--package", "ostrakon", "--no-default-features", "--test", "attacks", "--test", "prekeys"]
 # What stands in the way of this attack is in another package.
 TRANSPORTS = {"32": ["--package", "ostrakon-transports", "--lib", "--test", "quic"]}
 

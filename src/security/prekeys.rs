@@ -19,8 +19,12 @@ use zeroize::Zeroizing;
 
 /// How long a prekey is the current one, in uptime: 30 days.
 pub const PERIOD: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Prekeys behind the current one that still open sessions.
-pub const BEHIND: u32 = 2;
+/// Prekeys behind the current one that still open sessions. Without the bound, nothing is ever erased.
+pub const BEHIND: u32 = if cfg!(feature = "break-25") {
+    u32::MAX
+} else {
+    2
+};
 /// Prekeys ahead of the current one that do: another endpoint of the person, or the time before a backup was restored,
 /// may have published them.
 pub const AHEAD: u32 = 64;

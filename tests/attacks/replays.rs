@@ -93,3 +93,35 @@ fn attack_05_replay_after_its_epoch_was_erased() {
         }
     });
 }
+
+/// Guards that messages of a session which gave way to newer ones stay out, although its announcement opens it again.
+#[test]
+fn attack_05_replay_after_its_session_gave_way() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let peer = Peer::announced(&mut world, M, B);
+        let old = peer.short(&text(0, "old"));
+        give(&mut world, B, &old);
+        pass(&mut world, SECOND);
+        let newer = world.limits.sessions_per_endpoint;
+        for n in 0..newer {
+            let peer = Peer::announced(&mut world, M, B);
+            give(&mut world, B, &peer.short(&text(n as u8 + 1, "new")));
+            pass(&mut world, SECOND);
+        }
+        let delivered = world.nodes[B].inbox_writes;
+        assert_eq!(delivered as usize, 2 * (1 + newer));
+        for restart in [false, true] {
+            if restart {
+                world.kill(B, true);
+                world.start(B);
+            }
+            give(&mut world, B, &old);
+            give(&mut world, B, &peer.session.preamble(&peer.me));
+            give(&mut world, B, &old);
+            pass(&mut world, SECOND);
+            assert_eq!(occupancy(&world, B).sessions, newer);
+            assert_eq!(world.nodes[B].inbox_writes, delivered, "delivered again");
+        }
+    });
+}

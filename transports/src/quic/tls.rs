@@ -45,6 +45,11 @@ impl TlsIdentity {
 
     /// A client that speaks `alpn` with the holder of `expected` and with nobody else.
     pub(crate) fn client(&self, expected: LinkKey, alpn: &[u8]) -> Result<QuicClientConfig, Error> {
+        let config = self.client_config(expected, alpn)?;
+        QuicClientConfig::try_from(config).map_err(no_initial_suite)
+    }
+
+    fn client_config(&self, expected: LinkKey, alpn: &[u8]) -> Result<rustls::ClientConfig, Error> {
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
@@ -56,7 +61,7 @@ impl TlsIdentity {
         config.resumption = Resumption::disabled();
         config.enable_early_data = false;
         config.enable_sni = false;
-        QuicClientConfig::try_from(config).map_err(no_initial_suite)
+        Ok(config)
     }
 
     /// A server that speaks any of `alpn` with whoever proves possession of an Ed25519 key. Which keys are
@@ -69,9 +74,13 @@ impl TlsIdentity {
                 self.certified.clone(),
             )));
         config.alpn_protocols = alpn;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        config.max_early_data_size = 0;
+        if cfg!(feature = "break-32") {
+            config.max_early_data_size = u32::MAX;
+        } else {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config.max_early_data_size = 0;
+        }
         QuicServerConfig::try_from(config).map_err(no_initial_suite)
     }
 }
@@ -216,6 +225,7 @@ pub(crate) fn alpn(connection: &quinn::Connection) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
 
@@ -242,5 +252,46 @@ mod tests {
         let shorter = CertificateDer::from(shown[..shown.len() - 1].to_vec());
         assert_eq!(read_raw_key(&longer, &[]), refused);
         assert_eq!(read_raw_key(&shorter, &[]), refused);
+    }
+
+    /// A client that keeps tickets and would send early data.
+    fn eager(expected: LinkKey) -> quinn::Endpoint {
+        let me = TlsIdentity::new(&LinkSecret::from_seed([1; 32])).unwrap();
+        let mut config = me.client_config(expected, ALPN_PEER).unwrap();
+        config.resumption = Resumption::in_memory_sessions(8);
+        config.enable_early_data = true;
+        let config = QuicClientConfig::try_from(config).unwrap();
+        let mut client = quinn::Endpoint::client(loopback()).unwrap();
+        client.set_default_client_config(quinn::ClientConfig::new(Arc::new(config)));
+        client
+    }
+
+    fn loopback() -> std::net::SocketAddr {
+        (std::net::Ipv4Addr::LOCALHOST, 0).into()
+    }
+
+    /// Guards that nobody who was connected once can send anything before the handshake of the next connection: what is
+    /// not taken early cannot be replayed.
+    #[tokio::test]
+    async fn attack_32_early_data() {
+        let secret = LinkSecret::from_seed([2; 32]);
+        let config = TlsIdentity::new(&secret).unwrap();
+        let config = config.server(vec![ALPN_PEER.to_vec()]).unwrap();
+        let config = quinn::ServerConfig::with_crypto(Arc::new(config));
+        let server = quinn::Endpoint::server(config, loopback()).unwrap();
+        let client = eager(secret.public());
+        for _ in 0..2 {
+            let connecting = client
+                .connect(server.local_addr().unwrap(), "ostrakon")
+                .unwrap();
+            let connecting = connecting.into_0rtt().err().expect("early data would go");
+            let (near, far) =
+                tokio::join!(connecting, async { server.accept().await.unwrap().await });
+            let (near, far) = (near.unwrap(), far.unwrap());
+            // Tickets, if there are any, come before it.
+            far.open_uni().await.unwrap().write_all(b"x").await.unwrap();
+            let mut stream = near.accept_uni().await.unwrap();
+            stream.read_exact(&mut [0]).await.unwrap();
+        }
     }
 }
