@@ -20,6 +20,8 @@ mod grants;
 mod incarnation;
 #[path = "vectors/introduction.rs"]
 mod introduction;
+#[path = "vectors/invitation.rs"]
+mod invitation;
 #[path = "vectors/keys.rs"]
 mod keys;
 #[path = "vectors/lockbox.rs"]
@@ -55,6 +57,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
+        "invitation" => invitation::encode(vector),
         "lockbox" => lockbox::encode(vector),
         "grant" => grants::encode(vector),
         "shared" => shared::encode(vector),
@@ -81,6 +84,7 @@ fn decode(vector: &Vector) -> bool {
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
+        "invitation" => invitation::decode(vector),
         "lockbox" => lockbox::decode(vector),
         "grant" => grants::decode(vector),
         "voice-step" => voice::decode_step(vector),
