@@ -153,7 +153,7 @@ impl Engine {
     }
 
     /// Who has invited us knows us: the invitation is needed no more.
-    fn drop_ticket(&mut self, person: PersonId) {
+    pub(super) fn drop_ticket(&mut self, person: PersonId) {
         if self.sessions.drop_ticket(person) {
             self.event(Event::TicketDone { person });
         }

@@ -335,6 +335,7 @@ impl Engine {
         if !self.is_stranger(from) {
             self.heard.insert(from, (self.now, arrival.link));
             self.meet(from, arrival.link);
+            self.drop_ticket(from);
             if let Some(link) = self.links.get_mut(&arrival.link) {
                 link.near.insert(from);
             }

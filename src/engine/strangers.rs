@@ -38,8 +38,8 @@ impl Engine {
     fn strangers(&self) -> usize {
         let persons = self.cards.keys().copied();
         let waits = |person: &PersonId| {
-            let out = self.standings.is_blocked(*person) || self.was_invited(*person);
-            self.is_stranger(*person) && !out
+            let out = |person| self.standings.is_blocked(person) || self.was_invited(person);
+            self.is_stranger(*person) && !out(*person)
         };
         persons.filter(waits).count()
     }

@@ -150,7 +150,7 @@ impl Engine {
         for link in self.links.values_mut() {
             link.pending.take_if(|ready| ready.to == person);
         }
-        if self.is_stranger(person) {
+        if self.standings.level(person) == Level::Unknown {
             self.forget_stranger(person);
         }
     }
@@ -160,7 +160,8 @@ impl Engine {
     pub(super) fn give_up(&mut self, id: MessageId) {
         let leaving = |m: &Incoming| {
             let mut parts = m.parts.values();
-            !self.is_stranger(m.from) && parts.any(|part| part.complete && !part.delivered)
+            let waits = self.standings.level(m.from) == Level::Unknown;
+            !waits && parts.any(|part| part.complete && !part.delivered)
         };
         let Some(message) = self.inbox.get(&id).filter(|m| !leaving(m)) else {
             return;

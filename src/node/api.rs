@@ -446,6 +446,9 @@ pub struct StatusReport {
     pub store_failing: Option<String>,
     /// The names of persons from whom nothing is taken.
     pub blocked: Vec<String>,
+    /// How many strangers wait for a word of the user.
+    #[serde(default)]
+    pub strangers: usize,
     /// What its owner has to know and act upon, in words.
     pub warnings: Vec<String>,
 }

@@ -516,6 +516,7 @@ impl Driver {
             Command::Export(dir, reply) => self.begin_export(dir, reply),
             Command::Import(dir, reply) => self.begin_import(dir, reply),
         }
+        self.look_after_door();
     }
 
     /// Somebody knows us, so that no first message to him has to bring our card.

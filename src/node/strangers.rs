@@ -174,7 +174,8 @@ impl StrangerBook {
         self.book().waiting().iter().map(entry).collect()
     }
 
-    fn persons(&self) -> Vec<PersonId> {
+    /// Those who wait, the oldest first.
+    pub(super) fn persons(&self) -> Vec<PersonId> {
         let book = self.book();
         book.waiting().iter().map(|s| s.card.person()).collect()
     }

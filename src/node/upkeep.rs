@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const EVERY: Duration = Duration::from_secs(3600);
 
 /// How often it is looked whether new contacts who were written to say nothing.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// A message that the node sends by itself.
 #[derive(Clone, Copy, Debug)]
