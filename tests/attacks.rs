@@ -33,6 +33,8 @@ mod grants;
 mod harness;
 #[path = "attacks/introductions.rs"]
 mod introductions;
+#[path = "attacks/invitations.rs"]
+mod invitations;
 #[path = "attacks/manifests.rs"]
 mod manifests;
 #[path = "attacks/nonces.rs"]
@@ -45,5 +47,7 @@ mod replays;
 mod reports;
 #[path = "attacks/shared.rs"]
 mod shared;
+#[path = "attacks/strangers.rs"]
+mod strangers;
 #[path = "attacks/troubles.rs"]
 mod troubles;

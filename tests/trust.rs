@@ -52,6 +52,68 @@ fn files(world: &mut World, from: usize, count: usize) -> Vec<MessageId> {
     (0..count).map(|_| file(world)).collect()
 }
 
+/// What a stranger writes waits, also through a power cut, and its sender is told that it is here and not delivered. It comes
+/// out when the user takes the stranger in; of one who is declined nothing stays.
+#[test]
+fn what_a_stranger_writes_waits_until_he_is_taken_in() {
+    seeds(0..4, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        world.open = true;
+        world.unknown = [(B, A), (B, M)].into();
+        world.kill(B, false);
+        world.start(B);
+        let ids = [A, M].map(|node| {
+            let spec = Spec {
+                loss: 0.1,
+                ..Spec::default()
+            };
+            world.link(node, B, &spec);
+            let card = own_card(&world, node);
+            send_card(&mut world, node, B, &card);
+            world.send(node, B, &[("", b"may I?".to_vec(), Priority::Urgent)])
+        });
+        let [a, m] = [A, M].map(|node| world.person(node));
+        let waits = |world: &World, who| {
+            let engine = world.nodes[B].engine.as_ref();
+            engine.map_or(0, |engine| engine.waiting_of(who).len())
+        };
+        let end = world.now + 60 * SECOND;
+        assert!(world.run_until(end, |world| waits(world, a) + waits(world, m) == 2));
+        if seed % 2 == 1 {
+            pass(&mut world, SECOND);
+            world.kill(B, true);
+            world.start(B);
+        }
+        pass(&mut world, 60 * SECOND);
+        assert_eq!((waits(&world, a), waits(&world, m)), (1, 1));
+        assert!(!world.delivered(B, ids[0]) && !world.confirmed(A, ids[0]));
+        for (who, standing) in [
+            (a, level(Level::Known)),
+            (
+                m,
+                Standing {
+                    level: Level::Unknown,
+                    blocked: true,
+                },
+            ),
+        ] {
+            world.met.get_mut(&(B, who)).unwrap().0 = standing;
+            world.input(B, Input::Standing(who, standing));
+        }
+        let end = world.now + 60 * SECOND;
+        assert!(world.run_until(end, |world| world.confirmed(A, ids[0])));
+        assert!(world.delivered(B, ids[0]) && !world.delivered(B, ids[1]));
+        assert_eq!(waits(&world, m), 0);
+        // The sender of the one goes on as a contact, that of the other as if nobody was there.
+        let more = world.send(A, B, &[("", b"thanks".to_vec(), Priority::Urgent)]);
+        world.send(M, B, &[("", b"and I?".to_vec(), Priority::Urgent)]);
+        pass(&mut world, 60 * SECOND);
+        assert!(world.delivered(B, more));
+        assert_eq!(world.status(B).inbound.len(), 0);
+        assert_eq!(occupancy(&world, B).sessions, 1);
+    });
+}
+
 /// An introduced person has half the room of a verified one, a known one a quarter. Who has met the bound keeps nobody else
 /// back, and all comes in the end.
 #[test]

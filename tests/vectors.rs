@@ -22,6 +22,8 @@ mod grants;
 mod incarnation;
 #[path = "vectors/introduction.rs"]
 mod introduction;
+#[path = "vectors/invitation.rs"]
+mod invitation;
 #[path = "vectors/keys.rs"]
 mod keys;
 #[path = "vectors/lockbox.rs"]
@@ -59,6 +61,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
+        "invitation" => invitation::encode(vector),
         "lockbox" => lockbox::encode(vector),
         "content" => content::encode(vector),
         "grant" => grants::encode(vector),
@@ -87,6 +90,7 @@ fn decode(vector: &Vector) -> bool {
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
+        "invitation" => invitation::decode(vector),
         "lockbox" => lockbox::decode(vector),
         "content" => content::decode(vector),
         "grant" => grants::decode(vector),

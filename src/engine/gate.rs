@@ -16,7 +16,34 @@ pub struct Gate {
     hints: Allowance,
 }
 
-/// So many units a second, and at most as many at once.
+/// The allowances of all persons together who are no contacts.
+#[derive(Debug)]
+pub struct Porch {
+    sessions: Allowance,
+    messages: Allowance,
+}
+
+impl Porch {
+    /// Nobody has asked for anything yet.
+    pub fn new(limits: &Limits, clock: &FakeRelativeClock) -> Self {
+        Self {
+            sessions: Allowance::per_minute(limits.stranger_sessions_per_minute, clock),
+            messages: Allowance::per_minute(limits.stranger_messages_per_minute, clock),
+        }
+    }
+
+    /// Whether another session may be agreed upon.
+    pub fn session(&self) -> bool {
+        self.sessions.take(1)
+    }
+
+    /// Whether another message may be taken in.
+    pub fn message(&self) -> bool {
+        self.messages.take(1)
+    }
+}
+
+/// So many units a second, or a minute, and at most as many at once.
 struct Allowance(RateLimiter<NotKeyed, InMemoryState, FakeRelativeClock, NoOpMiddleware<Instant>>);
 
 impl std::fmt::Debug for Allowance {
@@ -47,7 +74,14 @@ impl Gate {
 
 impl Allowance {
     fn new(per_second: u32, clock: &FakeRelativeClock) -> Self {
-        let quota = Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
+        Self::of(Quota::per_second(at_least_one(per_second)), clock)
+    }
+
+    fn per_minute(units: u32, clock: &FakeRelativeClock) -> Self {
+        Self::of(Quota::per_minute(at_least_one(units)), clock)
+    }
+
+    fn of(quota: Quota, clock: &FakeRelativeClock) -> Self {
         Self(RateLimiter::direct_with_clock(quota, clock.clone()))
     }
 
@@ -57,6 +91,10 @@ impl Allowance {
         };
         matches!(self.0.check_n(units), Ok(Ok(())))
     }
+}
+
+fn at_least_one(units: u32) -> NonZeroU32 {
+    NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]

@@ -31,6 +31,12 @@ impl Engine {
         }
         if let Some((code, content)) = manifest.control() {
             let content = content.clone();
+            // Reports and the like cost nothing; what others ask for is written down.
+            let asks = [manifest::CANCEL, manifest::INCARNATION];
+            let asks = manifest::control_name(code).is_some_and(|name| asks.contains(&name));
+            if asks && self.is_stranger(from) {
+                return self.count("control record of a stranger");
+            }
             return self.on_control(from, code, &content);
         }
         // The id shows whose it is. Who called it off beforehand without being its sender has called off nothing.
@@ -46,6 +52,11 @@ impl Engine {
             self.routes.insert(label, Route::Incoming(id));
             self.dirty.insert(id);
             return self.tell_again(id);
+        }
+        if !self.cards.contains_key(&from)
+            && let Err(why) = self.meet_stranger(from, &manifest)
+        {
+            return self.count(why);
         }
         if let Some(why) = self.refusal(from, &manifest) {
             return self.count(why);
@@ -86,6 +97,13 @@ impl Engine {
             (count + 1, bytes.saturating_add(m.manifest.bytes()))
         });
         let quota = self.quota(from);
+        // Without the bounds, everybody who has our card fills the disk.
+        if self.is_stranger(from)
+            && cfg!(not(feature = "break-08"))
+            && let Some(why) = self.stranger_message_refusal(from, manifest)
+        {
+            return Some(why);
+        }
         if count >= quota.messages {
             return Some("too many messages arriving from one person");
         }
@@ -130,6 +148,14 @@ impl Engine {
         if let Some(record) = self.sessions.confirm(with, id, self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
+            self.drop_ticket(with);
+        }
+    }
+
+    /// Who has invited us knows us: the invitation is needed no more.
+    pub(super) fn drop_ticket(&mut self, person: PersonId) {
+        if self.sessions.drop_ticket(person) {
+            self.event(Event::TicketDone { person });
         }
     }
 

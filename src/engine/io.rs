@@ -6,6 +6,8 @@
 use crate::engine::coding;
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::limits::LimitError;
+use crate::security::invitation::{self, Ticket};
+use crate::security::kdf::Key;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -303,6 +305,22 @@ pub enum Input {
     /// How we stand to somebody, which may be no contact. Needed at start as well, before the cards: standings are the
     /// host's to keep.
     Standing(PersonId, crate::engine::trust::Standing),
+    /// An invitation of ours is open from now on: see [`Event::Invited`].
+    Invite {
+        /// Random.
+        id: invitation::Id,
+        /// Random, and told with the invitation.
+        secret: Key,
+        /// For how long it is good, in seconds of uptime.
+        seconds: u32,
+    },
+    /// An invitation of ours is open no more: see [`Event::Uninvited`].
+    Uninvite(invitation::Id),
+    /// An invitation of somebody else, by which the next session with that person is opened. Needed at start as well,
+    /// before the cards, until [`Event::TicketDone`]: it is the host's to keep.
+    Ticket(PersonId, Ticket),
+    /// Whether persons who are no contacts and have no invitation may open sessions; not, until it is said.
+    Strangers(bool),
     /// The calendar, as far as this machine knows it: seconds since 1970 at `now`. May be wrong or never come.
     Calendar(u64),
     /// Our inbox prekeys, which went on: what falls out of use opens no session any more.
@@ -457,6 +475,26 @@ pub enum Event {
     /// The same of somebody else's home.
     PeerWentBack {
         /// Whose.
+        person: PersonId,
+    },
+    /// An invitation of ours is open, and that is durable.
+    Invited {
+        /// Which.
+        id: invitation::Id,
+    },
+    /// An invitation of ours was not opened: too many are.
+    NotInvited {
+        /// Which.
+        id: invitation::Id,
+    },
+    /// An invitation of ours is closed, and that is durable.
+    Uninvited {
+        /// Which.
+        id: invitation::Id,
+    },
+    /// The invitation of somebody has done its work, or somebody knows us without: it is needed no more.
+    TicketDone {
+        /// Who has invited us.
         person: PersonId,
     },
     /// The store failed: nothing new is taken in until it works again.

@@ -8,6 +8,7 @@ use super::incoming::Incoming;
 use super::io::{Event, Time};
 use super::outgoing::Outgoing;
 use super::{Engine, MessageId};
+use crate::security::invitation;
 use crate::wire::fragment::Label;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub enum Mortal {
     In(MessageId),
     /// A manifest of which some chunks are here.
     Manifest(Label),
+    /// An invitation of ours.
+    Invitation(invitation::Id),
 }
 
 /// When to look at what next.
@@ -77,6 +80,7 @@ impl Engine {
                 let heard = self.assembling.heard(label);
                 (heard.map(|at| at.after(IDLE)), Some(IDLE * NOTES))
             }
+            Mortal::Invitation(id) => self.invitation_time(&id),
         };
         let note = self
             .now
@@ -90,6 +94,7 @@ impl Engine {
             match what {
                 Mortal::Out(seq) => self.look_at_outgoing(seq),
                 Mortal::In(id) => self.look_at_incoming(id),
+                Mortal::Invitation(id) => self.look_at_invitation(id),
                 Mortal::Manifest(label) => {
                     let over = |at: Time| at.after(IDLE) <= self.now;
                     if self.assembling.heard(label).is_some_and(over) {

@@ -45,6 +45,23 @@ pub struct Limits {
     pub ledger: usize,
     /// Messages that one person may have called off before anything of them came, the oldest forgotten first.
     pub unseen_cancellations_per_person: usize,
+    /// Invitations of ours that are open at once.
+    pub invitations: usize,
+    /// Invitations that are over and remembered, the oldest forgotten first.
+    pub invitations_over: usize,
+    /// Unknown persons whose card is here and who wait for a word of the user.
+    pub strangers: usize,
+    /// Messages of one unknown person that wait with it.
+    pub stranger_messages: usize,
+    /// Their manifests together, in bytes.
+    pub stranger_bytes: usize,
+    /// Sessions of unknown persons whose card is not here yet.
+    pub stranger_sessions: usize,
+    /// Sessions of unknown persons that are agreed upon in a minute, whoever they are and by whatever link: each costs
+    /// three key agreements.
+    pub stranger_sessions_per_minute: u32,
+    /// Messages of unknown persons that are taken in a minute, whoever they are.
+    pub stranger_messages_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -70,6 +87,14 @@ impl Default for Limits {
             hints_per_second: 400_000,
             ledger: 1_000_000,
             unseen_cancellations_per_person: 1_000,
+            invitations: 64,
+            invitations_over: 256,
+            strangers: 16,
+            stranger_messages: 8,
+            stranger_bytes: 64 << 10,
+            stranger_sessions: 16,
+            stranger_sessions_per_minute: 30,
+            stranger_messages_per_minute: 60,
         }
     }
 }

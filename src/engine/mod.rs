@@ -29,6 +29,7 @@
 //! | `arrival`, [`reassembly`], `receive` | a frame came, whole or in pieces: whose it is |
 //! | `gate` | how much work a link may ask for |
 //! | [`trust`] | how far persons are trusted; who is shut out |
+//! | `strangers`, `invitations` | persons who are no contacts; who has used which invitation of ours |
 //! | `assembly`, `intake`, `symbol` | a manifest in chunks; a message begins or ends; symbols of it come |
 //! | `feedback` | a report came |
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
@@ -53,6 +54,7 @@ pub mod id;
 mod incarnations;
 mod incoming;
 mod intake;
+pub mod invitations;
 pub mod io;
 mod ledger;
 mod lifetimes;
@@ -79,6 +81,7 @@ mod sessions;
 mod snapshot;
 pub mod status;
 mod storage;
+mod strangers;
 mod supply;
 mod symbol;
 pub mod trust;
@@ -87,6 +90,7 @@ mod writer;
 
 use crate::security::card::Card;
 use crate::security::identity::Identity;
+use crate::security::invitation::Ticket;
 use crate::security::mailbox;
 use crate::wire::envelope::MailboxTag;
 use crate::wire::fragment::Label;
@@ -94,11 +98,12 @@ use arrival::Arrival;
 use assembly::Assemblies;
 use blocks::BlockKey;
 use bytes::Bytes;
-use gate::Gate;
+use gate::{Gate, Porch};
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
 use incarnations::Incarnations;
 use incoming::{Incoming, Notes};
+use invitations::Invitations;
 use io::{Event, Input, LinkId, Output, Restored, Time, Token, Why};
 use ledger::Ledger;
 use lifetimes::Lifetimes;
@@ -200,6 +205,8 @@ enum Effect {
     View(MessageId, Box<View>),
     Release { link: LinkId, upto: u64 },
     SessionKnown(crate::security::session::SessionId),
+    Invited(crate::security::invitation::Id),
+    Uninvited(crate::security::invitation::Id),
     Incarnation(u32),
 }
 
@@ -224,6 +231,13 @@ pub struct Engine {
     calendar: Option<(Time, u64)>,
     cards: BTreeMap<PersonId, Card>,
     standings: Standings,
+    /// Whose card has come in a session of its owner, and of whom the host has not said anything yet.
+    guests: BTreeSet<PersonId>,
+    /// Whether persons who are no contacts may open sessions.
+    open_to_strangers: bool,
+    /// How much they may ask for.
+    porch: Porch,
+    invitations: Invitations,
     /// When the host was last told that somebody has an outdated card of ours.
     told_stale: BTreeMap<PersonId, Time>,
 
@@ -287,18 +301,23 @@ impl Engine {
     /// [`Damaged`] if stored state does not read.
     pub fn new(config: Config, now: Time) -> Result<Self, Damaged> {
         let mailbox_key = config.identity.mailbox_key();
+        let clock = FakeRelativeClock::default();
         let mut engine = Self {
             my_tags: (0..mailbox::TAGS)
                 .map(|i| mailbox::tag(&mailbox_key, i))
                 .collect(),
             me: config.identity,
+            porch: Porch::new(&config.limits, &clock),
             limits: config.limits,
             rng: ChaCha20Rng::from_seed(config.seed),
             now,
-            clock: FakeRelativeClock::default(),
+            clock,
             calendar: None,
             cards: BTreeMap::new(),
             standings: Standings::default(),
+            guests: BTreeSet::new(),
+            open_to_strangers: false,
+            invitations: Invitations::default(),
             told_stale: BTreeMap::new(),
             links: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -372,6 +391,14 @@ impl Engine {
             Input::DeliverAck { message, part } => self.on_delivered(message, part),
             Input::Card(card) => self.on_card(*card),
             Input::Standing(person, standing) => self.on_standing(person, standing),
+            Input::Invite {
+                id,
+                secret,
+                seconds,
+            } => self.on_invite(id, secret, seconds),
+            Input::Uninvite(id) => self.on_uninvite(id),
+            Input::Ticket(person, ticket) => self.on_ticket(person, ticket),
+            Input::Strangers(open) => self.open_to_strangers = open,
             Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
             Input::Prekeys(prekeys) => self.me.prekeys = *prekeys,
             Input::Room(bytes) => self.writer.set_room(bytes),
@@ -462,6 +489,27 @@ impl Engine {
     }
 
     fn on_card(&mut self, card: Card) {
+        let person = card.person();
+        let was_stranger = self.is_stranger(person);
+        self.guests.remove(&person);
+        self.put_card(card);
+        if was_stranger && !self.is_stranger(person) {
+            self.release(person);
+        }
+    }
+
+    /// An invitation of somebody is here.
+    fn on_ticket(&mut self, person: PersonId, ticket: Ticket) {
+        if self.sessions.set_ticket(person, ticket) {
+            return self.event(Event::TicketDone { person });
+        }
+        if let Some(card) = self.cards.get(&person).cloned() {
+            self.renew_session(&card);
+        }
+        self.work += 1;
+    }
+
+    fn put_card(&mut self, card: Card) {
         if self.sessions.is_outdated(&card) {
             self.renew_session(&card);
         }

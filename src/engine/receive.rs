@@ -11,6 +11,7 @@ use super::lifetimes::Mortal;
 use super::link::Link;
 use super::sessions::Announced;
 use super::{Effect, Engine, MessageId, PersonId, Route};
+use crate::security::announcement::Announcement;
 use crate::security::seal::MessageKeys;
 use crate::security::session::{Epoch, RecvSession, SessionError, SessionId};
 use crate::wire::envelope::Envelope;
@@ -58,7 +59,7 @@ impl Engine {
         match frame_kind(&arrival.frame) {
             FrameKind::Envelope => self.on_envelope(&arrival),
             FrameKind::Fragment(_) => self.on_fragment(&arrival),
-            FrameKind::Escape(ext) if ext == preamble::MARK[1] => self.on_preamble(&arrival),
+            FrameKind::Escape(ext) if preamble::is_extension(ext) => self.on_preamble(&arrival),
             FrameKind::Escape(ext) if ext == piece::MARK[1] => self.on_piece(&arrival),
             FrameKind::Escape(_) => self.count("unknown extended kind"),
             FrameKind::Unknown => self.count("unknown kind"),
@@ -117,18 +118,45 @@ impl Engine {
         if !self.gate(arrival.link).preamble() && cfg!(not(feature = "break-09")) {
             return self.count("too many preambles");
         }
-        match RecvSession::accept(&self.me, frame, |person| self.cards.get(&person)) {
-            Ok(session) if self.standings.is_blocked(session.peer()) => self.count(BLOCKED),
-            Ok(session) => self.on_session(session, frame),
-            Err(SessionError::Prekey(from)) if self.standings.is_blocked(from) => {
-                self.count(BLOCKED)
-            }
-            Err(SessionError::Stranger) => self.count("preamble of a stranger"),
-            Err(SessionError::LowOrder) => self.count("preamble with a low-order key"),
-            Err(SessionError::EpochTooFar) => self.count("preamble of an epoch too far ahead"),
-            Err(SessionError::Prekey(from)) => self.on_stale(from),
-            Err(_) => self.count("preamble that does not open"),
+        let announced = match Announcement::open(&self.me, frame) {
+            Ok(announced) => announced,
+            Err(why) => return self.count_refused_session(why),
+        };
+        let from = announced.sender();
+        if self.standings.is_blocked(from) {
+            return self.count(BLOCKED);
         }
+        let card = self.cards.get(&from);
+        if card.is_some_and(|card| !announced.is_of(card)) {
+            return self.count("preamble of a stranger");
+        }
+        if let Some(id) = announced.invitation() {
+            return self.on_invited(announced, id, frame);
+        }
+        let stranger = self.is_stranger(from);
+        if stranger && let Some(why) = self.stranger_refusal(from) {
+            return self.count(why);
+        }
+        match announced.accept(&self.me, None) {
+            Ok(session) => {
+                if stranger {
+                    self.make_room_for_stranger(from);
+                }
+                self.on_session(session, frame);
+            }
+            Err(SessionError::Prekey(from)) if !stranger => self.on_stale(from),
+            Err(why) => self.count_refused_session(why),
+        }
+    }
+
+    pub(super) fn count_refused_session(&mut self, why: SessionError) {
+        self.count(match why {
+            SessionError::Stranger => "preamble of a stranger",
+            SessionError::LowOrder => "preamble with a low-order key",
+            SessionError::EpochTooFar => "preamble of an epoch too far ahead",
+            SessionError::Prekey(_) => "preamble for a prekey that is gone",
+            _ => "preamble that does not open",
+        });
     }
 
     fn gate(&mut self, link: LinkId) -> &Gate {
@@ -138,7 +166,7 @@ impl Engine {
     }
 
     /// Somebody has announced a session.
-    fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
+    pub(super) fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
         let (announced, session, records) = self.sessions.announce(session, frame, &self.limits);
         records
             .into_iter()
@@ -227,8 +255,9 @@ impl Engine {
         let content = incoming.content.as_ref();
         let shared = content.is_some_and(|keys| keys.label() == view.label);
         // Another recipient may have sealed it.
-        if !shared {
-            self.heard.insert(incoming.from, (self.now, id));
+        let from = incoming.from;
+        if !shared && !self.is_stranger(from) {
+            self.heard.insert(from, (self.now, id));
         }
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if shared && place.part == 0 {
@@ -302,10 +331,14 @@ impl Engine {
             self.writer.durable(record);
             self.want_sync(super::SYNC_INTERVAL);
         }
-        self.heard.insert(from, (self.now, arrival.link));
-        self.meet(from, arrival.link);
-        if let Some(link) = self.links.get_mut(&arrival.link) {
-            link.near.insert(from);
+        // Of strangers nothing is remembered beyond what waits.
+        if !self.is_stranger(from) {
+            self.heard.insert(from, (self.now, arrival.link));
+            self.meet(from, arrival.link);
+            self.drop_ticket(from);
+            if let Some(link) = self.links.get_mut(&arrival.link) {
+                link.near.insert(from);
+            }
         }
         if kind == Kind::Short {
             self.on_manifest(from, epoch, keys, (plain, arrival.age_s));

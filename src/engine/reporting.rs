@@ -1,5 +1,6 @@
 //! What others are told of what is here: reports and receipts, and when they leave.
 
+use super::incoming::Incoming;
 use super::io::{LinkId, Output, Time};
 use super::link::Ready;
 use super::{Effect, Engine, MessageId, PersonId};
@@ -230,8 +231,11 @@ impl Engine {
     /// A note to somebody that we know their session, by this link.
     pub(super) fn next_ack(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
-        let standings = &self.standings;
-        let able = |peer| link.toward(peer).is_some() && !standings.is_blocked(peer);
+        let (standings, cards) = (&self.standings, &self.cards);
+        let able = |peer| {
+            let reaches = link.toward(peer).is_some() && cards.contains_key(&peer);
+            reaches && !standings.is_blocked(peer)
+        };
         let (to, session) = self.sessions.take_ack(able)?;
         self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
     }
@@ -349,11 +353,7 @@ impl Engine {
                 self.offer(id, part);
             }
         }
-        if self
-            .inbox
-            .get(&id)
-            .is_some_and(super::incoming::Incoming::all_delivered)
-        {
+        if self.inbox.get(&id).is_some_and(Incoming::all_delivered) {
             self.offer(id, 0);
         }
         if let Some(reporting) = self.reports.get_mut(&id) {
@@ -364,7 +364,8 @@ impl Engine {
 
     /// Hands a part, or with 0 the whole, to the application, once per start.
     fn offer(&mut self, message: MessageId, part: u8) {
-        let Some(incoming) = self.inbox.get(&message) else {
+        let waits = |m: &&Incoming| !self.waits_for_host(m);
+        let Some(incoming) = self.inbox.get(&message).filter(waits) else {
             return;
         };
         if self.offered.insert((message, part)) {

@@ -32,6 +32,7 @@ impl Engine {
             Table::Session => match key.split_first() {
                 Some((b'i', [])) => self.incarnations.restore_own(value),
                 Some((b'p', person)) => self.incarnations.restore_other(person, value),
+                Some((b'v', id)) => self.invitations.restore(id, value, self.now),
                 _ => self.sessions.restore(key, value, self.now),
             },
             Table::Ledger if cfg!(feature = "break-forget-dedup") => Ok(()),
@@ -87,6 +88,7 @@ impl Engine {
 
     /// What follows from the rows: solved blocks, routes, digests to take, deliveries to repeat, reports to give.
     fn resume(&mut self) {
+        self.meet_again();
         for (id, message) in &mut self.inbox {
             self.routes.extend(
                 message
@@ -112,6 +114,11 @@ impl Engine {
                 .insert(*id, Reporting::new(message.from, Time::default()));
             self.reading.insert(*id);
             self.dirty.insert(*id);
+        }
+        let invitations = self.invitations.list().into_iter();
+        let invitations: Vec<_> = invitations.map(|(id, _)| id).collect();
+        for id in invitations {
+            self.watch(Mortal::Invitation(id));
         }
         let inbox: Vec<MessageId> = self.inbox.keys().copied().collect();
         for id in inbox {

@@ -5,6 +5,7 @@ use super::io::{Record, Table, Time};
 use super::limits::Limits;
 use crate::security::card::Card;
 use crate::security::identity::Identity;
+use crate::security::invitation::Ticket;
 use crate::security::seal::MessageKeys;
 use crate::security::session::{Epoch, RecvSession, SendSession, SessionError, SessionId};
 use crate::wire::fragment::{Label, View};
@@ -61,6 +62,8 @@ pub struct Receiving {
 pub struct Sessions {
     sending: BTreeMap<PersonId, Sending>,
     receiving: Vec<Receiving>,
+    /// Invitations of others that the next session with each is opened by.
+    tickets: BTreeMap<PersonId, Ticket>,
     uses: u64,
     /// Whether any of them may have an opener to be told; asked for with every frame.
     acks: bool,
@@ -111,7 +114,8 @@ impl Sessions {
         match self.sending.entry(person) {
             Entry::Occupied(known) => Ok((known.into_mut(), None)),
             Entry::Vacant(place) => {
-                let sending = Sending::new(SendSession::open(me, card, rng)?, now);
+                let ticket = self.tickets.get(&person);
+                let sending = Sending::new(SendSession::open_by(me, card, ticket, rng)?, now);
                 let record = sending.record(person, now);
                 Ok((place.insert(sending), Some(record)))
             }
@@ -127,6 +131,27 @@ impl Sessions {
     /// The session with a person, if there is one.
     pub fn existing(&mut self, person: PersonId) -> Option<&mut Sending> {
         self.sending.get_mut(&person)
+    }
+
+    /// The next session with a person is opened by an invitation. One that was opened otherwise gives way. Tells whether
+    /// the invitation has done its work already.
+    pub fn set_ticket(&mut self, person: PersonId, ticket: Ticket) -> bool {
+        let opened = self.sending.get(&person);
+        let by_it = opened.filter(|s| s.session.invitation() == Some(ticket.id));
+        match by_it {
+            Some(sending) if sending.confirmed => return true,
+            Some(_) => {}
+            None => {
+                self.sending.remove(&person);
+            }
+        }
+        self.tickets.insert(person, ticket);
+        false
+    }
+
+    /// Who has invited us knows us by now: further sessions need no invitation. Tells whether that is news.
+    pub fn drop_ticket(&mut self, person: PersonId) -> bool {
+        self.tickets.remove(&person).is_some()
     }
 
     /// The recipient knows the session with this id. Gives the record to write if that is news.
@@ -208,6 +233,50 @@ impl Sessions {
         (Announced::New(peer), id, records)
     }
 
+    /// A session that is known is announced once more. Gives the row to write.
+    pub fn announced_again(&mut self, id: SessionId, epoch: u32, frame: &[u8]) -> Option<Record> {
+        let mut all = self.receiving.iter_mut();
+        let known = all.find(|r| r.session.id() == id)?;
+        known.session.jump(epoch);
+        known.epochs.clear();
+        known.preamble = frame.to_vec();
+        Some(known.record())
+    }
+
+    /// Who has opened sessions, each once.
+    pub fn peers(&self) -> BTreeSet<PersonId> {
+        self.receiving.iter().map(|r| r.session.peer()).collect()
+    }
+
+    /// Ends the session of a person that was not used for longest. Gives the row to delete.
+    pub fn drop_oldest(&mut self, person: PersonId) -> Option<Record> {
+        let all = self.receiving.iter().enumerate();
+        let own = all.filter(|(_, r)| r.session.peer() == person);
+        let (oldest, _) = own.min_by_key(|(_, r)| r.used)?;
+        Some(self.receiving.swap_remove(oldest).delete())
+    }
+
+    /// Ends all sessions with a person. Gives the rows to delete.
+    pub fn drop_all(&mut self, person: PersonId) -> Vec<Record> {
+        let own = |r: &mut Receiving| r.session.peer() == person;
+        let gone = self.receiving.extract_if(.., own);
+        let mut rows: Vec<Record> = gone.map(|r| r.delete()).collect();
+        if self.sending.remove(&person).is_some() {
+            rows.push(Record::Delete {
+                table: Table::Session,
+                key: sending_key(person),
+            });
+        }
+        rows
+    }
+
+    /// The static keys of the endpoints by which a person has opened sessions.
+    pub fn endpoints(&self, person: PersonId) -> impl Iterator<Item = [u8; 32]> + '_ {
+        let own = self.receiving.iter();
+        let own = own.filter(move |r| r.session.peer() == person);
+        own.map(|r| r.session.endpoint())
+    }
+
     /// The session of the same endpoint that was not used for longest gives way, or that of all. Gives the row to
     /// delete.
     fn make_room(&mut self, new: &RecvSession, limits: &Limits) -> Option<Record> {
@@ -222,11 +291,7 @@ impl Sessions {
             .enumerate()
             .filter(|(_, r)| !own || same(r))
             .min_by_key(|(_, r)| r.used);
-        let gone = self.receiving.swap_remove(oldest?.0);
-        Some(Record::Delete {
-            table: Table::Session,
-            key: gone.key(),
-        })
+        Some(self.receiving.swap_remove(oldest?.0).delete())
     }
 
     /// Ends the sessions of endpoints that their owner's newest card does not name. Gives the rows to delete.
@@ -237,11 +302,7 @@ impl Sessions {
             r.session.peer() == card.person() && !named && cfg!(not(feature = "break-26"))
         };
         let gone = self.receiving.extract_if(.., |r| revoked(r));
-        let delete = |gone: Receiving| Record::Delete {
-            table: Table::Session,
-            key: gone.key(),
-        };
-        gone.map(delete).collect()
+        gone.map(|gone| gone.delete()).collect()
     }
 
     /// How many others have opened.
@@ -323,7 +384,7 @@ impl Sending {
         value.extend_from_slice(&self.session.store());
         Record::Put {
             table: Table::Session,
-            key: [b"s", &person.0[..]].concat(),
+            key: sending_key(person),
             value,
         }
     }
@@ -418,6 +479,10 @@ impl Sending {
     }
 }
 
+fn sending_key(person: PersonId) -> Vec<u8> {
+    [b"s", &person.0[..]].concat()
+}
+
 impl Receiving {
     fn new(session: RecvSession, preamble: Vec<u8>, used: u64) -> Self {
         Self {
@@ -439,6 +504,13 @@ impl Receiving {
             table: Table::Session,
             key: self.key(),
             value: self.session.store(),
+        }
+    }
+
+    fn delete(&self) -> Record {
+        Record::Delete {
+            table: Table::Session,
+            key: self.key(),
         }
     }
 

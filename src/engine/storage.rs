@@ -97,6 +97,8 @@ impl Engine {
                 }
             }
             Effect::SessionKnown(id) => self.sessions.known(id),
+            Effect::Invited(id) => self.event(Event::Invited { id }),
+            Effect::Uninvited(id) => self.event(Event::Uninvited { id }),
             Effect::Incarnation(number) => self.incarnations.known(number),
         }
     }

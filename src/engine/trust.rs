@@ -17,14 +17,23 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
+    /// No contact: what comes of it waits for a word of the user.
+    Unknown,
     /// The card was taken in by hand, and nothing was compared.
     #[default]
     Known,
+    /// It has used an invitation of ours.
+    Invited,
     /// A contact has vouched for the card.
     Introduced,
     /// The safety number was compared.
     Verified,
 }
+
+/// Manifests of one stranger of which some chunks are here.
+const STRANGER_MANIFESTS: usize = 2;
+/// Fragments of one stranger that came before their manifest, in bytes.
+const STRANGER_EARLY: usize = 4 << 10;
 
 /// How we stand to a person. Who was never spoken of is known and not blocked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,18 +59,30 @@ pub struct Quota {
 
 impl Limits {
     /// What a person of this level may have under way: all that one person may if it is verified, half of it if it is
-    /// introduced, a quarter otherwise.
+    /// introduced, a third if it was invited, a quarter if it is known; next to nothing otherwise.
     pub fn quota(&self, level: Level) -> Quota {
         let share = match level {
             Level::Verified => 1,
             Level::Introduced => 2,
+            Level::Invited => 3,
             Level::Known => 4,
+            Level::Unknown => return self.quota_of_strangers(),
         };
         Quota {
             messages: self.inbox_messages_per_person.div_ceil(share),
             bytes: self.inbox_bytes_per_person.div_ceil(share as u64),
             manifests: self.manifests_per_person.div_ceil(share),
             early_bytes: self.early_bytes.div_ceil(share),
+        }
+    }
+
+    fn quota_of_strangers(&self) -> Quota {
+        let known = self.quota(Level::Known);
+        Quota {
+            messages: self.stranger_messages.min(known.messages),
+            bytes: (self.stranger_bytes as u64).min(known.bytes),
+            manifests: STRANGER_MANIFESTS.min(known.manifests),
+            early_bytes: STRANGER_EARLY.min(known.early_bytes),
         }
     }
 }
@@ -99,18 +120,22 @@ impl Standings {
 
 impl Engine {
     pub(super) fn on_standing(&mut self, person: PersonId, standing: Standing) {
+        let was_stranger = self.is_stranger(person);
         let was_blocked = self.standings.set(person, standing);
+        self.guests.remove(&person);
         if standing.blocked {
             self.shut_out(person);
         } else if was_blocked {
             self.let_in(person);
+        } else if was_stranger && !self.is_stranger(person) {
+            self.release(person);
         }
         self.work += 1;
     }
 
     /// What one person may have under way.
     pub(super) fn quota(&self, person: PersonId) -> Quota {
-        self.limits.quota(self.standings.level(person))
+        self.limits.quota(self.level(person))
     }
 
     /// Everything of a person that is under way ends here for good, and it is not told. Messages to it wait.
@@ -125,15 +150,18 @@ impl Engine {
         for link in self.links.values_mut() {
             link.pending.take_if(|ready| ready.to == person);
         }
+        if self.standings.level(person) == Level::Unknown {
+            self.forget_stranger(person);
+        }
     }
 
     /// Drops a message that is arriving, as if it was called off: what its sender was told to be here never comes anew. A
     /// part that is whole and on its way to the application gets there first.
     pub(super) fn give_up(&mut self, id: MessageId) {
         let leaving = |m: &Incoming| {
-            m.parts
-                .values()
-                .any(|part| part.complete && !part.delivered)
+            let mut parts = m.parts.values();
+            let waits = self.standings.level(m.from) == Level::Unknown;
+            !waits && parts.any(|part| part.complete && !part.delivered)
         };
         let Some(message) = self.inbox.get(&id).filter(|m| !leaving(m)) else {
             return;
@@ -178,18 +206,25 @@ mod tests {
                 ..Limits::default()
             },
         ] {
-            let all = [Level::Known, Level::Introduced, Level::Verified];
+            let all = [
+                Level::Unknown,
+                Level::Known,
+                Level::Invited,
+                Level::Introduced,
+                Level::Verified,
+            ];
             assert!(all.is_sorted());
             let quotas = all.map(|level| limits.quota(level));
             let figures = quotas.map(|q| {
                 let small = [q.messages, q.manifests, q.early_bytes];
                 small.map(|n| n as u64).into_iter().chain([q.bytes])
             });
-            let [known, introduced, verified] = figures.map(Vec::from_iter);
-            assert!(known.iter().all(|n| *n > 0));
-            assert!(known.iter().zip(&introduced).all(|(a, b)| a <= b));
-            assert!(introduced.iter().zip(&verified).all(|(a, b)| a <= b));
-            assert_eq!(quotas[2].manifests, limits.manifests_per_person);
+            let figures = figures.map(Vec::from_iter);
+            assert!(figures[0].iter().all(|n| *n > 0));
+            for pair in figures.windows(2) {
+                assert!(pair[0].iter().zip(&pair[1]).all(|(a, b)| a <= b));
+            }
+            assert_eq!(quotas[4].manifests, limits.manifests_per_person);
         }
     }
 }

@@ -43,10 +43,27 @@ pub enum Request {
     },
     /// What is under way. Answered with [`Response::Status`].
     Status,
-    /// Import a contact card as text. Answered with [`Response::Person`].
+    /// Import a contact card, or an invitation, as text. Answered with [`Response::Person`].
     PersonAdd {
         /// The text form.
         card: String,
+    },
+    /// Let strangers in or not, or, without a word on that, ask. Answered with [`Response::Strangers`].
+    Strangers {
+        /// Let them in.
+        open: Option<bool>,
+    },
+    /// Make an invitation. Answered with [`Response::Invitation`].
+    Invite {
+        /// For how many days of uptime it is good.
+        days: u16,
+    },
+    /// All invitations. Answered with [`Response::Invitations`].
+    InviteList,
+    /// Take an open invitation back. Answered with [`Response::Done`].
+    InviteRevoke {
+        /// Its id, or the beginning of it.
+        id: String,
     },
     /// Everybody known. Answered with [`Response::Persons`].
     PersonList,
@@ -94,12 +111,15 @@ pub enum Request {
         /// A word to both, or nothing.
         note: String,
     },
-    /// Make a contact of somebody who was introduced. Answered with [`Response::Person`].
+    /// Make a contact of somebody who was introduced, or has written as a stranger. Answered with [`Response::Person`].
     PersonAccept {
         /// Name, person URI or the beginning of its key.
         person: String,
+        /// What a stranger is to be called here, rather than as its card says.
+        #[serde(default)]
+        alias: Option<String>,
     },
-    /// Drop an introduction. Answered with [`Response::Done`].
+    /// Drop an introduction or a stranger. Answered with [`Response::Done`].
     PersonDecline {
         /// Name, person URI or the beginning of its key.
         person: String,
@@ -266,6 +286,27 @@ pub enum Response {
         /// Those who may become contacts, the oldest introduction first.
         introductions: Vec<IntroductionEntry>,
     },
+    /// Strangers.
+    Strangers {
+        /// They are let in.
+        open: bool,
+        /// Those who wait, the oldest first.
+        strangers: Vec<StrangerEntry>,
+    },
+    /// An invitation that was just made.
+    Invitation {
+        /// Its id.
+        id: String,
+        /// The text form. Secret.
+        text: String,
+        /// For how many seconds of uptime it is good.
+        left_s: u64,
+    },
+    /// Invitations.
+    Invitations {
+        /// The last change last.
+        invitations: Vec<InvitationEntry>,
+    },
     /// How far a comparison by voice is.
     Voice {
         /// Six digits, once both sides are committed.
@@ -405,6 +446,9 @@ pub struct StatusReport {
     pub store_failing: Option<String>,
     /// The names of persons from whom nothing is taken.
     pub blocked: Vec<String>,
+    /// How many strangers wait for a word of the user.
+    #[serde(default)]
+    pub strangers: usize,
     /// What its owner has to know and act upon, in words.
     pub warnings: Vec<String>,
 }
@@ -528,6 +572,50 @@ pub struct PersonEntry {
     pub introduced_by: Option<String>,
     /// Nothing is taken from them and nothing sent.
     pub blocked: bool,
+}
+
+/// Somebody who has written and is no contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrangerEntry {
+    /// What he calls himself.
+    pub name: String,
+    /// His URI.
+    pub person: String,
+    /// 60 digits to compare aloud.
+    pub safety_number: String,
+    /// He has used an invitation of ours, and calls himself like a contact.
+    pub invited: bool,
+    /// How many of his messages wait.
+    pub messages: usize,
+    /// Seconds of uptime that he still waits.
+    pub left_s: u32,
+}
+
+/// An invitation of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvitationEntry {
+    /// Its id.
+    pub id: String,
+    /// How it stands.
+    pub state: InvitationState,
+    /// Seconds of uptime that it is still good, if it is open.
+    pub left_s: Option<u64>,
+    /// The name of who has used it.
+    pub used_by: Option<String>,
+}
+
+/// How an invitation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationState {
+    /// It can be used.
+    Open,
+    /// Somebody has used it.
+    Used,
+    /// It was taken back.
+    Revoked,
+    /// Its time is over.
+    RunOut,
 }
 
 /// An introduction that waits to be accepted or declined.

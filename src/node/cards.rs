@@ -2,16 +2,21 @@
 
 use super::api::{PersonEntry, Response};
 use super::error::NodeError;
+use super::hidden::Outcome;
 use super::introductions::IntroductionBook;
 use super::standings::{Standings, Stored};
+use super::strangers::StrangerBook;
+use super::tickets::Tickets;
 use super::voices::Voices;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::engine::trust::Level;
-use crate::security::card::Card;
+use crate::security::card::{Card, is_name};
 use crate::security::identity::{Identity, safety_number};
+use crate::security::invitation::{Invitation, Ticket};
 use crate::security::mailbox;
 use crate::store::meta::Meta;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
@@ -33,8 +38,30 @@ pub(super) struct Contacts {
     pub(super) standings: Standings,
     /// Who may become one.
     pub(super) introductions: IntroductionBook,
+    /// Who has written and is none.
+    pub(super) strangers: StrangerBook,
+    /// Whose invitations are to be used, and who may not know us yet.
+    pub(super) tickets: Tickets,
+    /// Whether links of unknown endpoints are let in.
+    pub(super) door: Door,
     /// With whom numbers are compared aloud.
     pub(super) voices: Voices,
+}
+
+/// Whether unknown endpoints may connect.
+#[derive(Debug, Default)]
+pub(super) struct Door(AtomicBool);
+
+impl Door {
+    /// As the engine says.
+    pub(super) fn set(&self, open: bool) {
+        self.0.store(open, Ordering::Relaxed);
+    }
+
+    /// For who listens.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl std::fmt::Debug for Contacts {
@@ -59,6 +86,9 @@ impl Contacts {
             known: Mutex::new(known),
             standings: Standings::load(meta.clone())?,
             introductions: IntroductionBook::load(meta.clone(), me)?,
+            strangers: StrangerBook::load(meta.clone(), me)?,
+            tickets: Tickets::load(meta.clone())?,
+            door: Door::default(),
             voices: Voices::new(meta.clone(), me),
             meta,
             me,
@@ -69,38 +99,64 @@ impl Contacts {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a card in from its text form. Blocks on the disk; callers take turns.
-    pub(super) fn add(&self, text: &str) -> Result<Card, NodeError> {
-        let card = Card::from_text(text)?;
+    /// Takes a card in from its text form, or an invitation, of which the rest is kept until it was used. Blocks on the disk;
+    /// callers take turns.
+    pub(super) fn add(&self, text: &str) -> Result<(Card, Option<Ticket>), NodeError> {
+        let (card, ticket) = match Invitation::is_in(text) {
+            true => {
+                let Invitation { card, ticket } = Invitation::from_text(text)?;
+                (card, Some(ticket))
+            }
+            false => (Card::from_text(text)?, None),
+        };
         let person = card.person();
         if person == self.me {
             return Err(NodeError::Usage(
                 "this is your own contact card; give it to others and import theirs".into(),
             ));
         }
-        if let Some(old) = self.get(person) {
-            card.replaces(&old)?;
+        let old = self.get(person);
+        // An invitation may be older than what has come since; its secret is as good.
+        let stale = |old: &Card| ticket.is_some() && old.body().sequence > card.body().sequence;
+        let card = match old.clone().filter(stale) {
+            Some(newer) => newer,
+            None => card,
+        };
+        if let Some(old) = &old {
+            card.replaces(old)?;
+        }
+        match &ticket {
+            Some(ticket) => self.tickets.put(person, ticket)?,
+            None if old.is_none() => self.tickets.expect(person)?,
+            None => {}
         }
         self.keep(&card)?;
-        // Whoever gives us a card has ours, or gets it the same way.
-        if let Some(own) = last_own(&self.meta)?.filter(|_| self.told(person).is_none()) {
+        // Whoever gives us a card has ours, or gets it the same way, or with the first message to him. Whoever gives us an
+        // invitation has not.
+        let told = ticket.is_none() && self.told(person).is_none();
+        if let Some(own) = last_own(&self.meta)?.filter(|_| told) {
             self.note_told(person, own.body().sequence)?;
         }
-        Ok(card)
+        Ok((card, ticket))
     }
 
-    /// Takes in the card that somebody has sent of himself, if it is newer. Blocks on the disk. Gives the card if it was
-    /// taken. Another name has to come by hand: nobody changes silently into somebody else.
-    pub(super) fn update(&self, from: PersonId, bytes: &[u8]) -> Result<Option<Card>, NodeError> {
-        let Some(old) = self.get(from) else {
-            return Ok(None);
-        };
+    /// Takes in the card that somebody has sent of himself, if it is newer. Blocks on the disk. Another name has to come by
+    /// hand: nobody changes silently into somebody else.
+    pub(super) fn update(
+        &self,
+        from: PersonId,
+        bytes: &[u8],
+        invited: bool,
+    ) -> Result<Outcome, NodeError> {
         let card = Card::decode(bytes)?;
         if card.person() != from {
             return Err(NodeError::Usage(
                 "a contact sent the card of somebody else; it is not taken".into(),
             ));
         }
+        let Some(old) = self.get(from) else {
+            return self.strangers.take(card, invited, self);
+        };
         if card.body().name != old.body().name {
             return Err(NodeError::Usage(format!(
                 "{} wants another name; it is taken with the card that `ostrakon person add` is given",
@@ -109,7 +165,7 @@ impl Contacts {
         }
         card.replaces(&old)?;
         self.keep(&card)?;
-        Ok(Some(card))
+        Ok(Outcome::Card(Box::new(card)))
     }
 
     fn keep(&self, card: &Card) -> Result<(), NodeError> {
@@ -117,6 +173,56 @@ impl Contacts {
         self.meta.put(&key, card.bytes())?;
         self.known().insert(card.person(), card.clone());
         Ok(())
+    }
+
+    /// Takes in somebody who wrote first, and has a card of ours. Blocks on the disk.
+    pub(super) fn keep_as(
+        &self,
+        card: &Card,
+        level: Level,
+        alias: Option<String>,
+    ) -> Result<Stored, NodeError> {
+        let person = card.person();
+        if alias.as_deref().is_some_and(|alias| !is_name(alias)) {
+            return Err(NodeError::Usage(
+                "a name has 1 to 64 bytes, all of them visible, and does not begin like a URI; choose another".into(),
+            ));
+        }
+        if self.is_called(alias.as_deref().unwrap_or(&card.body().name), person) {
+            return Err(NodeError::Usage(
+                "you know somebody else by this name already; choose another one: --as NAME".into(),
+            ));
+        }
+        let stored = Stored {
+            level,
+            alias,
+            ..self.standings.get(person)
+        };
+        // In this order: nobody is a contact of a level that was not given.
+        self.standings.set(person, stored.clone())?;
+        self.keep(card)?;
+        if let Some(own) = last_own(&self.meta)? {
+            self.note_told(person, own.body().sequence)?;
+        }
+        Ok(stored)
+    }
+
+    /// Whether a contact other than its owner is called as a card says.
+    pub(super) fn is_taken(&self, card: &Card) -> bool {
+        self.is_called(&card.body().name, card.person())
+    }
+
+    fn is_called(&self, name: &str, but: PersonId) -> bool {
+        let low = name.trim().to_lowercase();
+        let others = self.list().into_iter().filter(|card| card.person() != but);
+        let mut names = others.map(|card| self.called(&card));
+        names.any(|name| name.trim().to_lowercase() == low)
+    }
+
+    /// What a contact is called here.
+    fn called(&self, card: &Card) -> String {
+        let alias = self.standings.get(card.person()).alias;
+        alias.unwrap_or_else(|| card.body().name.clone())
     }
 
     /// Takes in the card of somebody whom a contact has introduced. Blocks on the disk.
@@ -180,6 +286,7 @@ impl Contacts {
     pub(super) fn by_link_key(&self, key: &[u8; 32]) -> Option<PersonId> {
         let proves = |card: &&Card| card.body().endpoints.iter().any(|e| &e.link == key);
         let person = self.known().values().find(proves).map(Card::person);
+        let person = person.or_else(|| self.strangers.by_link_key(key));
         person.filter(|person| !self.standings.get(*person).blocked)
     }
 
@@ -194,8 +301,8 @@ impl Contacts {
 
     /// The name that we know somebody by.
     pub(super) fn name(&self, person: PersonId) -> String {
-        match self.known().get(&person) {
-            Some(card) => card.body().name.clone(),
+        match self.get(person) {
+            Some(card) => self.called(&card),
             None => person.short(),
         }
     }
@@ -209,7 +316,7 @@ impl Contacts {
             return self.get(person).ok_or_else(|| unknown(text));
         }
         // No name begins like a URI.
-        let named = |card: &Card| card.body().name.trim().to_lowercase() == low;
+        let named = |card: &Card| self.called(card).trim().to_lowercase() == low;
         let keyed = |card: &Card| head.len() >= SHORTEST && key(card).starts_with(head);
         let mut found = self.list();
         found.retain(|card| named(card) || keyed(card));
@@ -226,7 +333,7 @@ impl Contacts {
         let stored = self.standings.get(card.person());
         let introducer: Option<PersonId> = stored.introducer.and_then(|uri| uri.parse().ok());
         PersonEntry {
-            name: body.name.clone(),
+            name: stored.alias.unwrap_or_else(|| body.name.clone()),
             person: card.person().to_string(),
             card_sequence: body.sequence,
             safety_number: safety_number(self.me, card.person()),

@@ -1,16 +1,18 @@
 //! The task that drives the engine: takes exactly one input, then carries out all outputs, then waits.
 
-use super::api::{OutboundEntry, Response, StatusReport};
+use super::api::{InvitationEntry, OutboundEntry, Response, StatusReport};
 use super::cards::Contacts;
 use super::courier::{self, Export, Import, Step};
 use super::error::{NodeError, stopped};
 use super::hidden::{Content, Hidden, Outcome};
 use super::history::History;
 use super::inbox::{Row, now_ms};
+use super::invites;
 use super::lanes::{Chore, Done, Lanes};
 use super::linkbook::Record;
 use super::links::Links;
 use super::status;
+use super::tickets;
 use super::upkeep::Errand;
 use crate::engine::Engine;
 use crate::engine::id::{MessageId, PersonId, to_base32};
@@ -18,6 +20,7 @@ use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, Time,
 use crate::engine::message::Draft;
 use crate::engine::trust::Standing;
 use crate::security::card::Card;
+use crate::security::invitation::Ticket;
 use crate::security::prekeys::Prekeys;
 use data_encoding::BASE64;
 use ostrakon_transports as transport;
@@ -47,6 +50,8 @@ const SENDS: usize = 256;
 
 /// What the engine counts frames as that had to be left out since their manifest is not here.
 const EARLY: &str = "fragment too long before its manifest";
+/// And as messages that came before the card of who is unknown.
+const CARDLESS: &str = "message of a stranger before its card";
 
 /// An order to the driver.
 pub(super) enum Command {
@@ -62,6 +67,18 @@ pub(super) enum Command {
     Card(Box<Card>),
     /// We stand otherwise to a person.
     Standing(PersonId, Standing),
+    /// An invitation of somebody is to be used.
+    Ticket(PersonId, Ticket),
+    /// Whether strangers are let in.
+    Strangers(bool),
+    /// How many messages of each of these strangers wait.
+    Waiting(Vec<PersonId>, oneshot::Sender<BTreeMap<PersonId, usize>>),
+    /// New contacts who were written to and have not said anything.
+    Silent(oneshot::Sender<BTreeSet<PersonId>>),
+    /// Open or close an invitation; the answer comes once it is durable.
+    Invite(invites::Order, oneshot::Sender<bool>),
+    /// All invitations.
+    Invitations(oneshot::Sender<Vec<InvitationEntry>>),
     /// Our prekeys went on.
     Prekeys(Box<Prekeys>),
     /// A link is new.
@@ -107,6 +124,7 @@ pub(super) struct Driver {
     pub(super) running: bool,
     pub(super) sends: BTreeMap<u64, Waiting>,
     pub(super) next_request: u64,
+    pub(super) invites: invites::Pending,
     pub(super) wake: (Option<Time>, Why),
     pub(super) store_failing: Option<String>,
     pub(super) export: Option<Export>,
@@ -183,6 +201,7 @@ impl Driver {
 
     /// Tells the engine how much room the disk has.
     fn tell_room(&mut self) {
+        self.look_after_door();
         match self.lanes.free_bytes() {
             Ok(free) => self.feed(Input::Room(free - free / KEPT)),
             Err(error) => tracing::warn!(%error, "how much room the disk has is not known"),
@@ -252,6 +271,13 @@ impl Driver {
                         self.feed(Input::Card(card));
                         self.restart_links(person);
                     }
+                    Outcome::Met { standing, card } => {
+                        let person = card.person();
+                        tracing::info!(?person, level = ?standing.level, "somebody new has written");
+                        self.feed(Input::Standing(person, standing));
+                        self.feed(Input::Card(card));
+                        self.restart_links(person);
+                    }
                     // Without room the user's next question makes up for it.
                     Outcome::Voice(person) => {
                         let _ = self.errands.try_send(Errand::Voice(person));
@@ -268,6 +294,7 @@ impl Driver {
             from,
             part,
         } = delivery;
+        self.heard_of(from);
         if self.deliver_hidden(message, from, part) {
             return;
         }
@@ -324,6 +351,7 @@ impl Driver {
                 message,
                 part,
                 from,
+                invited: self.engine.was_invited(from),
                 content,
                 bytes,
                 contacts: self.contacts.clone(),
@@ -348,12 +376,13 @@ impl Driver {
                     let _ = waiting.reply.send(Err(why));
                 }
             }
-            Event::Confirmed {
-                message,
-                by,
-                part: 0,
-            } => self.finish(message, by, false),
-            Event::Confirmed { message, by, part } => self.history.confirmed(message, by, part),
+            Event::Confirmed { message, by, part } => {
+                self.heard_of(by);
+                match part {
+                    0 => self.finish(message, by, false),
+                    part => self.history.confirmed(message, by, part),
+                }
+            }
             Event::Expired { message, person } => self.finish(message, person, true),
             Event::Spoiled { message, part } => {
                 tracing::warn!(
@@ -381,6 +410,13 @@ impl Driver {
                     part,
                     "a part is whole but does not match its digest: the message is refused; ask its sender to send it again"
                 );
+            }
+            Event::Invited { id } => self.invites.done(id, true),
+            Event::NotInvited { id } => self.invites.done(id, false),
+            Event::Uninvited { id } => self.invites.done(id, true),
+            Event::TicketDone { person } => {
+                let key = tickets::row(person);
+                self.lanes.chore(Chore::Note { key, value: None });
             }
             Event::StoreFailed(error) => {
                 tracing::error!(%error, "the store fails");
@@ -447,6 +483,26 @@ impl Driver {
                     false => self.restart_links(person),
                 }
             }
+            Command::Ticket(person, ticket) => self.feed(Input::Ticket(person, ticket)),
+            Command::Strangers(open) => self.feed(Input::Strangers(open)),
+            Command::Waiting(persons, reply) => {
+                let waiting = persons.into_iter();
+                let waiting = waiting.map(|who| (who, self.engine.waiting_of(who).len()));
+                let _ = reply.send(waiting.collect());
+            }
+            Command::Silent(reply) => {
+                let sent = self.engine.status(self.now()).outbound.into_iter();
+                let unmet = |to: &PersonId| self.contacts.tickets.is_unmet(*to);
+                let _ = reply.send(sent.map(|sent| sent.to).filter(unmet).collect());
+            }
+            Command::Invite(order, reply) => {
+                self.invites.wait(order.id(), reply);
+                self.feed(order.input());
+            }
+            Command::Invitations(reply) => {
+                let list = invites::list(&self.engine.invitations(), self.now(), &self.contacts);
+                let _ = reply.send(list);
+            }
             Command::LinkStart(record) => {
                 if let Some(input) = self.links.start(*record) {
                     self.feed(input);
@@ -460,6 +516,19 @@ impl Driver {
             Command::Export(dir, reply) => self.begin_export(dir, reply),
             Command::Import(dir, reply) => self.begin_import(dir, reply),
         }
+        self.look_after_door();
+    }
+
+    /// Somebody knows us, so that no first message to him has to bring our card.
+    fn heard_of(&mut self, person: PersonId) {
+        if let Some(key) = self.contacts.tickets.met(person) {
+            self.lanes.chore(Chore::Note { key, value: None });
+        }
+    }
+
+    /// Links of who is unknown are let in while anybody unknown is waited for.
+    fn look_after_door(&self) {
+        self.contacts.door.set(self.engine.waits_for_unknown());
     }
 
     fn restart_links(&mut self, person: PersonId) {
@@ -523,10 +592,15 @@ impl Driver {
             return;
         }
         let link = self.courier_link();
-        let left_out = self.engine.dropped(EARLY);
+        let left_out = self.left_out();
         self.import = Some(Import::start(link, dir, self.spool_origin, left_out, reply));
         let profile = courier::profile(false);
         self.feed(Input::LinkUp { link, profile });
+    }
+
+    /// Frames that had to be left out since something has to come first, which may be here at a second reading.
+    fn left_out(&self) -> u64 {
+        self.engine.dropped(EARLY) + self.engine.dropped(CARDLESS)
     }
 
     fn courier_link(&mut self) -> LinkId {
@@ -562,8 +636,8 @@ impl Driver {
             return;
         };
         let failed = self.store_failing.clone().filter(|_| import.is_stuck());
-        let left_out = || self.engine.dropped(EARLY);
-        if failed.is_none() && (!import.is_over(idle) || import.read_again(left_out())) {
+        let left_out = self.engine.dropped(EARLY) + self.engine.dropped(CARDLESS);
+        if failed.is_none() && (!import.is_over(idle) || import.read_again(left_out)) {
             return;
         }
         if let Some(import) = self.import.take() {

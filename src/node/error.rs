@@ -7,8 +7,10 @@ use crate::engine::io::{SendError, StoreError};
 use crate::security::card::CardError;
 use crate::security::grant::GrantError;
 use crate::security::introduction::IntroductionError;
+use crate::security::invitation::InvitationError;
 use crate::security::lockbox::LockError;
 use crate::security::spending::StatementError;
+use crate::security::strangers::StrangerError;
 use crate::security::voice::VoiceError;
 use crate::store::OpenError;
 use ostrakon_transports::quic::EndpointError;
@@ -46,6 +48,15 @@ pub enum NodeError {
     /// An introduction was not made or not taken.
     #[error(transparent)]
     Introduction(#[from] IntroductionError),
+    /// An invitation was not taken.
+    #[error(transparent)]
+    Invitation(#[from] InvitationError),
+    /// An invitation was not made.
+    #[error("64 invitations are open already; take some back with `ostrakon invite revoke`")]
+    TooManyInvitations,
+    /// A stranger was not kept.
+    #[error(transparent)]
+    Stranger(#[from] StrangerError),
     /// Another safety number than ours.
     #[error(
         "that is not the safety number with {0}; read it once more, and if it still differs somebody sits between you: exchange cards anew by another way"
@@ -139,6 +150,8 @@ impl NodeError {
                 IntroductionError::Known | IntroductionError::NameTaken => ErrorKind::Usage,
                 _ => ErrorKind::BadInput,
             },
+            Self::TooManyInvitations | Self::Stranger(StrangerError::TooMany) => ErrorKind::Limit,
+            Self::Invitation(_) | Self::Stranger(_) => ErrorKind::BadInput,
             Self::Grant(GrantError::TooMany(_) | GrantError::Long) => ErrorKind::Limit,
             Self::Grant(GrantError::Widened(_)) => ErrorKind::Usage,
             Self::NoNumber(_) => ErrorKind::NotFound,

@@ -3,6 +3,7 @@
 use super::cards::Contacts;
 use super::error::NodeError;
 use crate::engine::id::{MessageId, PersonId};
+use crate::engine::trust::Standing;
 use crate::security::card::{self, Card};
 use crate::security::{introduction, voice};
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub(super) struct Hidden {
     pub(super) from: PersonId,
     /// What it holds.
     pub(super) content: Content,
+    /// The sender has used an invitation of ours.
+    pub(super) invited: bool,
     /// The bytes of that.
     pub(super) bytes: Bytes,
     /// Where it belongs.
@@ -55,6 +58,13 @@ pub(super) enum Outcome {
     Done,
     /// Somebody has a new card.
     Card(Box<Card>),
+    /// Somebody who was no contact has sent his card.
+    Met {
+        /// How we stand to him now.
+        standing: Standing,
+        /// His card.
+        card: Box<Card>,
+    },
     /// Somebody may wait for the next step of a comparison by voice.
     Voice(PersonId),
 }
@@ -67,10 +77,7 @@ impl Hidden {
     pub(super) fn take(&self) -> Result<Outcome, NodeError> {
         let (contacts, from, bytes) = (&self.contacts, self.from, &self.bytes);
         let taken = match self.content {
-            Content::Card => contacts.update(from, bytes).map(|card| match card {
-                Some(card) => Outcome::Card(Box::new(card)),
-                None => Outcome::Done,
-            }),
+            Content::Card => contacts.update(from, bytes, self.invited),
             Content::Introduction => {
                 let taken = contacts.introductions.take(from, bytes, contacts);
                 taken.map(|()| Outcome::Done)

@@ -86,9 +86,22 @@ impl IntroductionBook {
         self.change(|book| {
             let known = contacts.list();
             let introduction = book.accept(introducer, id, &known)?;
+            if contacts.is_taken(introduction.card()) {
+                return Err(IntroductionError::NameTaken.into());
+            }
             contacts.keep_introduced(introduction.card(), introducer)?;
             Ok(introduction.card().clone())
         })
+    }
+
+    /// Who is introduced by this name or key.
+    pub(super) fn person(&self, text: &str) -> Result<PersonId, NodeError> {
+        let (introducer, id) = self.find(text)?;
+        let book = self.book();
+        let mut all = book.waiting().iter().map(|waiting| &waiting.introduction);
+        let found = all.find(|one| one.introducer() == introducer && one.terms().id == id);
+        let found = found.ok_or(IntroductionError::Spent)?;
+        Ok(found.card().person())
     }
 
     /// Drops an introduction. Blocks on the disk.

@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Links of unknown endpoints at once. They bring frames and get none, until a card says whose they are.
+const MAX_UNKNOWN: usize = 8;
 /// Purges that wait for room in the orders of one link.
 const MAX_PURGES: usize = 4096;
 /// Loss to assume of a one-way line that nobody said anything about, in parts per million.
@@ -49,6 +51,10 @@ pub(super) struct Link {
     /// Its frame size when last up.
     pub(super) mtu: usize,
     person: Option<PersonId>,
+    /// The key of an endpoint that is not known yet.
+    unknown: Option<[u8; 32]>,
+    /// What the transport said of it last.
+    last: Option<transport::LinkProfile>,
     record: Option<Record>,
     handle: Option<LinkHandle>,
     slot: u32,
@@ -60,7 +66,8 @@ impl Link {
     fn profile(&self, p: &transport::LinkProfile) -> io::LinkProfile {
         let config = self.config.as_ref();
         let oneway = config.and_then(|c| c.oneway);
-        let can_send = p.direction != Direction::ReceiveOnly && oneway != Some(OneWay::Receive);
+        let refuses = oneway == Some(OneWay::Receive) || self.unknown.is_some();
+        let can_send = p.direction != Direction::ReceiveOnly && !refuses;
         let can_receive = p.direction != Direction::SendOnly && oneway != Some(OneWay::Send);
         let usual = match can_receive || p.store_and_forward {
             true => USUAL_LOSS,
@@ -131,6 +138,8 @@ pub(super) struct Links {
     next_slot: u32,
     guests: BTreeMap<[u8; 32], LinkId>,
     next_guest: u32,
+    /// Numbers of links of unknown endpoints that are over. They are used again, since the engine keeps something of each.
+    free: Vec<LinkId>,
     /// Frames that a link did not take.
     lost_frames: u64,
 }
@@ -155,6 +164,7 @@ impl Links {
             next_slot: 0,
             guests: BTreeMap::new(),
             next_guest: FIRST_UNCONFIGURED,
+            free: Vec::new(),
             lost_frames: 0,
         }
     }
@@ -211,6 +221,8 @@ impl Links {
             notice: None,
             mtu: 0,
             person: record.person(),
+            unknown: None,
+            last: None,
             record: Some(record),
             handle,
             slot,
@@ -223,6 +235,7 @@ impl Links {
 
     /// Starts again what waited for this person's card.
     pub(super) fn card_changed(&mut self, person: PersonId) -> Vec<Input> {
+        let met = self.meet(person);
         let concerns = |link: &&Link| link.person == Some(person) && link.kind == "quic";
         let records: Vec<Record> = self
             .links
@@ -231,7 +244,28 @@ impl Links {
             .filter(|link| !link.up)
             .filter_map(|link| link.record.clone())
             .collect();
-        records.into_iter().filter_map(|r| self.start(r)).collect()
+        let started = records.into_iter().filter_map(|r| self.start(r));
+        met.into_iter().chain(started).collect()
+    }
+
+    /// Links of unknown endpoints that a new card names are this person's from now on.
+    fn meet(&mut self, person: PersonId) -> Vec<Input> {
+        let contacts = self.contacts.clone();
+        let mut changed = Vec::new();
+        for (id, link) in &mut self.links {
+            let Some(key) = link.unknown else { continue };
+            if contacts.by_link_key(&key) != Some(person) {
+                continue;
+            }
+            (link.unknown, link.person) = (None, Some(person));
+            link.name = format!("quic:{}", contacts.name(person));
+            self.guests.insert(key, *id);
+            if let Some(last) = link.last.clone().filter(|_| link.up) {
+                let profile = link.profile(&last);
+                changed.push(Input::LinkUp { link: *id, profile });
+            }
+        }
+        changed
     }
 
     /// Ends the links to a person that is blocked. Configured ones wait until it is let in again.
@@ -258,37 +292,45 @@ impl Links {
     pub(super) fn remove(&mut self, id: LinkId) -> Option<Input> {
         let link = self.links.remove(&id)?;
         self.slots.remove(&link.slot);
+        if let Some(key) = link.unknown {
+            self.guests.remove(&key);
+            self.free.push(id);
+        }
         link.up.then_some(Input::LinkDown { link: id })
     }
 
-    /// Takes a connection that a known endpoint opened to us. A former one of the same endpoint ends.
+    /// Takes a connection that an endpoint opened to us. A former one of the same endpoint ends. Of unknown endpoints a few
+    /// are let in while somebody unknown is waited for.
     pub(super) fn accept(&mut self, incoming: Incoming) -> Option<Input> {
         let key = incoming.peer.0;
         // The card may have been replaced since the key was judged.
-        let person = self.contacts.by_link_key(&key)?;
-        let id = match self.guests.get(&key) {
-            Some(id) => *id,
-            None => {
-                let id = LinkId(self.next_guest);
-                self.next_guest = self.next_guest.checked_add(1)?;
-                self.guests.insert(key, id);
-                id
-            }
-        };
-        let down = self.remove(id);
+        let person = self.contacts.by_link_key(&key);
+        if person.is_none() && !self.has_room_for(&key) {
+            return None;
+        }
+        let known = self.guests.get(&key).copied();
+        let down = known.and_then(|id| self.remove(id));
+        let id = known.filter(|id| !self.free.contains(id));
+        let id = id.or_else(|| self.next_id())?;
+        self.guests.insert(key, id);
         let slot = self.new_slot();
         tracing::info!(remote = %incoming.remote, ?person, "a node connected");
         let handle = incoming.into_link(transport::LinkId(slot), self.events.clone());
         self.slots.insert(slot, id);
         let link = Link {
-            name: format!("quic:{}", self.contacts.name(person)),
+            name: match person {
+                Some(person) => format!("quic:{}", self.contacts.name(person)),
+                None => "quic:unknown".to_owned(),
+            },
             kind: "quic",
             config: None,
             up: false,
             reason: None,
             notice: None,
             mtu: 0,
-            person: Some(person),
+            person,
+            unknown: person.is_none().then_some(key),
+            last: None,
             record: None,
             handle: Some(handle),
             slot,
@@ -297,6 +339,20 @@ impl Links {
         };
         self.links.insert(id, link);
         down
+    }
+
+    fn has_room_for(&self, key: &[u8; 32]) -> bool {
+        let others = self.links.values().filter_map(|link| link.unknown.as_ref());
+        self.contacts.door.is_open() && others.filter(|other| *other != key).count() < MAX_UNKNOWN
+    }
+
+    fn next_id(&mut self) -> Option<LinkId> {
+        if let Some(id) = self.free.pop() {
+            return Some(id);
+        }
+        let id = LinkId(self.next_guest);
+        self.next_guest = self.next_guest.checked_add(1)?;
+        Some(id)
     }
 
     /// What an event of a transport means for the engine.
@@ -310,6 +366,7 @@ impl Links {
                     tracing::info!(link = %link.name, mtu = profile.mtu, "up");
                 }
                 (link.up, link.reason, link.notice) = (true, None, profile.notice);
+                link.last = Some(profile.clone());
                 let profile = link.profile(&profile);
                 link.mtu = profile.mtu;
                 Some(Input::LinkUp { link: id, profile })
@@ -317,6 +374,9 @@ impl Links {
             LinkEvent::Down(reason) => {
                 tracing::info!(link = %link.name, %reason, "down");
                 (link.reason, link.notice) = (Some(reason), None);
+                if link.unknown.is_some() {
+                    return self.remove(id);
+                }
                 std::mem::replace(&mut link.up, false).then_some(Input::LinkDown { link: id })
             }
             LinkEvent::Ready(frames) => link.up.then_some(Input::LinkReady { link: id, frames }),

@@ -32,6 +32,7 @@ mod history;
 pub mod home;
 mod inbox;
 mod introductions;
+mod invites;
 mod keyfile;
 mod keys;
 mod lanes;
@@ -46,6 +47,8 @@ mod send;
 mod service;
 mod standings;
 mod status;
+mod strangers;
+mod tickets;
 mod upkeep;
 mod voices;
 

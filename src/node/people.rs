@@ -137,11 +137,19 @@ impl Service {
     }
 
     /// Makes a contact of who was introduced.
-    pub(super) async fn person_accept(&self, person: String) -> Result<Response, NodeError> {
+    pub(super) async fn person_accept(
+        &self,
+        person: String,
+        alias: Option<String>,
+    ) -> Result<Response, NodeError> {
         let _turn = self.0.settings.lock().await;
+        if let Some(stranger) = self.stranger(&person, alias.is_some())? {
+            return self.accept_stranger(stranger, alias).await;
+        }
         let (card, stored, entry) = self
             .with_store(move |s| {
                 let card = s.contacts.introductions.accept(&person, &s.contacts)?;
+                s.contacts.strangers.leave(card.person())?;
                 let stored = s.contacts.standings.get(card.person());
                 let entry = s.contacts.entry(&card);
                 Ok((card, stored, entry))
@@ -154,8 +162,28 @@ impl Service {
         Ok(Response::Person(entry))
     }
 
-    /// Drops an introduction.
+    /// The stranger who is meant, unless it is somebody who was introduced.
+    fn stranger(&self, text: &str, alias: bool) -> Result<Option<PersonId>, NodeError> {
+        let contacts = &self.0.contacts;
+        let stranger = contacts.strangers.find(text);
+        match (contacts.introductions.person(text), stranger) {
+            (Err(NodeError::NotFound(_)), stranger) => stranger.map(Some),
+            (Ok(introduced), Ok(stranger)) if introduced != stranger => {
+                Err(NodeError::Usage(format!(
+                    "`{}` was introduced, and a stranger calls himself so; give the person URI of the one you mean",
+                    super::cards::shown(text)
+                )))
+            }
+            (_, Ok(stranger)) if alias => Ok(Some(stranger)),
+            (introduced, _) => introduced.map(|_| None),
+        }
+    }
+
+    /// Drops an introduction, or a stranger.
     pub(super) async fn person_decline(&self, person: String) -> Result<Response, NodeError> {
+        if let Some(stranger) = self.stranger(&person, false)? {
+            return self.decline_stranger(stranger).await;
+        }
         self.with_store(move |s| s.contacts.introductions.decline(&person))
             .await?;
         Ok(Response::Done)

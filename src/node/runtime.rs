@@ -8,6 +8,7 @@ use super::driver::{Driver, Sources};
 use super::error::{NodeError, blocking, stopped};
 use super::history::History;
 use super::home::{Home, random32};
+use super::invites::Pending;
 use super::keys::Keys;
 use super::lanes::Lanes;
 use super::linkbook::Linkbook;
@@ -125,7 +126,9 @@ impl Node {
         let (knock, incoming) = mpsc::channel(INCOMING);
         if let Some(endpoint) = &listener {
             let contacts = opened.contacts.clone();
-            let known = move |key: LinkKey| contacts.by_link_key(&key.0).is_some();
+            let known = move |key: LinkKey| {
+                contacts.by_link_key(&key.0).is_some() || contacts.door.is_open()
+            };
             let listener = endpoint.accept_peers(known)?;
             tokio::spawn(admit(listener, knock, stopped.clone()));
         }
@@ -367,6 +370,7 @@ fn assemble(
         running: options.online,
         sends: BTreeMap::new(),
         next_request: 1,
+        invites: Pending::default(),
         wake: (None, Why::Idle),
         store_failing: None,
         export: None,
@@ -406,6 +410,7 @@ fn start(
             .history
             .begin(sent.message, sent.to, status::outbound(&sent, contacts));
     }
+    tell_of_strangers(&mut driver, contacts);
     for (person, stored) in contacts.standings.list() {
         driver.feed(Input::Standing(person, stored.standing()));
     }
@@ -418,6 +423,28 @@ fn start(
         }
     }
     tokio::spawn(driver.run(sources, stopped))
+}
+
+/// Tells the engine who has written and is no contact, and whose invitations are to be used.
+fn tell_of_strangers(driver: &mut Driver, contacts: &Contacts) {
+    match contacts.strangers.are_let_in() {
+        Ok(open) => driver.feed(Input::Strangers(open)),
+        Err(error) => tracing::warn!(%error, "whether strangers are let in is not known"),
+    }
+    for (person, standing, card) in contacts.strangers.standings() {
+        if contacts.get(person).is_none() {
+            driver.feed(Input::Standing(person, standing));
+            if let Some(card) = card {
+                driver.feed(Input::Card(Box::new(card)));
+            }
+        }
+    }
+    match contacts.tickets.list() {
+        Ok(tickets) => tickets
+            .into_iter()
+            .for_each(|(person, ticket)| driver.feed(Input::Ticket(person, ticket))),
+        Err(error) => tracing::warn!(%error, "invitations of others do not read"),
+    }
 }
 
 /// Removes bulk files that a crash has left without a message.

@@ -141,16 +141,18 @@ pub(super) struct Note {
     media_type: &'static str,
     name: &'static str,
     lifetime: Duration,
+    priority: Priority,
     bytes: Bytes,
 }
 
 impl Note {
-    /// Our own card, for somebody who has an older one.
-    pub(super) fn card(card: &Card) -> Self {
+    /// Our own card, for somebody who has an older one, or none.
+    pub(super) fn card(card: &Card, priority: Priority) -> Self {
         Self {
             media_type: card::MEDIA_TYPE,
             name: CARD_NAME,
             lifetime: CARD_LIFETIME,
+            priority,
             bytes: Bytes::copy_from_slice(card.bytes()),
         }
     }
@@ -161,6 +163,7 @@ impl Note {
             media_type: voice::MEDIA_TYPE,
             name: VOICE_NAME,
             lifetime: VOICE_LIFETIME,
+            priority: Priority::High,
             bytes: step.encode().into(),
         }
     }
@@ -171,6 +174,7 @@ impl Note {
             media_type: introduction::MEDIA_TYPE,
             name: INTRODUCTION_NAME,
             lifetime: introduction.terms().time(),
+            priority: Priority::High,
             bytes: Bytes::copy_from_slice(introduction.bytes()),
         }
     }
@@ -189,7 +193,7 @@ pub(super) fn prepare_note(
         id: 1,
         media_type: note.media_type.to_owned(),
         name: note.name.to_owned(),
-        priority: Priority::High,
+        priority: note.priority,
         lifetime: Lifetime::at_least(Some(note.lifetime)),
         policy: LinkPolicy::default(),
         content: Content::Inline(note.bytes),

@@ -14,6 +14,7 @@ use super::send::{Note, Order, Prepared, prepare, prepare_note};
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
+use crate::engine::message::Priority;
 use crate::security::card::Card;
 use crate::store::Handle;
 use std::path::PathBuf;
@@ -101,6 +102,10 @@ impl Service {
                 .await
             }
             Request::PersonAdd { card } => self.person_add(card).await,
+            Request::Strangers { open } => self.strangers(open).await,
+            Request::Invite { days } => self.invite(days).await,
+            Request::InviteList => self.invitations().await,
+            Request::InviteRevoke { id } => self.uninvite(&id).await,
             Request::PersonList => self.with_store(|s| Ok(s.contacts.all())).await,
             Request::PersonShow { person } => {
                 let contacts = &self.0.contacts;
@@ -118,7 +123,7 @@ impl Service {
                 days,
                 note,
             } => self.person_introduce([&first, &second], days, note).await,
-            Request::PersonAccept { person } => self.person_accept(person).await,
+            Request::PersonAccept { person, alias } => self.person_accept(person, alias).await,
             Request::PersonDecline { person } => self.person_decline(person).await,
             Request::GroupAdd { group, persons } => {
                 self.in_turn(move |s| s.groups().add(&group, &persons))
@@ -155,7 +160,10 @@ impl Service {
                 let narrower = narrow(&grant, &order, &self.0.keys.identity())?;
                 Ok(Response::Grant(narrower))
             }
-            Request::SpoolExport { dir } => self.courier(dir, Command::Export).await,
+            Request::SpoolExport { dir } => {
+                self.send_first_cards().await?;
+                self.courier(dir, Command::Export).await
+            }
             Request::SpoolImport { dir } => self.courier(dir, Command::Import).await,
         }
     }
@@ -229,20 +237,33 @@ impl Service {
     }
 
     async fn person_add(&self, text: String) -> Result<Response, NodeError> {
-        let _turn = self.0.settings.lock().await;
-        let (card, entry) = self
+        let turn = self.0.settings.lock().await;
+        let (card, ticket, stored, entry) = self
             .with_store(move |s| {
-                let card = s.contacts.add(&text)?;
+                let (card, ticket) = s.contacts.add(&text)?;
+                s.contacts.strangers.leave(card.person())?;
+                let stored = s.contacts.standings.get(card.person());
                 let entry = s.contacts.entry(&card);
-                Ok((card, entry))
+                Ok((card, ticket, stored, entry))
             })
             .await?;
+        let person = card.person();
+        self.order(Command::Standing(person, stored.standing()))
+            .await?;
+        let invited = ticket.is_some();
+        if let Some(ticket) = ticket {
+            self.order(Command::Ticket(person, ticket)).await?;
+        }
         self.order(Command::Card(Box::new(card))).await?;
+        drop(turn);
+        if invited {
+            self.send_own_card(person, Priority::Urgent).await?;
+        }
         Ok(Response::Person(entry))
     }
 
     /// Our card as it has to be now.
-    async fn newest_card(&self) -> Result<Card, NodeError> {
+    pub(super) async fn newest_card(&self) -> Result<Card, NodeError> {
         let _turn = self.0.settings.lock().await;
         self.with_store(|s| {
             let relays = s.links.relays();
@@ -271,9 +292,29 @@ impl Service {
 
     /// Sends somebody our newest card.
     pub(super) async fn send_card(&self, to: PersonId) -> Result<(), NodeError> {
+        self.send_own_card(to, Priority::High).await
+    }
+
+    /// A new contact who has been written to and says nothing may not know us: it is sent our card, without which what it got
+    /// is of nobody.
+    pub(super) async fn send_first_cards(&self) -> Result<(), NodeError> {
+        for person in self.ask(Command::Silent).await? {
+            self.send_card(person).await?;
+            self.with_store(move |s| {
+                if let Some(row) = s.contacts.tickets.met(person) {
+                    s.handle.meta().delete(&row)?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn send_own_card(&self, to: PersonId, priority: Priority) -> Result<(), NodeError> {
         let card = self.newest_card().await?;
         let sequence = card.body().sequence;
-        self.send_note(Note::card(&card), to).await?;
+        self.send_note(Note::card(&card, priority), to).await?;
         self.with_store(move |s| s.contacts.note_told(to, sequence))
             .await
     }
@@ -324,7 +365,7 @@ impl Service {
         sent.map_err(|_| NodeError::Stopped)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, NodeError> {

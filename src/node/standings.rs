@@ -17,6 +17,9 @@ pub(super) struct Stored {
     /// Who has introduced this person, as a URI.
     pub(super) introducer: Option<String>,
     pub(super) blocked: bool,
+    /// What the person is called here, rather than as its card says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) alias: Option<String>,
 }
 
 impl Stored {

@@ -78,6 +78,7 @@ pub(super) fn report(
         dropped,
         store_failing: None,
         blocked: contacts.blocked(),
+        strangers: contacts.strangers.persons().len(),
         warnings: warnings(status, contacts),
     }
 }

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// How often uptime is written down.
 const EVERY: Duration = Duration::from_secs(3600);
 
+/// How often it is looked whether new contacts who were written to say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// A message that the node sends by itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Errand {
@@ -33,7 +36,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Runs until `stop` says so, then writes the uptime down.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut noted = Instant::now();
+        let (mut noted, mut looked) = (Instant::now(), Instant::now());
         self.tell_all().await;
         loop {
             tokio::select! {
@@ -43,6 +46,11 @@ impl Upkeep {
                     noted += uptime;
                     self.age(uptime).await;
                     self.tell_all().await;
+                }
+                () = tokio::time::sleep_until(looked + SILENCE) => {
+                    looked = Instant::now();
+                    let sent = self.service.send_first_cards().await;
+                    logged("a new contact was not sent our card", sent);
                 }
                 Some(errand) = self.errands.recv() => match errand {
                     Errand::Card(person) => {
@@ -60,6 +68,8 @@ impl Upkeep {
     async fn age(&self, uptime: Duration) {
         let aged = self.service.age_introductions(uptime).await;
         logged("the age of introductions cannot be written down", aged);
+        let aged = self.service.age_strangers(uptime).await;
+        logged("the age of strangers cannot be written down", aged);
         let keys = self.keys.clone();
         let aged = blocking(move || Ok(keys.age(uptime)?)).await;
         match aged {

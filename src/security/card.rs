@@ -261,7 +261,7 @@ pub(super) fn is_visible(text: &str) -> bool {
     !text.chars().any(is_hidden)
 }
 
-fn is_hidden(c: char) -> bool {
+pub(super) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -3,12 +3,14 @@
 //! Nothing here reads a clock or a global random source: secrets that are made come from the generator that
 //! the caller passes in.
 
+pub mod announcement;
 pub mod card;
 pub mod content;
 pub mod grant;
 pub mod identity;
 pub mod introduction;
 pub mod introductions;
+pub mod invitation;
 pub mod kdf;
 pub mod lockbox;
 pub mod mailbox;
@@ -18,4 +20,5 @@ pub mod seal;
 pub mod session;
 pub mod shared;
 pub mod spending;
+pub mod strangers;
 pub mod voice;

@@ -1,10 +1,10 @@
 //! Sessions: from a sender's endpoint to a recipient person.
 //!
 //! ```text
-//! ikm  = DH(a_s, B_p) ‖ DH(e, B_s) ‖ DH(e, B_p) ‖ DH(a_s, B_s)
+//! ikm  = DH(a_s, B_p) ‖ DH(e, B_s) ‖ DH(e, B_p) ‖ DH(a_s, B_s) ‖ [secret of an invitation]
 //!                                                     a_s static key of the sending endpoint, e ephemeral,
 //!                                                     B_s inbox key, B_p inbox prekey of the recipient
-//! RK   = HKDF-Extract(H(suite ‖ root keys ‖ static keys ‖ prekey id ‖ e), ikm)
+//! RK   = HKDF-Extract(H(suite ‖ root keys ‖ static keys ‖ prekey id ‖ e ‖ [id of the invitation]), ikm)
 //! CK_0 = Expand(RK, "chain", generation)
 //! EK_n = Expand(CK_n, "epoch", n);  CK_n+1 = Expand(CK_n, "next", n)
 //! label  = PRF(EK, "label", message id)[..6]
@@ -18,8 +18,10 @@
 //! both; a thief of both can. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can look [`AHEAD`]
 //! newer ones up, and moves only after a tag has verified.
 
+use super::announcement::Announcement;
 use super::card::Card;
 use super::identity::Identity;
+use super::invitation::{self, Ticket};
 use super::kdf::{Key, expand, extract, hash, prf};
 use super::seal::{Context, MessageKeys};
 use crate::engine::id::{MessageId, PersonId};
@@ -29,7 +31,6 @@ use crate::wire::read::{Malformed, Reader};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
-use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
@@ -63,6 +64,9 @@ pub enum SessionError {
     /// The preamble, which names this person as its sender, uses a prekey that is gone. Nothing shows that it is theirs.
     #[error("a preamble for a prekey that is gone")]
     Prekey(PersonId),
+    /// The preamble names an invitation that is used, revoked, over, or never was one.
+    #[error("a preamble with an invitation that is not open")]
+    Invitation,
     /// The preamble names an epoch beyond all reason.
     #[error("a preamble of an epoch that is too far ahead")]
     EpochTooFar,
@@ -71,7 +75,10 @@ pub enum SessionError {
     Malformed(#[from] Malformed),
 }
 
-fn agree(secret: &StaticSecret, public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SessionError> {
+pub(super) fn agree(
+    secret: &StaticSecret,
+    public: &[u8; 32],
+) -> Result<Zeroizing<[u8; 32]>, SessionError> {
     let shared = secret.diffie_hellman(&PublicKey::from(*public));
     // Without the question, who knows no secret knows the result.
     if shared.was_contributory() || cfg!(feature = "break-10") {
@@ -82,19 +89,20 @@ fn agree(secret: &StaticSecret, public: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>
 }
 
 /// The public values that a session binds.
-struct Binding {
-    sender_root: [u8; 32],
-    recipient_root: [u8; 32],
-    sender_static: [u8; 32],
-    inbox: [u8; 32],
-    prekey: u32,
-    ephemeral: [u8; 32],
+pub(super) struct Binding {
+    pub(super) sender_root: [u8; 32],
+    pub(super) recipient_root: [u8; 32],
+    pub(super) sender_static: [u8; 32],
+    pub(super) inbox: [u8; 32],
+    pub(super) prekey: u32,
+    pub(super) ephemeral: [u8; 32],
+    pub(super) invitation: Option<invitation::Id>,
 }
 
 impl Binding {
     fn salt(&self) -> [u8; 32] {
         let prekey = self.prekey.to_be_bytes();
-        let fields: [&[u8]; 7] = [
+        let mut fields: Vec<&[u8]> = vec![
             SUITE,
             &self.sender_root,
             &self.recipient_root,
@@ -103,16 +111,20 @@ impl Binding {
             &prekey,
             &self.ephemeral,
         ];
+        fields.extend(self.invitation.as_ref().map(|id| &id[..]));
         hash("session", &fields)
     }
 
-    fn root_key(&self, agreed: &[&[u8; 32]; 4]) -> Key {
+    /// RK, from the agreements and the secret of the invitation, if there is one.
+    pub(super) fn root_key(&self, agreed: &[&[u8; 32]; 4], secret: Option<&Key>) -> Key {
         let [_, inbox, fresh, fixed] = *agreed;
         // Without the first, the inbox key alone is enough to speak as somebody else.
-        match cfg!(feature = "break-24") {
-            true => extract(&self.salt(), &[&[0; 32], inbox, fresh, fixed]),
-            false => extract(&self.salt(), agreed),
-        }
+        let mut ikm = match cfg!(feature = "break-24") {
+            true => vec![&[0; 32], inbox, fresh, fixed],
+            false => agreed.to_vec(),
+        };
+        ikm.extend(secret.map(Key::bytes));
+        extract(&self.salt(), &ikm)
     }
 
     fn id(&self) -> SessionId {
@@ -236,6 +248,7 @@ pub struct SendSession {
     prekey: u32,
     outer: Key,
     confirm: Key,
+    invitation: Option<invitation::Id>,
 }
 
 impl SendSession {
@@ -246,6 +259,19 @@ impl SendSession {
     pub fn open(
         me: &Identity,
         card: &Card,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, SessionError> {
+        Self::open_by(me, card, None, rng)
+    }
+
+    /// Opens a session by an invitation of that person, if there is one.
+    ///
+    /// # Errors
+    /// As [`SendSession::open`].
+    pub fn open_by(
+        me: &Identity,
+        card: &Card,
+        ticket: Option<&Ticket>,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, SessionError> {
         let to = card.body();
@@ -260,12 +286,14 @@ impl SendSession {
             inbox: to.inbox,
             prekey: prekey.id,
             ephemeral: PublicKey::from(&ephemeral).to_bytes(),
+            invitation: ticket.map(|ticket| ticket.id),
         };
         let inbox = agree(&ephemeral, &to.inbox)?;
         let long_term = agree(&me.endpoint_static, &prekey.key)?;
         let fresh = agree(&ephemeral, &prekey.key)?;
         let fixed = agree(&me.endpoint_static, &to.inbox)?;
-        let root = binding.root_key(&[&long_term, &inbox, &fresh, &fixed]);
+        let secret = ticket.map(|ticket| &ticket.secret);
+        let root = binding.root_key(&[&long_term, &inbox, &fresh, &fixed], secret);
         Ok(Self {
             id: binding.id(),
             chain: Chain::start(&root, 0, binding.salt()),
@@ -273,12 +301,18 @@ impl SendSession {
             prekey: prekey.id,
             outer: outer_key(&inbox, &binding.ephemeral, &to.inbox),
             confirm: expand(&root, "confirm", 0),
+            invitation: binding.invitation,
         })
     }
 
     /// Its name.
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// The invitation that it was opened by.
+    pub fn invitation(&self) -> Option<invitation::Id> {
+        self.invitation
     }
 
     /// The recipient's prekey that it was opened with.
@@ -314,9 +348,10 @@ impl SendSession {
             prekey: self.prekey,
             generation: self.chain.generation,
             epoch: self.chain.epoch,
+            invitation: self.invitation,
         };
         let mut sealed = body.encode();
-        let confirm: [u8; preamble::CONFIRM] = first(&prf(&self.confirm, "preamble", &[&sealed]));
+        let confirm = confirmation(&self.confirm, &body);
         let cipher = ChaCha20Poly1305::new(self.outer.bytes().into());
         // ChaCha20-Poly1305 refuses only more than 256 GiB.
         let tag = cipher.encrypt_inout_detached(
@@ -324,7 +359,7 @@ impl SendSession {
             &self.ephemeral,
             sealed.as_mut_slice().into(),
         );
-        let mut out = preamble::MARK.to_vec();
+        let mut out = body.mark().to_vec();
         out.extend_from_slice(&self.ephemeral);
         out.extend_from_slice(&confirm);
         out.extend_from_slice(&sealed);
@@ -340,6 +375,7 @@ impl SendSession {
         out.extend_from_slice(&self.prekey.to_be_bytes());
         out.extend_from_slice(self.outer.bytes());
         out.extend_from_slice(self.confirm.bytes());
+        out.extend(self.invitation.iter().flatten());
         out
     }
 
@@ -349,20 +385,29 @@ impl SendSession {
     /// [`Malformed`] if it is something else.
     pub fn restore(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
-        let session = Self {
+        let mut session = Self {
             id: r.array()?,
             chain: Chain::restore(&mut r)?,
             ephemeral: r.array()?,
             prekey: r.u32()?,
             outer: Key::new(r.array()?),
             confirm: Key::new(r.array()?),
+            invitation: None,
         };
+        if !r.is_empty() {
+            session.invitation = Some(r.array()?);
+        }
         r.finish()?;
         Ok(session)
     }
 }
 
-fn outer_key(inbox: &[u8; 32], ephemeral: &[u8; 32], recipient: &[u8; 32]) -> Key {
+/// What shows that the author of a preamble knows RK, under a key that follows from it.
+pub(super) fn confirmation(key: &Key, body: &preamble::Body) -> [u8; preamble::CONFIRM] {
+    first(&prf(key, "preamble", &[&body.encode()]))
+}
+
+pub(super) fn outer_key(inbox: &[u8; 32], ephemeral: &[u8; 32], recipient: &[u8; 32]) -> Key {
     expand(
         &extract(&hash("preamble", &[ephemeral, recipient]), &[inbox]),
         "preamble",
@@ -395,54 +440,25 @@ impl RecvSession {
         frame: &[u8],
         card_of: impl FnOnce(PersonId) -> Option<&'c Card>,
     ) -> Result<Self, SessionError> {
-        let view = preamble::View::parse(frame)?;
-        let recipient = PublicKey::from(&me.inbox).to_bytes();
-        let inbox = agree(&me.inbox, &view.ephemeral)?;
-        let body = open_preamble(&view, &outer_key(&inbox, &view.ephemeral, &recipient))?;
-        let peer = PersonId(body.sender_root);
-        let card = card_of(peer).ok_or(SessionError::Stranger)?;
-        let mut endpoints = card.body().endpoints.iter();
-        // Without the list, any device speaks for the person.
-        let named = cfg!(feature = "break-26") || endpoints.any(|e| e.key == body.sender_static);
-        if !named {
+        let announced = Announcement::open(me, frame)?;
+        let card = card_of(announced.sender()).ok_or(SessionError::Stranger)?;
+        if !announced.is_of(card) {
             return Err(SessionError::Stranger);
         }
-        let prekey = me.prekeys.secret(body.prekey);
-        let prekey = prekey.ok_or(SessionError::Prekey(peer))?;
-        let binding = Binding {
-            sender_root: body.sender_root,
-            recipient_root: me.person().0,
-            sender_static: body.sender_static,
-            inbox: recipient,
-            prekey: body.prekey,
-            ephemeral: view.ephemeral,
-        };
-        let long_term = agree(&prekey, &body.sender_static)?;
-        let fresh = agree(&prekey, &view.ephemeral)?;
-        let fixed = agree(&me.inbox, &body.sender_static)?;
-        let root = binding.root_key(&[&long_term, &inbox, &fresh, &fixed]);
-        let confirm: [u8; preamble::CONFIRM] = first(&prf(
-            &expand(&root, "confirm", 0),
-            "preamble",
-            &[&body.encode()],
-        ));
-        if !bool::from(confirm.ct_eq(&view.confirm)) {
-            return Err(SessionError::NotAuthentic);
-        }
-        // Without the bound, an announcement costs as many derivations as it likes, and forgets all epochs before.
-        if body.epoch > EPOCH_MAX && cfg!(not(feature = "break-14")) {
-            return Err(SessionError::EpochTooFar);
-        }
-        let chain = Chain::start(&root, body.generation, binding.salt());
+        announced.accept(me, None)
+    }
+
+    /// Begins with what was agreed upon.
+    pub(super) fn begin(binding: &Binding, root: &Key, body: &preamble::Body) -> Self {
         let mut session = Self {
             id: binding.id(),
-            peer,
+            peer: PersonId(body.sender_root),
             endpoint: body.sender_static,
-            chain,
+            chain: Chain::start(root, body.generation, binding.salt()),
             kept: BTreeMap::new(),
         };
         session.jump(body.epoch);
-        Ok(session)
+        session
     }
 
     /// Goes to an epoch that a confirmed preamble named; never back.
@@ -545,23 +561,6 @@ impl RecvSession {
         }
         Ok(session)
     }
-}
-
-fn open_preamble(view: &preamble::View<'_>, key: &Key) -> Result<preamble::Body, SessionError> {
-    let (cipher, tag) = view
-        .sealed
-        .split_last_chunk::<16>()
-        .ok_or(SessionError::NotAuthentic)?;
-    let mut plain = Zeroizing::new(cipher.to_vec());
-    ChaCha20Poly1305::new(key.bytes().into())
-        .decrypt_inout_detached(
-            &view.confirm.into(),
-            &view.ephemeral,
-            plain.as_mut_slice().into(),
-            &(*tag).into(),
-        )
-        .map_err(|_| SessionError::NotAuthentic)?;
-    Ok(preamble::Body::decode(&plain)?)
 }
 
 #[cfg(test)]
@@ -689,6 +688,7 @@ mod tests {
                 prekey: self.prekey,
                 generation: 0,
                 epoch: 0,
+                invitation: None,
             };
             let mut sealed = body.encode();
             let confirm: [u8; preamble::CONFIRM] =

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use ostrakon::engine::id::{MessageId, PersonId};
 use ostrakon::engine::io::{Input, LinkId};
-use ostrakon::engine::message::Priority;
+use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use ostrakon::engine::occupancy::Occupancy;
+use ostrakon::security::card::{Card, MEDIA_TYPE};
 use ostrakon::security::identity::Identity;
+use ostrakon::security::kdf::Key;
 use ostrakon::security::seal::MessageKeys;
 use ostrakon::security::session::{RecvSession, SendSession};
 use ostrakon::wire::fragment::{Kind, Label, ManifestChunk, Place, View};
@@ -138,6 +140,11 @@ impl Peer {
         }
     }
 
+    /// Who has opened this session with that person.
+    pub fn of(me: Identity, session: SendSession, to: PersonId) -> Self {
+        Self { me, session, to }
+    }
+
     pub fn id(&self, manifest: &Manifest) -> MessageId {
         manifest.message_id(self.me.person(), self.to)
     }
@@ -171,6 +178,51 @@ impl Peer {
     pub fn control(&self, salt: u8, media_type: &str, content: &[u8]) -> Bytes {
         self.short(&single(salt, media_type, content))
     }
+}
+
+/// Sends a card as nodes do.
+pub fn send_card(world: &mut World, from: usize, to: usize, card: &Card) {
+    let part = DraftPart {
+        id: 1,
+        media_type: MEDIA_TYPE.into(),
+        name: "contact card".into(),
+        priority: Priority::Urgent,
+        lifetime: Lifetime(0),
+        policy: LinkPolicy::default(),
+        content: Content::Inline(Bytes::copy_from_slice(card.bytes())),
+    };
+    let draft = Draft {
+        request: 7,
+        to: [world.person(to)].into(),
+        salt: world.bytes(8).try_into().unwrap(),
+        content_key: Key::new([0; 32]),
+        created: None,
+        parts: vec![part],
+    };
+    world.input(from, Input::Send(Box::new(draft)));
+}
+
+pub fn own_card(world: &World, node: usize) -> Card {
+    world.identity(node).card(NAMES[node], 1, vec![])
+}
+
+/// Gives B what a peer announces.
+pub fn announce(world: &mut World, peer: &Peer) {
+    give(world, B, &peer.session.preamble(&peer.me));
+    pass(world, 25 * MS);
+}
+
+/// Gives B a card and a text in the session of a peer. Whether the text came out.
+pub fn speak(world: &mut World, peer: &Peer, card: &Card, salt: u8) -> bool {
+    let (card, text) = (
+        single(salt, MEDIA_TYPE, card.bytes()),
+        text(salt, "let me in"),
+    );
+    for manifest in [&card, &text] {
+        give(world, B, &peer.short(manifest));
+        pass(world, SECOND);
+    }
+    world.delivered(B, peer.id(&text))
 }
 
 /// A manifest of one inline part.

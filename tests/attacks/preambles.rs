@@ -146,6 +146,7 @@ fn announcement(world: &mut World, share: impl FnOnce(&StaticSecret) -> Share) -
         prekey: b.prekeys[0].id,
         generation: 0,
         epoch: 0,
+        invitation: None,
     };
     let mut sealed = body.encode();
     let confirm = prf(&expand(&root, "confirm", 0), "preamble", &[&sealed]);

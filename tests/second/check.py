@@ -14,6 +14,7 @@ from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
 from incarnation import check_incarnation
 from introduction import check_introduction
+from invitation import check_invitation
 from keys import check_safety_number, check_tag
 from grant import check_grant
 from lockbox import check_lockbox
@@ -35,6 +36,7 @@ CHECKS = {
     "grant": check_grant,
     "incarnation": check_incarnation,
     "introduction": check_introduction,
+    "invitation": check_invitation,
     "lockbox": check_lockbox,
     "mailbox-tag": check_tag,
     "manifest": check_manifest,

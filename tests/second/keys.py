@@ -79,10 +79,15 @@ class KeyFile:
 
 
 class Session:
-    """What both ends know: S, the session id, and the chain from RK."""
+    """What both ends know: S, the session id, and the chain from RK. An invitation is its id and its secret."""
 
-    def __init__(self, sender_root, recipient_root, static, inbox, prekey_id, ephemeral, agreements, generation=0):
-        self.salt = h(b"session", SUITE, sender_root, recipient_root, static, inbox, u32(prekey_id), ephemeral)
+    def __init__(
+        self, sender_root, recipient_root, static, inbox, prekey_id, ephemeral, agreements, generation=0, invitation=None
+    ):
+        bound = [SUITE, sender_root, recipient_root, static, inbox, u32(prekey_id), ephemeral]
+        if invitation:
+            bound, agreements = bound + [invitation[0]], agreements + [invitation[1]]
+        self.salt = h(b"session", *bound)
         self.id = h(b"session id", self.salt)[:16]
         self.root = extract(self.salt, b"".join(agreements))
         self.generation = generation

@@ -11,7 +11,7 @@ from vector import Refused, same
 
 def check_preamble(vector):
     me, number = keys.KeyFile(vector.bytes("recipient-key-file")), vector.number("epoch")
-    session, epoch = accept(me, card.from_text(vector.text("sender-card")), vector.body)
+    session, epoch = accept(me, card.from_text(vector.text("sender-card")), vector.body, stated(vector))
     same(session.id, vector.bytes("session-id"), "session id")
     same(epoch, number, "epoch")
     session, announce = opened(vector)
@@ -29,6 +29,13 @@ def check_epoch(vector):
     same(keys.message_keys(opened(vector)[0], number, message), vector.body, "of the sender")
 
 
+def stated(vector):
+    """The invitation of the recipient: its id and its secret."""
+    if not vector.all("invitation"):
+        return None
+    return vector.bytes("invitation"), vector.bytes("invitation-secret")
+
+
 def opened(vector):
     """The session as its sender opens it, and what writes its preamble."""
     me, to = keys.KeyFile(vector.bytes("sender-key-file")), card.from_text(vector.text("recipient-card"))
@@ -37,13 +44,17 @@ def opened(vector):
     prekey_id, prekey = to["prekeys"][-1]
     inbox = keys.agree(secret, to["inbox"])
     agreements = [keys.agree(me.static, prekey), inbox, keys.agree(secret, prekey), keys.agree(me.static, to["inbox"])]
-    session = keys.Session(root, to["root"], static, to["inbox"], prekey_id, ephemeral, agreements)
+    invitation = stated(vector)
+    session = keys.Session(
+        root, to["root"], static, to["inbox"], prekey_id, ephemeral, agreements, invitation=invitation
+    )
 
     def announce(epoch):
         body = static + root + b"".join(map(keys.u32, (prekey_id, session.generation, epoch)))
+        body += invitation[0] if invitation else b""
         nonce = session.confirmation(body)
         sealed = outer(ephemeral, to["inbox"], inbox).encrypt(nonce, body, ephemeral)
-        return b"\xe0\x01" + ephemeral + nonce + sealed
+        return (b"\xe0\x03" if invitation else b"\xe0\x01") + ephemeral + nonce + sealed
 
     return session, announce
 
@@ -53,12 +64,14 @@ def outer(ephemeral, inbox_public, agreement):
     return ChaCha20Poly1305(keys.expand(keys.extract(salt, agreement), b"preamble", 0))
 
 
-def accept(me, sender, frame):
+def accept(me, sender, frame, invitation=None):
     """The session and the epoch that a preamble announces."""
     reader = Reader(frame)
-    if reader.take(2) != b"\xe0\x01":
+    lengths = {b"\xe0\x01": 92, b"\xe0\x03": 100}
+    length = lengths.get(reader.take(2))
+    if length is None:
         raise Refused("bad value of kind")
-    ephemeral, nonce, sealed = reader.take(32), reader.take(12), reader.take(92)
+    ephemeral, nonce, sealed = reader.take(32), reader.take(12), reader.take(length)
     reader.end()
     inbox = keys.agree(me.inbox, ephemeral)
     try:
@@ -68,12 +81,15 @@ def accept(me, sender, frame):
     reader = Reader(body)
     static, root = reader.take(32), reader.take(32)
     prekey_id, generation, epoch = (reader.number(4) for _ in range(3))
+    named = reader.rest or None
     if root != sender["root"] or static not in [endpoint[1] for endpoint in sender["endpoints"]]:
         raise Refused("a preamble of a stranger")
+    if named and (invitation is None or invitation[0] != named):
+        raise Refused("a preamble with an invitation that is not open")
     prekey = me.prekey(prekey_id)
     agreements = [keys.agree(prekey, static), inbox, keys.agree(prekey, ephemeral), keys.agree(me.inbox, static)]
     own = me.verifier(me.root), keys.public(me.inbox)
-    session = keys.Session(root, own[0], static, own[1], prekey_id, ephemeral, agreements, generation)
+    session = keys.Session(root, own[0], static, own[1], prekey_id, ephemeral, agreements, generation, invitation if named else None)
     if session.confirmation(body) != nonce:
         raise Refused("a preamble does not open")
     if epoch > 16_384:

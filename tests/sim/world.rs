@@ -11,13 +11,14 @@ use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority}
 use ostrakon::engine::status::Status;
 use ostrakon::engine::trust::{Level, Standing};
 use ostrakon::engine::{Config, Engine};
+use ostrakon::security::card::{Card, MEDIA_TYPE};
 use ostrakon::security::identity::Identity;
 use ostrakon::security::kdf::Key;
 use ostrakon::wire::manifest::Lifetime;
 use ostrakon_netsim::model::{Link, LinkSpec, LinkStats};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub const MS: u64 = 1_000_000;
@@ -97,6 +98,12 @@ pub struct World {
     pub sync: u64,
     /// How a node stands to another one, unless that is verified.
     pub standings: BTreeMap<(usize, usize), Standing>,
+    /// Which node knows which other one not at all: it has neither its card nor a word on how it stands to it.
+    pub unknown: BTreeSet<(usize, usize)>,
+    /// What the hosts of nodes have been sent by those, and how they stand to them since.
+    pub met: BTreeMap<(usize, PersonId), (Standing, Card)>,
+    /// Whether nodes let strangers in.
+    pub open: bool,
 }
 
 /// A link between two nodes, as an operator would configure it.
@@ -161,6 +168,9 @@ impl World {
             created: None,
             sync: 4 * MS,
             standings: BTreeMap::new(),
+            unknown: BTreeSet::new(),
+            met: BTreeMap::new(),
+            open: false,
         };
         for node in 0..world.nodes.len() {
             world.start(node);
@@ -200,7 +210,19 @@ impl World {
         state.life += 1;
         state.timeout = None;
         state.engine = Some(Engine::new(config, Time(self.now)).unwrap());
-        for other in (0..self.nodes.len()).filter(|&other| other != node) {
+        self.input(node, Input::Strangers(self.open));
+        let met = self
+            .met
+            .clone()
+            .into_iter()
+            .filter(|((at, _), _)| *at == node);
+        for ((_, person), (standing, card)) in met {
+            self.input(node, Input::Standing(person, standing));
+            self.input(node, Input::Card(Box::new(card)));
+        }
+        let others = (0..self.nodes.len()).filter(|&other| other != node);
+        let unknown = self.unknown.clone();
+        for other in others.filter(|other| !unknown.contains(&(node, *other))) {
             let identity = Identity::decode(&self.nodes[other].keys).unwrap();
             let card = identity.card(self.nodes[other].name, 1, vec![]);
             let standing = self.standings.get(&(node, other)).copied();
@@ -458,6 +480,8 @@ impl World {
             .engine
             .as_ref()
             .and_then(|e| e.part_info(delivery.message, delivery.part));
+        let card = info.as_ref().filter(|info| info.media_type == MEDIA_TYPE);
+        let card = card.and_then(|info| Card::decode(info.inline.as_ref()?).ok());
         if let Some(inline) = info.and_then(|info| info.inline) {
             state.inline.insert(key, inline);
         }
@@ -470,7 +494,37 @@ impl World {
             message: delivery.message,
             part: delivery.part,
         };
+        if let Some(card) = card {
+            self.push(
+                self.now + 4 * MS,
+                What::Do(Box::new(move |world| world.meet(node, card))),
+            );
+        }
         self.push(self.now + 4 * MS, What::Input(node, life, ack));
+    }
+
+    /// Takes in what somebody has sent of himself, as a host does.
+    fn meet(&mut self, node: usize, card: Card) {
+        let Some(engine) = &self.nodes[node].engine else {
+            return;
+        };
+        let person = card.person();
+        let level = match engine.was_invited(person) {
+            true => Level::Invited,
+            false => Level::Unknown,
+        };
+        let new = Standing {
+            level,
+            blocked: false,
+        };
+        let (standing, known) = self
+            .met
+            .entry((node, person))
+            .or_insert((new, card.clone()));
+        let standing = *standing;
+        *known = card.clone();
+        self.input(node, Input::Standing(person, standing));
+        self.input(node, Input::Card(Box::new(card)));
     }
 
     fn transmit(&mut self, node: usize, id: LinkId, frame: Bytes) {

@@ -2,12 +2,14 @@
 
 use super::file::{Vector, hex};
 use ostrakon::engine::id::{MessageId, PersonId};
+use ostrakon::security::announcement::Announcement;
 use ostrakon::security::card::Card;
 use ostrakon::security::identity::{Identity, safety_number};
+use ostrakon::security::invitation::Ticket;
 use ostrakon::security::kdf::Key;
 use ostrakon::security::mailbox;
 use ostrakon::security::seal::MessageKeys;
-use ostrakon::security::session::{Epoch, RecvSession, SendSession};
+use ostrakon::security::session::{Epoch, RecvSession, SendSession, SessionError};
 use ostrakon::wire::fragment::{Kind, Place, View};
 use rand_core::{TryCryptoRng, TryRng};
 use std::convert::Infallible;
@@ -154,18 +156,30 @@ fn sending(vector: &Vector) -> (Identity, SendSession) {
     let me = identity(vector, "sender-key-file");
     let card = Card::from_text(vector.get("recipient-card")).unwrap();
     let mut random = Stated(vector.bytes("ephemeral-secret"));
-    let mut session = SendSession::open(&me, &card, &mut random).unwrap();
+    let ticket = ticket(vector);
+    let mut session = SendSession::open_by(&me, &card, ticket.as_ref(), &mut random).unwrap();
     (0..vector.number::<u32>("epoch")).for_each(|_| session.advance());
     (me, session)
 }
 
-fn receiving(
-    vector: &Vector,
-    frame: &[u8],
-) -> Result<RecvSession, ostrakon::security::session::SessionError> {
+/// The invitation of the recipient that a vector states, if any.
+fn ticket(vector: &Vector) -> Option<Ticket> {
+    let stated = !vector.values("invitation").is_empty();
+    stated.then(|| Ticket {
+        id: vector.array("invitation"),
+        secret: Key::new(vector.array("invitation-secret")),
+    })
+}
+
+fn receiving(vector: &Vector, frame: &[u8]) -> Result<RecvSession, SessionError> {
+    let me = identity(vector, "recipient-key-file");
     let card = Card::from_text(vector.get("sender-card")).unwrap();
-    let known = |person: PersonId| (person == card.person()).then_some(&card);
-    RecvSession::accept(&identity(vector, "recipient-key-file"), frame, known)
+    let announced = Announcement::open(&me, frame)?;
+    if announced.sender() != card.person() || !announced.is_of(&card) {
+        return Err(SessionError::Stranger);
+    }
+    let ticket = ticket(vector).filter(|ticket| announced.invitation() == Some(ticket.id));
+    announced.accept(&me, ticket.as_ref().map(|ticket| &ticket.secret))
 }
 
 pub fn encode_preamble(vector: &Vector) -> Vec<u8> {

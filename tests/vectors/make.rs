@@ -2,7 +2,8 @@
 
 use super::file::{Vector, hex};
 use super::{
-    content, encode, grants, incarnation, introduction, lockbox, make_keys, shared, spending, voice,
+    content, encode, grants, incarnation, introduction, invitation, lockbox, make_keys, shared,
+    spending, voice,
 };
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Vector> {
         codings(),
         make_keys::all(),
         introduction::all(),
+        invitation::all(),
         lockbox::all(),
         content::all(),
         grants::all(),

@@ -5,6 +5,8 @@ use super::keys::Stated;
 use super::make::{good, made, run};
 use ostrakon::engine::id::PersonId;
 use ostrakon::security::identity::{Identity, safety_number};
+use ostrakon::security::invitation::Ticket;
+use ostrakon::security::kdf::Key;
 use ostrakon::security::session::SendSession;
 
 /// All of them.
@@ -202,6 +204,33 @@ fn sessions() -> Vec<Vector> {
     let mut recipient = Identity::decode(&key_file(0x90)).unwrap();
     (0..4).for_each(|_| recipient.prekeys.advance());
     erased.replace("recipient-key-file", hex(&recipient.encode()));
+    let by_invitation = |name: &str, note: &str, id: u8| {
+        session(name, "preamble", note, 0)
+            .with_bytes("invitation", &run(id, 8))
+            .with_bytes("invitation-secret", &run(0xe0, 32))
+    };
+    let note = "a session by an invitation of the recipient";
+    let invited = made(
+        by_invitation("preamble-by-invitation", note, 0xd8).with_bytes("session-id", &by_ticket()),
+    );
+    let refused = |name: &str, expect: &str, note: &str, id: u8| {
+        let mut vector = by_invitation(name, note, id).expecting(expect);
+        vector.body = invited.body.clone();
+        vector
+    };
+    let closed = refused(
+        "preamble-refused-invitation",
+        "a preamble with an invitation that is not open",
+        "the recipient has another invitation open",
+        0xd9,
+    );
+    let mut guessed = refused(
+        "preamble-refused-secret",
+        "a preamble does not open",
+        "the invitation of the recipient has another secret",
+        0xd8,
+    );
+    guessed.replace("invitation-secret", hex(&run(0xe1, 32)));
     let epoch = |number: u32| {
         let name = format!("epoch-{number}");
         let note = "label, hint, and the stored keys of a message: secret, context, epoch bits, hint, label";
@@ -232,8 +261,24 @@ fn sessions() -> Vec<Vector> {
         stranger,
         erased,
         first,
+        closed,
+        guessed,
+        invited,
     ];
     preambles.into_iter().chain(epochs).collect()
+}
+
+/// The id of the session that the invitation of the vectors opens.
+fn by_ticket() -> [u8; 16] {
+    let me = Identity::decode(&key_file(0x10)).unwrap();
+    let to = Identity::decode(&key_file(0x90)).unwrap();
+    let ticket = Ticket {
+        id: run(0xd8, 8).try_into().unwrap(),
+        secret: Key::new(run(0xe0, 32).try_into().unwrap()),
+    };
+    let (card, mut random) = (to.card("Bako", 1, Vec::new()), Stated(run(0xc0, 32)));
+    let opened = SendSession::open_by(&me, &card, Some(&ticket), &mut random);
+    opened.unwrap().id()
 }
 
 fn names() -> Vec<Vector> {

@@ -82,6 +82,14 @@ pub enum Command {
     /// People you know.
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Invitations: your card with a secret that lets one person in, whom you do not know yet.
+    #[command(subcommand)]
+    Invite(InviteCommand),
+    /// Whether people whom you do not know may write to you [default: off].
+    Strangers {
+        /// Let them in or not; without a word, say how it is.
+        rule: Option<StrangersArg>,
+    },
     /// Groups: names for several people.
     #[command(subcommand)]
     Group(GroupCommand),
@@ -175,14 +183,49 @@ pub enum PassphraseCommand {
     Remove,
 }
 
+/// Of invitations.
+#[derive(Debug, Subcommand)]
+pub enum InviteCommand {
+    /// Make an invitation. Show it to one person, or send it by a way that you trust: whoever has it first can use it.
+    New {
+        /// For how many days of your node's uptime it is good, 1 to 366.
+        #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
+        days: u16,
+        /// As a QR code for the camera of another device; a picture if the file ends in .svg or .png.
+        #[arg(long)]
+        qr: bool,
+        /// Write it into a file instead.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List your invitations, and who has used which.
+    List,
+    /// Take an open invitation back.
+    Revoke {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+}
+
+/// Whether strangers are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StrangersArg {
+    /// They may write; what they write waits for your word.
+    On,
+    /// Nothing of them is taken.
+    Off,
+}
+
 /// Of people.
 #[derive(Debug, Subcommand)]
 pub enum PersonCommand {
-    /// Take in a contact card.
+    /// Take in a contact card, or an invitation.
     Add {
         /// A file with the card, or - for standard input.
         card: PathBuf,
     },
+    /// List people who have written although you do not know them.
+    Strangers,
     /// List everybody you know, and who was introduced to you.
     List,
     /// Show one person and the safety number to compare aloud.
@@ -233,12 +276,16 @@ pub enum PersonCommand {
         #[arg(long, value_name = "TEXT", default_value = "")]
         note: String,
     },
-    /// Make a contact of somebody who was introduced to you: see person list.
+    /// Make a contact of somebody who was introduced to you, or has written as a stranger: see person list and person
+    /// strangers.
     Accept {
         /// The name, the person URI, or the beginning of its key.
         name: String,
+        /// What you call a stranger, rather than as he calls himself.
+        #[arg(long = "as", value_name = "NAME")]
+        alias: Option<String>,
     },
-    /// Drop an introduction. Nobody is told.
+    /// Drop an introduction, or a stranger with what he wrote. Nobody is told.
     Decline {
         /// The name, the person URI, or the beginning of its key.
         name: String,

@@ -19,8 +19,8 @@ use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
-    card, grant, group, inbox, init, link, node, pages, passphrase, person, relay, routes, send,
-    sim, spool, status,
+    card, grant, group, inbox, init, invite, link, node, pages, passphrase, person, relay, routes,
+    send, sim, spool, status, strangers,
 };
 use failure::{Failure, Kind, Outcome};
 use grant_args::GrantCommand;
@@ -122,6 +122,8 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
             card::run(out, home, form, file.as_deref()).await
         }
         Command::Person(command) => person::run(out, home, command).await,
+        Command::Invite(command) => invite::run(out, home, command).await,
+        Command::Strangers { rule } => strangers::rule(out, home, rule).await,
         Command::Group(command) => group::run(out, home, command).await,
         Command::Link(command) => link::run(out, home, command).await,
         Command::Grant(command) => grant::run(out, home, command).await,

@@ -268,6 +268,10 @@ impl Node {
             Event::HomeWentBack { .. } | Event::PeerWentBack { .. } => self.log.alarms += 1,
             Event::Arriving { .. }
             | Event::CardOutdated { .. }
+            | Event::Invited { .. }
+            | Event::NotInvited { .. }
+            | Event::Uninvited { .. }
+            | Event::TicketDone { .. }
             | Event::StoreFailed(_)
             | Event::StoreRecovered => {}
         }

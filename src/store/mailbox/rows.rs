@@ -43,7 +43,8 @@ impl Carried {
         };
         let mut hash = [0; 16];
         hash.copy_from_slice(&blake3::hash(inner).as_bytes()[..16]);
-        let repeats = frame_kind(inner) == FrameKind::Escape(preamble::MARK[1]);
+        let repeats =
+            matches!(frame_kind(inner), FrameKind::Escape(ext) if preamble::is_extension(ext));
         Self {
             hash,
             hops,

@@ -271,8 +271,14 @@ fn act(host: &mut Host, current: &mut MessageId, what: Act) {
             host.link(LinkId(u32::from(which % 3)), up, usize::from(frames))
         }
         Act::Standing { level, blocked } => {
-            let levels = [Level::Known, Level::Introduced, Level::Verified];
-            let level = levels[usize::from(level % 3)];
+            let levels = [
+                Level::Unknown,
+                Level::Known,
+                Level::Invited,
+                Level::Introduced,
+                Level::Verified,
+            ];
+            let level = levels[usize::from(level % 5)];
             let standing = Standing { level, blocked };
             host.input(Input::Standing(card(0).person(), standing));
         }

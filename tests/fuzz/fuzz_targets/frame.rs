@@ -31,8 +31,12 @@ fuzz_target!(|frame: &[u8]| {
         assert!(reassembly.take(&piece).is_none() && reassembly.take(&piece).is_none());
     }
     if let Ok(view) = preamble::View::parse(frame) {
-        assert_eq!(frame.len(), preamble::LEN);
-        assert_eq!(view.sealed.len(), preamble::BODY + 16);
+        let longer = match frame.starts_with(&preamble::INVITED) {
+            true => preamble::INVITATION,
+            false => 0,
+        };
+        assert_eq!(frame.len(), preamble::LEN + longer);
+        assert_eq!(view.sealed.len(), preamble::BODY + longer + 16);
     }
     if let Ok(body) = preamble::Body::decode(frame) {
         assert_eq!(body.encode(), frame);

@@ -1,6 +1,6 @@
 //! `person`: contact cards of others, how far they are trusted, introductions.
 
-use super::voice;
+use super::{strangers, voice};
 use crate::args::PersonCommand;
 use crate::ask::{ask, unexpected};
 use crate::failure::{Failure, Outcome};
@@ -76,13 +76,15 @@ pub async fn run(out: Out, home: &Path, command: PersonCommand) -> Outcome {
                 "Both introductions are queued. Each waits with its recipient until it is accepted.\n".into()
             })
         }
-        PersonCommand::Accept { name } => {
-            let request = Request::PersonAccept { person: name };
+        PersonCommand::Strangers => strangers::list(out, home).await,
+        PersonCommand::Accept { name, alias } => {
+            let person = name;
+            let request = Request::PersonAccept { person, alias };
             about(out, home, request, accepted).await
         }
         PersonCommand::Decline { name } => {
             let answer = ask(home, Request::PersonDecline { person: name }).await?;
-            out.show(&answer, || "The introduction is gone.\n".into())
+            out.show(&answer, || "That one waits no more.\n".into())
         }
     }
 }
@@ -202,7 +204,7 @@ pub fn read_card(path: &Path) -> Outcome<String> {
         Failure::api(
             ErrorKind::BadInput,
             what,
-            "give the text that starts with ostrakon-card:",
+            "give the text that starts with ostrakon-card: or ostrakon-invite:",
         )
     })
 }
@@ -230,7 +232,9 @@ fn level(person: &PersonEntry) -> String {
         (Level::Verified, _) => "verified".into(),
         (Level::Introduced, Some(by)) => format!("introduced by {}", one_line(by)),
         (Level::Introduced, None) => "introduced".into(),
+        (Level::Invited, _) => "invited".into(),
         (Level::Known, _) => "not verified".into(),
+        (Level::Unknown, _) => "unknown".into(),
     };
     match person.blocked {
         true => level + ", blocked",

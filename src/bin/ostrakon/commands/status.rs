@@ -57,6 +57,12 @@ fn render(report: &StatusReport) -> String {
             names.join(", ")
         ));
     }
+    if report.strangers > 0 {
+        text.push_str(&format!(
+            "Strangers who wait for your word: {}, see: ostrakon person strangers\n",
+            report.strangers
+        ));
+    }
     for warning in &report.warnings {
         text.push_str(&format!("Warning: {}\n", one_line(warning)));
     }
