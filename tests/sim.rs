@@ -447,6 +447,49 @@ fn a_recipient_who_has_lost_his_disk_gets_what_is_sent_to_him_later() {
     });
 }
 
+/// Guards that a recipient who puts an older image of his disk back, in the middle of a message, gets all of it: what his
+/// later self has reported is not taken for what is there.
+#[test]
+fn a_recipient_whose_disk_went_back_gets_what_he_had_reported() {
+    seeds(0..6, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.link(0, 1, &Spec::default());
+        for (from, to) in [(0, 1), (1, 0), (0, 1)] {
+            let id = world.send(from, to, &[("", b"here I am".to_vec(), Priority::Urgent)]);
+            let until = world.now + 60 * SECOND;
+            assert!(world.run_until(until, |w| w.confirmed(from, id)));
+        }
+        let begun = seed % 2 == 1;
+        let image = world.nodes[1].disk.clone();
+        let file = world.bytes(2_000_000);
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        let held = |w: &World| {
+            w.status(0)
+                .outbound
+                .iter()
+                .map(|m| m.confirmed_bytes())
+                .sum::<u64>()
+        };
+        let until = world.now + 60 * SECOND;
+        assert!(world.run_until(until, |w| held(w) > 200_000));
+        let image = if begun {
+            world.nodes[1].disk.clone()
+        } else {
+            image
+        };
+        assert!(world.run_until(until, |w| held(w) > 1_000_000));
+        world.kill(1, true);
+        world.nodes[1].disk = image;
+        world.start(1);
+        let until = world.now + 600 * SECOND;
+        assert!(
+            world.run_until(until, |w| w.confirmed(0, id)),
+            "never confirmed"
+        );
+        assert!(world.content(1, id, 1).unwrap() == file);
+    });
+}
+
 #[test]
 fn crashes_do_not_keep_a_message_alive_for_much_longer_than_its_lifetime() {
     seeds(0..3, |seed| {

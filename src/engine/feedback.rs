@@ -128,6 +128,10 @@ impl Engine {
             // From before the recipient threw away what it tells of.
             return;
         }
+        self.doubt(seq, &report);
+        let Some(message) = self.outbox.get_mut(&seq) else {
+            return;
+        };
         if !header.partial {
             message
                 .parts

@@ -47,6 +47,7 @@ mod assembly;
 mod blocks;
 pub mod coding;
 mod detached;
+mod doubt;
 mod feedback;
 mod gate;
 pub mod geometry;

@@ -54,6 +54,8 @@ pub struct Outgoing {
     pub heard: Option<Time>,
     /// Since when the recipient has answered without long pauses.
     pub answering: Option<Time>,
+    /// Since when reports say that something lacks which was reported before.
+    pub doubted: Option<Time>,
     /// When it was taken, less the age it had then.
     pub taken: Time,
     /// Seconds that it was old when `taken` was set.
@@ -171,6 +173,7 @@ impl Outgoing {
             hold_until: None,
             heard: None,
             answering: None,
+            doubted: None,
             taken: now,
             age_s: 0,
             durable: false,
@@ -218,6 +221,14 @@ impl Outgoing {
             *part = OutPart::new(*part.pool.geometry(), part.priority);
         }
         true
+    }
+
+    /// Nothing is known any more of what the recipient has of a part. Gives how urgent that is.
+    pub fn start_over(&mut self, part: u8) -> Option<Priority> {
+        let part = self.parts.get_mut(&part)?;
+        *part = OutPart::new(*part.pool.geometry(), part.priority);
+        part.pool.forget();
+        Some(part.priority)
     }
 
     /// Whether the recipient may have anything of it.

@@ -170,6 +170,12 @@ impl Pool {
             .is_some_and(|w| w >> (block % 64) & 1 == 1)
     }
 
+    /// Whether the recipient has all blocks.
+    pub fn is_all_solved(&self) -> bool {
+        let solved: u32 = self.solved.iter().map(|word| word.count_ones()).sum();
+        solved >= self.geometry.blocks()
+    }
+
     /// The recipient has this block.
     pub fn solve(&mut self, block: u16) {
         if u32::from(block) >= self.geometry.blocks() || self.is_solved(block) {
