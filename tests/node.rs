@@ -478,3 +478,31 @@ async fn contacts_follow_when_prekeys_go_on() {
         other => panic!("{other:?}"),
     }
 }
+
+/// A message that is called off while its file cannot be put into the inbox leaves nothing behind that holds up others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_called_off_while_the_inbox_fails_holds_up_nobody() {
+    let (ada, ben) = acquainted().await;
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("map.png");
+    fs::write(&file, noise(100_000, 4)).unwrap();
+    // Nothing can be put into a folder that is none.
+    let inbox = ben.home.join("store/inbox");
+    let aside = files.path().join("inbox");
+    fs::rename(&inbox, &aside).unwrap();
+    fs::write(&inbox, b"").unwrap();
+    let message = ada.send(text_and_file("Ben", "on the map", &file)).await;
+    let whole = async || {
+        let report = ben.status().await;
+        let mut parts = report.inbound.iter().flat_map(|m| &m.parts);
+        parts.any(|p| p.held_bytes == 100_000).then_some(())
+    };
+    until("the whole file", whole).await;
+    ada.ask(Request::Cancel { message }).await;
+    let gone = async || ben.status().await.inbound.is_empty().then_some(());
+    until("the end of the message", gone).await;
+    fs::remove_file(&inbox).unwrap();
+    fs::rename(&aside, &inbox).unwrap();
+    let next = ada.send(text_and_file("Ben", "once more", &file)).await;
+    ben.received(&next).await;
+}

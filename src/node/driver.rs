@@ -253,6 +253,11 @@ impl Driver {
     }
 
     fn ended(&mut self, mut done: Done) {
+        if let Done::Chore(again, _) = &mut done {
+            // Of a message that was called off meanwhile nothing is left to deliver.
+            let is_gone = |(message, part)| self.engine.part_info(message, part).is_none();
+            drop(again.take_if(|chore| chore.file().is_some_and(is_gone)));
+        }
         self.lanes.ended(&mut done);
         match done {
             Done::Persisted(token, Ok(())) => self.feed(Input::Persisted(token)),

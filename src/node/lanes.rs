@@ -68,6 +68,21 @@ pub(super) enum Chore {
     },
 }
 
+impl Chore {
+    /// The part whose file it puts into the inbox.
+    pub(super) fn file(&self) -> Option<(MessageId, u8)> {
+        match self {
+            Self::Deliver {
+                message,
+                part,
+                file: true,
+                ..
+            } => Some((*message, *part)),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Fetch {
     token: Token,

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Stands at the end of every help page.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0    done (also when the reader of our output went away)
+  0    done; also when the reader of our output went away, and when a node or a relay was stopped
   1    something else failed
   2    the order makes no sense, or names a path or an address that cannot be used
   3    nothing of that name
@@ -22,7 +22,7 @@ Exit codes:
   7    input that is damaged or forged
   8    the node does not answer
   9    the keys are locked, and the passphrase is missing or wrong
-  130  ended by Ctrl-C
+  130  any other command ended by Ctrl-C
 
 Environment:
   OSTRAKON_HOME             the home, unless --home names one
