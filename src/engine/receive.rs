@@ -118,6 +118,10 @@ impl Engine {
             return self.count("too many preambles");
         }
         match RecvSession::accept(&self.me, frame, |person| self.cards.get(&person)) {
+            // On a shared line or in the mailbox, what we send to ourselves comes back.
+            Ok(session) if session.endpoint() == self.me.endpoint_key() => {
+                self.count("preamble of this endpoint")
+            }
             Ok(session) if self.standings.is_blocked(session.peer()) => self.count(BLOCKED),
             Ok(session) => self.on_session(session, frame),
             Err(SessionError::Prekey(from)) if self.standings.is_blocked(from) => {
@@ -228,7 +232,7 @@ impl Engine {
         let shared = content.is_some_and(|keys| keys.label() == view.label);
         // Another recipient may have sealed it.
         if !shared {
-            self.heard.insert(incoming.from, (self.now, id));
+            self.heard.insert(incoming.sender(), (self.now, id));
         }
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if shared && place.part == 0 {
@@ -292,8 +296,8 @@ impl Engine {
         keys: MessageKeys,
         (kind, plain): (Kind, &Bytes),
     ) -> Option<Label> {
-        let peer = self.sessions.peer(session)?;
-        if self.standings.is_blocked(peer) {
+        let peer = self.sessions.opener(session)?;
+        if self.standings.is_blocked(peer.person) {
             self.count(BLOCKED);
             return None;
         }
@@ -304,16 +308,14 @@ impl Engine {
         }
         self.heard.insert(from, (self.now, arrival.link));
         self.meet(from, arrival.link);
-        if let Some(link) = self.links.get_mut(&arrival.link) {
-            link.near.insert(from);
-        }
+        self.came_near(arrival.link, from);
         if kind == Kind::Short {
             self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
             return None;
         }
         let label = keys.label();
         let assembly = Assembly::new(self.now, from, epoch.clone(), keys);
-        let (quota, most) = (self.quota(from), self.limits.inbox_messages);
+        let (quota, most) = (self.quota(from.person), self.limits.inbox_messages);
         if !self.assembling.open(assembly, &quota, most) {
             self.count("too many manifests under way");
             return None;

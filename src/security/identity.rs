@@ -111,6 +111,32 @@ impl Identity {
         EndpointId(self.endpoint.verifying_key().to_bytes())
     }
 
+    /// The public half of the static key of this endpoint, by which its sessions name it.
+    pub fn endpoint_key(&self) -> [u8; 32] {
+        PublicKey::from(&self.endpoint_static).to_bytes()
+    }
+
+    /// What a card says of this endpoint.
+    pub fn described(&self) -> Endpoint {
+        Endpoint {
+            id: self.endpoint().0,
+            key: self.endpoint_key(),
+            link: self.link_key(),
+        }
+    }
+
+    /// Another endpoint of the same person, with new keys of its own.
+    pub fn another_endpoint(&self, rng: &mut impl CryptoRng) -> Self {
+        let new = Self::generate(rng);
+        Self {
+            root: self.root.clone(),
+            inbox: self.inbox.clone(),
+            prekeys: self.prekeys.clone(),
+            mailbox: self.mailbox.clone(),
+            ..new
+        }
+    }
+
     /// The seed of the Ed25519 key that names this endpoint to the far side of a QUIC link.
     pub fn link_seed(&self) -> &Key {
         &self.link
@@ -141,19 +167,26 @@ impl Identity {
             .to_bytes()
     }
 
-    /// Signs a contact card of this person.
+    /// Signs a contact card of this person that names this endpoint alone.
     pub fn card(&self, name: &str, sequence: u64, relays: Vec<String>) -> Card {
+        self.card_of(name, sequence, relays, vec![self.described()])
+    }
+
+    /// Signs a contact card of this person that names these endpoints.
+    pub fn card_of(
+        &self,
+        name: &str,
+        sequence: u64,
+        relays: Vec<String>,
+        endpoints: Vec<Endpoint>,
+    ) -> Card {
         let body = super::card::Body {
             sequence,
             name: name.to_owned(),
             root: self.person().0,
             inbox: PublicKey::from(&self.inbox).to_bytes(),
             prekeys: self.prekeys.published(),
-            endpoints: vec![Endpoint {
-                id: self.endpoint().0,
-                key: PublicKey::from(&self.endpoint_static).to_bytes(),
-                link: self.link_key(),
-            }],
+            endpoints,
             mailbox: self.mailbox_key(),
             relays,
             capabilities: 1,
