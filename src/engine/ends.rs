@@ -2,13 +2,14 @@
 //! that the card names, this one excepted: each reports for itself, and is sent what it lacks.
 //!
 //! All places of a person have the same label, so one copy on the air serves them all. The first endpoint that has a
-//! message makes it a delivered one; the places of the others *follow*: they go on until those have confirmed it too or its
-//! lifetime ends, but cost little while nothing shows that they are there. An endpoint that has never opened a session with
+//! message makes it a delivered one; the places of the others *follow*: they go on until those have confirmed it too, its
+//! lifetime ends or a month of uptime has passed, but cost little while nothing shows that they are there. An endpoint that has never opened a session with
 //! us is only told of what another one has.
 
 use super::Engine;
 use super::id::{MessageId, PersonId};
 use super::io::{Event, LinkId};
+use super::lifetimes::Mortal;
 use super::link::{Link, Mode};
 use super::outgoing::Outgoing;
 use crate::security::card::Card;
@@ -83,7 +84,7 @@ impl Engine {
     /// What is told of the end of a place: the first endpoint that has all speaks for the person, and only the last one
     /// that has not.
     pub(super) fn speaks_for_person(&mut self, message: &Outgoing, event: &Event) -> bool {
-        if message.follows {
+        if message.follows() {
             return false;
         }
         let all =
@@ -94,8 +95,9 @@ impl Engine {
         }
         for seq in places {
             if let Some(other) = self.outbox.get_mut(&seq) {
-                other.follows = true;
+                other.follow(self.now);
                 self.writer.durable(other.record(self.now));
+                self.watch(Mortal::Out(seq));
             }
         }
         true
@@ -106,7 +108,7 @@ impl Engine {
         let has = |other: &Outgoing| other.parts.get(&part).is_some_and(|p| p.complete);
         let siblings = self.siblings(seq).into_iter();
         let mut others = siblings.filter_map(|seq| self.outbox.get(&seq));
-        self.outbox.get(&seq).is_some_and(|m| m.follows) || others.any(has)
+        self.outbox.get(&seq).is_some_and(|m| m.follows()) || others.any(has)
     }
 
     /// Whether symbols of a place may leave by a link. An endpoint that nothing was heard of there is not sent any while
@@ -118,7 +120,7 @@ impl Engine {
         if link.is_near(end) || link.leads_to(end) {
             return true;
         }
-        if message.follows && !self.sessions.has_opened(end) {
+        if message.follows() && !self.sessions.has_opened(end) {
             return false;
         }
         mode != Mode::Attached || !self.ends_of(message.to).iter().any(|e| link.is_near(*e))
@@ -135,7 +137,7 @@ impl Engine {
         self.work += 1;
         let now = self.now;
         let waiting = self.outbox.values_mut().filter(|m| m.end().matches(end));
-        for message in waiting.filter(|m| m.follows) {
+        for message in waiting.filter(|m| m.follows()) {
             if let Some(offer) = message.offers.get_mut(&id) {
                 (offer.rounds, offer.next) = (offer.rounds.min(1), now);
             }
@@ -189,7 +191,7 @@ impl Engine {
         };
         let new = named
             .iter()
-            .filter(|end| !there.contains(end) && !model.follows);
+            .filter(|end| !there.contains(end) && !model.follows());
         let new: Vec<Outgoing> = new.map(|end| model.for_endpoint(*end, self.now)).collect();
         for message in new {
             self.writer.durable(message.record(self.now));

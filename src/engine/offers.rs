@@ -181,7 +181,7 @@ impl Outgoing {
             return false;
         };
         let there = link.is_near(self.end()) || link.leads_to(self.end());
-        let goes_on = profile.can_receive && (!self.follows || there);
+        let goes_on = profile.can_receive && (!self.follows() || there);
         goes_on || (!profile.courier && rounds < ONE_WAY_ROUNDS)
     }
 

@@ -184,7 +184,7 @@ impl Engine {
     fn withdrew(&mut self, seq: u64, event: Event) {
         let siblings = self.siblings(seq).into_iter().chain([seq]);
         let mut places = siblings.filter_map(|seq| self.outbox.get(&seq));
-        if places.all(|place| place.withdrawn && !place.follows) {
+        if places.all(|place| place.withdrawn && !place.follows()) {
             self.event(event);
         }
     }

@@ -22,6 +22,9 @@ use std::time::Duration;
 /// How long a recipient is told that a message was given up.
 const NOTE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
+/// How long a message is kept for an endpoint once another one of the person has it.
+const FOLLOW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// A message to one endpoint of a person; one to several endpoints or persons is as many of these, of one id.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -33,8 +36,8 @@ pub struct Outgoing {
     pub to: PersonId,
     /// To which of the endpoints; `None` in a row from before persons had several, until the card is there.
     pub key: Option<[u8; 32]>,
-    /// Another endpoint of the person has confirmed it.
-    pub follows: bool,
+    /// How old it was, in seconds, when another endpoint of the person confirmed it.
+    followed_s: Option<u64>,
     /// What it consists of.
     pub manifest: Manifest,
     /// Keys of its present label.
@@ -165,7 +168,7 @@ impl Outgoing {
             id,
             to: to.person,
             key: to.key,
-            follows: false,
+            followed_s: None,
             parts,
             manifest,
             keys,
@@ -196,6 +199,17 @@ impl Outgoing {
             person: self.to,
             key: self.key,
         }
+    }
+
+    /// Whether another endpoint of the person has confirmed it.
+    pub fn follows(&self) -> bool {
+        self.followed_s.is_some()
+    }
+
+    /// Another endpoint of the person has confirmed it.
+    pub fn follow(&mut self, now: Time) {
+        let age = self.age(now).as_secs();
+        self.followed_s.get_or_insert(age);
     }
 
     /// The same message, of which nothing is known to be there, for another endpoint of the person.
@@ -342,12 +356,14 @@ impl Outgoing {
         }
     }
 
-    /// The longest lifetime of its parts; `None` is for ever. The note that it was given up has one of its own.
+    /// The longest lifetime of its parts; `None` is for ever. The note that it was given up has one of its own, and what
+    /// another endpoint has confirmed is kept for an absent one no longer than [`FOLLOW_LIFETIME`].
     pub fn lifetime(&self) -> Option<Duration> {
-        if self.withdrawn {
-            Some(NOTE_LIFETIME)
-        } else {
-            self.manifest.lifetime()
+        let followed = |age_s| Duration::from_secs(age_s) + FOLLOW_LIFETIME;
+        match (self.withdrawn, self.followed_s.map(followed)) {
+            (true, _) => Some(NOTE_LIFETIME),
+            (false, None) => self.manifest.lifetime(),
+            (false, Some(most)) => Some(self.manifest.lifetime().map_or(most, |l| l.min(most))),
         }
     }
 
@@ -376,7 +392,7 @@ impl Outgoing {
     /// The row of this message.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.to.0.to_vec();
-        let flags = [self.withdrawn, self.apart, self.follows];
+        let flags = [self.withdrawn, self.apart, self.follows()];
         value.push(
             flags
                 .iter()
@@ -387,6 +403,7 @@ impl Outgoing {
         value.extend_from_slice(&self.sealed_in.1.to_be_bytes());
         value.extend_from_slice(&self.tag.to_be_bytes());
         value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
+        value.extend(self.followed_s.iter().flat_map(|age| age.to_be_bytes()));
         put_list(&mut value, &self.keys.store());
         put_list(&mut value, &self.manifest.encode());
         for (part, policy) in &self.policies {
@@ -423,6 +440,7 @@ impl Outgoing {
         let flags = r.u8()?;
         let sealed_in = (r.array()?, r.u32()?);
         let (tag, age_s) = (r.u64()?, r.u64()?);
+        let followed_s = (flags & 4 != 0).then(|| r.u64()).transpose()?;
         let keys = MessageKeys::restore(list(&mut r)?)?;
         let manifest = Manifest::decode(list(&mut r)?)?;
         let mut policies = BTreeMap::new();
@@ -452,7 +470,7 @@ impl Outgoing {
         if flags & 1 != 0 {
             message.withdraw(now);
         }
-        message.follows = flags & 4 != 0;
+        message.followed_s = followed_s;
         (message.age_s, message.durable, message.restored) = (age_s, true, true);
         Ok(message)
     }

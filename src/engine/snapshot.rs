@@ -42,7 +42,10 @@ impl Engine {
     fn outbound(&self, rate: u64) -> Vec<Outbound> {
         let mut all: Vec<Outbound> = Vec::new();
         let mut known: BTreeMap<(MessageId, PersonId), usize> = BTreeMap::new();
-        let shown = self.outbox.values().filter(|m| !m.withdrawn && !m.follows);
+        let shown = self
+            .outbox
+            .values()
+            .filter(|m| !m.withdrawn && !m.follows());
         for message in shown {
             let entry = outbound(message, rate);
             let at = *known.entry((message.id, message.to)).or_insert(all.len());
