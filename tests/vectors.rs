@@ -12,6 +12,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "vectors/enrolment.rs"]
+mod enrolment;
 #[path = "vectors/file.rs"]
 mod file;
 #[path = "vectors/grants.rs"]
@@ -55,6 +57,8 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
+        "enrolment" => enrolment::encode(vector),
+        "enrolment-code" => enrolment::encode_code(vector),
         "lockbox" => lockbox::encode(vector),
         "grant" => grants::encode(vector),
         "shared" => shared::encode(vector),
@@ -81,6 +85,8 @@ fn decode(vector: &Vector) -> bool {
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
+        "enrolment" => enrolment::decode(vector),
+        "enrolment-code" => enrolment::decode_code(vector),
         "lockbox" => lockbox::decode(vector),
         "grant" => grants::decode(vector),
         "voice-step" => voice::decode_step(vector),

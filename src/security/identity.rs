@@ -24,6 +24,8 @@ use zeroize::Zeroizing;
 const MAGIC: [u8; 4] = *b"OSTK";
 const VERSION: u8 = 2;
 const LEN: usize = 4 + 1 + 6 * 32 + prekeys::LEN;
+/// Bytes of what all endpoints of a person share.
+pub(super) const PERSON_LEN: usize = 3 * 32 + prekeys::LEN;
 
 /// All secrets of one person on one endpoint. Wiped when dropped, never printed.
 pub struct Identity {
@@ -76,6 +78,27 @@ impl Identity {
         out.extend_from_slice(self.link.bytes());
         out.extend_from_slice(self.mailbox.bytes());
         out
+    }
+
+    /// Appends the secrets that all endpoints of the person have: root seed, inbox key, prekeys, mailbox seed.
+    pub(super) fn encode_person(&self, out: &mut Zeroizing<Vec<u8>>) {
+        out.extend_from_slice(self.root.as_bytes());
+        out.extend_from_slice(self.inbox.as_bytes());
+        self.prekeys.encode(out);
+        out.extend_from_slice(self.mailbox.bytes());
+    }
+
+    /// This endpoint as one of the person whose secrets [`Identity::encode_person`] wrote.
+    pub(super) fn of_person(&self, r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
+            inbox: StaticSecret::from(r.array()?),
+            prekeys: Prekeys::decode(r)?,
+            mailbox: Key::new(r.array()?),
+            endpoint: self.endpoint.clone(),
+            endpoint_static: self.endpoint_static.clone(),
+            link: self.link.clone(),
+        })
     }
 
     /// Reads what [`Identity::encode`] wrote.
@@ -194,6 +217,28 @@ impl Identity {
         Card::sign(body, &self.root)
     }
 
+    /// Signs the card that follows another one of this person. Another endpoint may have made that, whose prekeys have gone
+    /// further than ours.
+    pub fn card_after(
+        &self,
+        last: &Card,
+        name: &str,
+        relays: Vec<String>,
+        endpoints: Vec<Endpoint>,
+    ) -> Card {
+        let mut prekeys = self.prekeys.clone();
+        if let Some(first) = last.body().prekeys.first() {
+            prekeys.catch_up(first.id);
+        }
+        let sequence = last.body().sequence.saturating_add(1);
+        let new = self.card_of(name, sequence, relays, endpoints);
+        let body = super::card::Body {
+            prekeys: prekeys.published(),
+            ..new.body().clone()
+        };
+        Card::sign(body, &self.root)
+    }
+
     /// Vouches to `recipient` for a card of somebody else. Unlike all that is sealed, this is signed.
     pub fn introduce(&self, recipient: PersonId, card: &Card, terms: Terms) -> Introduction {
         Introduction::sign(terms, &self.root, recipient, card)
@@ -212,7 +257,8 @@ pub fn safety_number(a: PersonId, b: PersonId) -> String {
     groups.join(" ")
 }
 
-fn digits(person: PersonId) -> String {
+/// Half of a safety number.
+pub(super) fn digits(person: PersonId) -> String {
     let mut state = hash("safety number", &[&person.0]);
     for _ in 0..5200 {
         state = hash("safety number", &[&state, &person.0]);

@@ -4,6 +4,7 @@
 //! the caller passes in.
 
 pub mod card;
+pub mod enrolment;
 pub mod grant;
 pub mod identity;
 pub mod introduction;

@@ -9,6 +9,7 @@ import sys
 
 from card import check_card
 from coding import check_coding
+from enrolment import check_code, check_enrolment
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
 from incarnation import check_incarnation
@@ -26,6 +27,8 @@ from voice import check_number, check_step
 CHECKS = {
     "card": check_card,
     "coding": check_coding,
+    "enrolment": check_enrolment,
+    "enrolment-code": check_code,
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,

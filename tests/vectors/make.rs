@@ -1,7 +1,9 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, grants, incarnation, introduction, lockbox, make_keys, shared, voice};
+use super::{
+    encode, enrolment, grants, incarnation, introduction, lockbox, make_keys, shared, voice,
+};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -19,6 +21,7 @@ pub fn all() -> Vec<Vector> {
         make_keys::all(),
         introduction::all(),
         lockbox::all(),
+        enrolment::all(),
         grants::all(),
         shared::all(),
         voice::all(),
