@@ -3,11 +3,15 @@
 use super::api::{PersonEntry, Response};
 use super::error::NodeError;
 use super::introductions::IntroductionBook;
+use super::linkbook::MAX_RELAYS;
+use super::marks::Marks;
 use super::standings::{Standings, Stored};
 use super::voices::Voices;
+use crate::engine::ends::End;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::engine::trust::Level;
-use crate::security::card::Card;
+use crate::security::card::{Body, Card};
+use crate::security::enrolment::{Bundle, Known};
 use crate::security::identity::{Identity, safety_number};
 use crate::security::mailbox;
 use crate::store::meta::Meta;
@@ -16,6 +20,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
 const OWN: &str = "own-card";
+/// Which relays of it this endpoint has put there.
+const OWN_RELAYS: &str = "own-relays";
 const TOLD: &str = "told/";
 /// The shortest beginning of a key that names somebody, in characters.
 const SHORTEST: usize = 4;
@@ -29,10 +35,14 @@ pub(super) struct Contacts {
     meta: Meta,
     me: PersonId,
     known: Mutex<BTreeMap<PersonId, Card>>,
+    /// Our own card, which names all our endpoints.
+    own: Mutex<Option<Card>>,
     /// How we stand to each, and to others.
     pub(super) standings: Standings,
     /// Who may become one.
     pub(super) introductions: IntroductionBook,
+    /// Which messages were seen or read.
+    pub(super) marks: Marks,
     /// With whom numbers are compared aloud.
     pub(super) voices: Voices,
 }
@@ -57,8 +67,10 @@ impl Contacts {
         }
         Ok(Self {
             known: Mutex::new(known),
+            own: Mutex::new(last_own(&meta)?),
             standings: Standings::load(meta.clone())?,
             introductions: IntroductionBook::load(meta.clone(), me)?,
+            marks: Marks::load(meta.clone())?,
             voices: Voices::new(meta.clone(), me),
             meta,
             me,
@@ -67,6 +79,10 @@ impl Contacts {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<PersonId, Card>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own_card(&self) -> MutexGuard<'_, Option<Card>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a card in from its text form. Blocks on the disk; callers take turns.
@@ -112,6 +128,79 @@ impl Contacts {
         Ok(Some(card))
     }
 
+    /// Takes in a card of ours that another endpoint has made, if it is newer. Blocks on the disk. Gives the card if it was
+    /// taken.
+    pub(super) fn update_own(&self, bytes: &[u8]) -> Result<Option<Card>, NodeError> {
+        let card = Card::decode(bytes)?;
+        if card.person() != self.me {
+            return Err(NodeError::Usage(
+                "an endpoint of ours sent the card of somebody else; it is not taken".into(),
+            ));
+        }
+        if let Some(old) = self.own_card().as_ref() {
+            card.replaces(old)?;
+            if old.bytes() == card.bytes() {
+                return Ok(None);
+            }
+        }
+        self.meta.put(OWN, card.bytes())?;
+        self.set_own(&card);
+        Ok(Some(card))
+    }
+
+    /// Our own card is this one now, and on the disk. Tells whether it is another one.
+    pub(super) fn set_own(&self, card: &Card) -> bool {
+        let mut own = self.own_card();
+        let old = own.replace(card.clone());
+        old.is_none_or(|old| old.bytes() != card.bytes())
+    }
+
+    /// Our own card, once there is one.
+    pub(super) fn own(&self) -> Option<Card> {
+        self.own_card().clone()
+    }
+
+    /// Whether this is us.
+    pub(super) fn is_me(&self, person: PersonId) -> bool {
+        person == self.me
+    }
+
+    /// Whether we have other endpoints.
+    pub(super) fn has_siblings(&self) -> bool {
+        let own = self.own_card();
+        own.as_ref()
+            .is_some_and(|card| card.body().endpoints.len() > 1)
+    }
+
+    /// What a new endpoint of ours is to know of others.
+    pub(super) fn hand_over(&self) -> Vec<Known> {
+        let standings: BTreeMap<PersonId, Stored> = self.standings.list().into_iter().collect();
+        let known = self.known();
+        let persons: BTreeSet<PersonId> = known.keys().chain(standings.keys()).copied().collect();
+        let hand = |person: PersonId| Known {
+            person,
+            card: known.get(&person).cloned(),
+            kept: standings.get(&person).map_or(Vec::new(), Stored::to_bytes),
+        };
+        persons.into_iter().map(hand).collect()
+    }
+
+    /// Takes over what another endpoint of ours has given. Blocks on the disk.
+    pub(super) fn take_over(&self, bundle: &Bundle) -> Result<(), NodeError> {
+        for known in &bundle.persons {
+            if !known.kept.is_empty() {
+                self.standings
+                    .set(known.person, Stored::of_bytes(&known.kept))?;
+            }
+            if let Some(card) = &known.card {
+                self.keep(card)?;
+            }
+        }
+        self.meta.put(OWN, bundle.card.bytes())?;
+        self.set_own(&bundle.card);
+        Ok(())
+    }
+
     fn keep(&self, card: &Card) -> Result<(), NodeError> {
         let key = format!("{PREFIX}{}", key(card));
         self.meta.put(&key, card.bytes())?;
@@ -147,7 +236,8 @@ impl Contacts {
 
     /// Who has no card of ours with this number, and is to have it. Reads the disk.
     pub(super) fn not_told(&self, sequence: u64) -> Vec<PersonId> {
-        let persons: Vec<PersonId> = self.known().keys().copied().collect();
+        let mut persons: Vec<PersonId> = self.known().keys().copied().collect();
+        persons.extend(self.has_siblings().then_some(self.me));
         let untold = |person: &PersonId| {
             self.told(*person) < Some(sequence) && !self.standings.get(*person).blocked
         };
@@ -156,7 +246,10 @@ impl Contacts {
 
     /// Somebody's card.
     pub(super) fn get(&self, person: PersonId) -> Option<Card> {
-        self.known().get(&person).cloned()
+        match person == self.me {
+            true => self.own_card().clone(),
+            false => self.known().get(&person).cloned(),
+        }
     }
 
     /// All cards, by name.
@@ -178,9 +271,20 @@ impl Contacts {
 
     /// Whose endpoint proves itself with this link key, unless it is blocked.
     pub(super) fn by_link_key(&self, key: &[u8; 32]) -> Option<PersonId> {
-        let proves = |card: &&Card| card.body().endpoints.iter().any(|e| &e.link == key);
-        let person = self.known().values().find(proves).map(Card::person);
-        person.filter(|person| !self.standings.get(*person).blocked)
+        self.end_by_link_key(key).map(|end| end.person)
+    }
+
+    /// The endpoint that proves itself so.
+    pub(super) fn end_by_link_key(&self, key: &[u8; 32]) -> Option<End> {
+        let own = self.own_card().clone();
+        let known = self.known();
+        let mut cards = known.values().chain(&own);
+        let end = cards.find_map(|card| {
+            let mut endpoints = card.body().endpoints.iter();
+            let endpoint = endpoints.find(|endpoint| &endpoint.link == key)?;
+            Some(End::new(card.person(), endpoint.key))
+        });
+        end.filter(|end| !self.standings.get(end.person).blocked)
     }
 
     /// The names of all who are blocked.
@@ -217,6 +321,20 @@ impl Contacts {
             [] => Err(unknown(text)),
             [one] => Ok(one.clone()),
             several => Err(ambiguous(text, several)),
+        }
+    }
+
+    /// As [`Contacts::find`]; where no contact is meant, our own name or key means our other endpoints.
+    pub(super) fn find_or_us(&self, text: &str) -> Result<PersonId, NodeError> {
+        let found = self.find(text).map(|card| card.person());
+        let own = self.own().filter(|_| self.has_siblings());
+        let low = text.trim().to_lowercase();
+        let is_us = |card: &Card| {
+            card.body().name.trim().to_lowercase() == low || card.person().to_string() == low
+        };
+        match own.filter(is_us) {
+            Some(own) if matches!(found, Err(NodeError::NotFound(_))) => Ok(own.person()),
+            _ => found,
         }
     }
 
@@ -277,7 +395,8 @@ fn ambiguous(text: &str, several: &[Card]) -> NodeError {
     ))
 }
 
-/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Blocks on the disk;
+/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Other endpoints make
+/// cards as well: what they have put in stays, and an endpoint that the last card does not name makes none. Blocks on the disk;
 /// callers take turns.
 pub(super) fn own(
     meta: &Meta,
@@ -285,27 +404,61 @@ pub(super) fn own(
     name: &str,
     relays: &[String],
 ) -> Result<Card, NodeError> {
-    let last = last_own(meta)?;
-    let sequence = match &last {
-        Some(card)
-            if card.body().name == name
-                && card.body().relays == relays
-                && card.body().prekeys == identity.prekeys.published() =>
-        {
-            return Ok(card.clone());
-        }
-        Some(card) => card.body().sequence.saturating_add(1),
-        None => 1,
+    let Some(last) = last_own(meta)? else {
+        return keep_own(meta, &identity.card(name, 1, relays.to_vec()), relays);
     };
-    let card = identity.card(name, sequence, relays.to_vec());
+    let body = last.body();
+    if !body.endpoints.contains(&identity.described()) {
+        return Ok(last);
+    }
+    let alone = body.endpoints.len() == 1;
+    let (name, all) = match alone {
+        true => (name, relays.to_vec()),
+        false => (
+            &*body.name,
+            joined(&body.relays, &own_relays(meta)?, relays),
+        ),
+    };
+    let card = identity.card_after(&last, name, all, body.endpoints.clone());
+    let same = Body {
+        sequence: body.sequence,
+        ..card.body().clone()
+    };
+    if same == *body {
+        return Ok(last);
+    }
+    keep_own(meta, &card, relays)
+}
+
+/// Writes down the card that we have made, and which relays in it are ours.
+pub(super) fn keep_own(meta: &Meta, card: &Card, relays: &[String]) -> Result<Card, NodeError> {
     // Reads back, or nobody else could read it either.
     let card = Card::decode(card.bytes())?;
+    // Strings always have a JSON form.
+    meta.put(OWN_RELAYS, &serde_json::to_vec(relays).unwrap_or_default())?;
     meta.put(OWN, card.bytes())?;
     Ok(card)
 }
 
+/// The relays that this endpoint has put into the card.
+fn own_relays(meta: &Meta) -> Result<Vec<String>, NodeError> {
+    let stored = meta.get(OWN_RELAYS)?;
+    Ok(stored
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default())
+}
+
+/// Relays of all endpoints: those of the card without what was ours and is not any more, and what is ours now.
+fn joined(card: &[String], before: &[String], now: &[String]) -> Vec<String> {
+    let stays = |relay: &&String| !before.contains(relay) || now.contains(relay);
+    let mut all: Vec<String> = card.iter().filter(stays).cloned().collect();
+    all.extend(now.iter().filter(|relay| !card.contains(relay)).cloned());
+    all.truncate(MAX_RELAYS);
+    all
+}
+
 /// One's own card as it was written down last.
-fn last_own(meta: &Meta) -> Result<Option<Card>, NodeError> {
+pub(super) fn last_own(meta: &Meta) -> Result<Option<Card>, NodeError> {
     Ok(meta.get(OWN)?.and_then(|bytes| Card::decode(&bytes).ok()))
 }
 
