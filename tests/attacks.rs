@@ -23,6 +23,8 @@ mod world;
 mod cards;
 #[path = "attacks/clones.rs"]
 mod clones;
+#[path = "attacks/endpoints.rs"]
+mod endpoints;
 #[path = "attacks/floods.rs"]
 mod floods;
 #[path = "attacks/fragments.rs"]

@@ -3,6 +3,8 @@
 //! Every test says its seed when it fails; run it again with `OSTRAKON_SEED=N cargo test --test sim NAME`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "sim/endpoints.rs"]
+mod endpoints;
 #[path = "sim/several.rs"]
 mod several;
 #[path = "sim/store.rs"]

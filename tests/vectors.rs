@@ -14,6 +14,8 @@
 
 #[path = "vectors/content.rs"]
 mod content;
+#[path = "vectors/enrolment.rs"]
+mod enrolment;
 #[path = "vectors/file.rs"]
 mod file;
 #[path = "vectors/grants.rs"]
@@ -62,6 +64,8 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "mailbox-tag" => keys::encode_tag(vector),
         "introduction" => introduction::encode(vector),
         "invitation" => invitation::encode(vector),
+        "enrolment" => enrolment::encode(vector),
+        "enrolment-code" => enrolment::encode_code(vector),
         "lockbox" => lockbox::encode(vector),
         "content" => content::encode(vector),
         "grant" => grants::encode(vector),
@@ -91,6 +95,8 @@ fn decode(vector: &Vector) -> bool {
         "epoch" => keys::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
         "invitation" => invitation::decode(vector),
+        "enrolment" => enrolment::decode(vector),
+        "enrolment-code" => enrolment::decode_code(vector),
         "lockbox" => lockbox::decode(vector),
         "content" => content::decode(vector),
         "grant" => grants::decode(vector),

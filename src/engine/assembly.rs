@@ -5,6 +5,7 @@
 
 use super::arrival::Arrival;
 use super::coding;
+use super::ends::End;
 use super::id::PersonId;
 use super::io::Time;
 use super::outgoing::manifest_coding;
@@ -23,7 +24,7 @@ pub const IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug)]
 pub struct Assembly {
     /// From whom.
-    pub from: PersonId,
+    pub from: End,
     /// The epoch of its label.
     pub epoch: Epoch,
     /// The keys of its label.
@@ -52,10 +53,10 @@ impl Assemblies {
     /// Opens an assembly. False if there are `most` already; a person who has too many loses the one that was quiet for
     /// longest.
     pub fn open(&mut self, assembly: Assembly, quota: &Quota, most: usize) -> bool {
-        let own = |a: &&Assembly| a.from == assembly.from;
+        let own = |a: &&Assembly| a.from.person == assembly.from.person;
         if self.by_label.values().filter(own).count() >= quota.manifests {
             let quietest = (self.by_label.iter())
-                .filter(|(_, a)| a.from == assembly.from)
+                .filter(|(_, a)| a.from.person == assembly.from.person)
                 .min_by_key(|(_, a)| a.heard)
                 .map(|(label, _)| *label);
             quietest.and_then(|label| self.close(label));
@@ -73,7 +74,7 @@ impl Assemblies {
         let Some(assembly) = self.by_label.get_mut(&label) else {
             return false;
         };
-        let own = self.early_bytes.entry(assembly.from).or_default();
+        let own = self.early_bytes.entry(assembly.from.person).or_default();
         let fits = *own + len <= quota.early_bytes && all + len <= most;
         if fits {
             *own += len;
@@ -84,7 +85,9 @@ impl Assemblies {
 
     /// Who sends what belongs to this label.
     pub fn from(&self, label: Label) -> Option<PersonId> {
-        self.by_label.get(&label).map(|assembly| assembly.from)
+        self.by_label
+            .get(&label)
+            .map(|assembly| assembly.from.person)
     }
 
     /// Adds a chunk; false if it does not fit the others.
@@ -105,7 +108,7 @@ impl Assemblies {
     pub fn close(&mut self, label: Label) -> Option<Assembly> {
         let assembly = self.by_label.remove(&label)?;
         let bytes: usize = assembly.early.iter().map(|a| a.frame.len()).sum();
-        if let Some(own) = self.early_bytes.get_mut(&assembly.from) {
+        if let Some(own) = self.early_bytes.get_mut(&assembly.from.person) {
             *own = own.saturating_sub(bytes);
         }
         self.early_bytes.retain(|_, bytes| *bytes > 0);
@@ -114,7 +117,8 @@ impl Assemblies {
 
     /// Drops all assemblies of a person.
     pub fn close_all(&mut self, from: PersonId) {
-        self.by_label.retain(|_, assembly| assembly.from != from);
+        self.by_label
+            .retain(|_, assembly| assembly.from.person != from);
         self.early_bytes.remove(&from);
     }
 
@@ -137,7 +141,7 @@ impl Assemblies {
 
 impl Assembly {
     /// Nothing of it is here yet.
-    pub fn new(now: Time, from: PersonId, epoch: Epoch, keys: MessageKeys) -> Self {
+    pub fn new(now: Time, from: End, epoch: Epoch, keys: MessageKeys) -> Self {
         Self {
             from,
             epoch,

@@ -5,7 +5,6 @@
 //! after a while: if reports still say that something is lacking, it is sent again.
 
 use super::Engine;
-use super::io::Time;
 use super::outgoing::Outgoing;
 use crate::wire::report::{Held, Part, Report};
 use std::time::Duration;

@@ -1,10 +1,11 @@
 //! A report came: what is there, what was lost, and how the links have done.
 
+use super::ends::End;
 use super::io::{Event, LinkId, Time};
 use super::link::{Link, Sent};
 use super::outgoing::Outgoing;
 use super::pool::carrier;
-use super::{Engine, MessageId, PersonId};
+use super::{Engine, MessageId};
 use crate::wire::report::{Header, Held, Part, Report};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,25 +62,28 @@ enum Fate {
 }
 
 impl Engine {
-    pub(super) fn on_report(&mut self, from: PersonId, content: &[u8]) {
+    pub(super) fn on_report(&mut self, from: End, content: &[u8]) {
         let Ok(header) = Header::peek(content) else {
             return self.count("malformed report");
         };
         let mut low = [0; 32];
         low[..16].copy_from_slice(&header.message);
-        let known = self.outbox_ids.range((MessageId(low), PersonId([0; 32]))..);
-        let mut known = known
+        let known = self.outbox_ids.range((MessageId(low), End::FIRST)..);
+        let known: Vec<(MessageId, End, u64)> = known
             .take_while(|((id, _), _)| id.0[..16] == header.message)
             .map(|((id, to), seq)| (*id, *to, *seq))
-            .peekable();
-        if known.peek().is_none() {
-            return;
-        }
+            .collect();
+        // An endpoint that has confirmed all may say so again while others of the person have not.
+        let is_somebody_elses = |(_, to, _): &(_, End, _)| to.person != from.person;
         // Without the question to whom it goes, any contact gives a receipt.
-        let its = |(_, to, _): &(_, PersonId, _)| *to == from || cfg!(feature = "break-29");
-        let Some((id, to, seq)) = known.find(its) else {
-            return self.count("report of somebody else");
+        let its = |(_, to, _): &&(_, End, _)| to.matches(from) || cfg!(feature = "break-29");
+        let Some((id, to, seq)) = known.iter().find(its).copied() else {
+            if !known.is_empty() && known.iter().all(is_somebody_elses) {
+                self.count("report of somebody else");
+            }
+            return;
         };
+        let to = to.person;
         let Some(message) = self.outbox.get(&seq) else {
             return;
         };
@@ -143,6 +147,9 @@ impl Engine {
         let completed = message.merge(&report);
         for part in completed {
             self.schedule.retain(|&(_, s, p)| s != seq || p != part);
+            if self.is_part_known(seq, part) {
+                continue;
+            }
             self.event(Event::Confirmed {
                 message: id,
                 by: to,
@@ -157,7 +164,7 @@ impl Engine {
         let Some(message) = self.outbox.get_mut(&seq) else {
             return;
         };
-        let alone = is_alone(&self.links, message.to);
+        let alone = is_alone(&self.links, message.end());
         for (&id, link) in &mut self.links {
             message.tally(id, link, report, alone, self.now);
         }
@@ -205,7 +212,7 @@ impl Engine {
     }
 
     /// The chance, of [`super::pool::FULL`], that a fragment sent to somebody by this link now will arrive.
-    pub(super) fn weight(&self, id: LinkId, to: PersonId) -> u32 {
+    pub(super) fn weight(&self, id: LinkId, to: End) -> u32 {
         // What a link may well swallow is no reason for others to wait.
         let Some(link) = self.links.get(&id).filter(|link| {
             let avoidable = link.is_untried() && !is_alone(&self.links, to);
@@ -220,9 +227,9 @@ impl Engine {
 }
 
 /// Whether no more than one link may bring reports of somebody.
-pub(super) fn is_alone(links: &BTreeMap<LinkId, Link>, person: PersonId) -> bool {
+pub(super) fn is_alone(links: &BTreeMap<LinkId, Link>, end: End) -> bool {
     let answers = |link: &&Link| {
-        let profile = link.toward(person);
+        let profile = link.toward(end);
         profile.is_some_and(|p| !p.courier && p.can_receive)
     };
     links.values().filter(answers).count() <= 1

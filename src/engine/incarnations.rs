@@ -2,8 +2,10 @@
 //!
 //! A home draws a number and a mark for each life, writes both down before anybody hears of them, and tells those it
 //! exchanges messages with. They say which one they have heard of last. A home that hears of a life of its own that it does
-//! not know was restored from an older image, or somebody else runs a copy of it.
+//! not know was restored from an older image, or somebody else runs a copy of it. A home is one endpoint: others of the
+//! same person have lives of their own.
 
+use super::ends::End;
 use super::id::PersonId;
 use super::io::{LinkId, Record, Table, Time};
 use crate::wire::incarnation::{Incarnation, Note};
@@ -46,9 +48,9 @@ pub struct Incarnations {
     /// When the newest of ours began.
     since: Time,
     noticed: Option<Time>,
-    others: BTreeMap<PersonId, Other>,
+    others: BTreeMap<End, Other>,
     /// To whom a note is due.
-    due: BTreeMap<PersonId, Due>,
+    due: BTreeMap<End, Due>,
 }
 
 /// A note that is due.
@@ -107,16 +109,18 @@ impl Incarnations {
         Ok(())
     }
 
-    /// From that of somebody else's.
-    pub fn restore_other(&mut self, person: &[u8], value: &[u8]) -> Result<(), Malformed> {
-        let person = person.try_into();
-        let person = person.map_err(|_| Malformed::Value("incarnation key"))?;
+    /// From that of somebody else's. One from before persons had several endpoints names none, so nothing is known from it.
+    pub fn restore_other(&mut self, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        let mut r = Reader::new(key);
+        let person = PersonId(r.array()?);
         let other = Other {
             lives: read_lives(value)?,
             ..Other::default()
         };
-        self.others.insert(PersonId(person), other);
-        Ok(())
+        if !r.is_empty() {
+            self.others.insert(End::new(person, r.array()?), other);
+        }
+        r.finish()
     }
 
     /// A new life begins.
@@ -140,7 +144,7 @@ impl Incarnations {
     /// carry the frames. Gives the row of it, if that has to be written before.
     pub fn met(
         &mut self,
-        who: PersonId,
+        who: End,
         (by, far): (LinkId, bool),
         rng: &mut ChaCha20Rng,
         now: Time,
@@ -161,7 +165,7 @@ impl Incarnations {
     }
 
     /// Somebody wants an answer.
-    pub fn owe(&mut self, who: PersonId, by: LinkId, at: Time) -> Option<Record> {
+    pub fn owe(&mut self, who: End, by: LinkId, at: Time) -> Option<Record> {
         self.due.insert(who, Due { at, by });
         if self.written != Written::Not {
             return None;
@@ -183,7 +187,7 @@ impl Incarnations {
     }
 
     /// When the first note is due on a link that reaches its recipient.
-    pub fn due(&self, link: LinkId, able: impl Fn(PersonId) -> bool) -> Option<Time> {
+    pub fn due(&self, link: LinkId, able: impl Fn(End) -> bool) -> Option<Time> {
         let due = self.due.iter().filter(|_| self.written == Written::Durably);
         let due = due.filter(|(who, _)| able(**who));
         due.map(|(_, due)| due.by(link)).min()
@@ -194,8 +198,8 @@ impl Incarnations {
         &mut self,
         now: Time,
         link: LinkId,
-        able: impl Fn(PersonId) -> bool,
-    ) -> Option<(PersonId, Note)> {
+        able: impl Fn(End) -> bool,
+    ) -> Option<(End, Note)> {
         let own = *self.own.back()?;
         let mut due = self.due.iter().filter(|_| self.written == Written::Durably);
         let (&who, _) = due.find(|(who, due)| due.by(link) <= now && able(**who))?;
@@ -206,12 +210,13 @@ impl Incarnations {
             went_back: self.went_back,
             own,
             seen: other.and_then(|other| other.lives.back().copied()),
+            to: None,
         };
         Some((who, note))
     }
 
     /// A note came.
-    pub fn hear(&mut self, from: PersonId, note: &Note, now: Time) -> Heard {
+    pub fn hear(&mut self, from: End, note: &Note, now: Time) -> Heard {
         let unknown = note.seen.is_some_and(|seen| self.is_unknown(&seen));
         let newest = self.own.back().copied();
         let other = self.others.entry(from).or_default();
@@ -231,7 +236,7 @@ impl Incarnations {
         Heard {
             we_went_back: compares && unknown && take_notice(&mut self.noticed, now),
             they_went_back: theirs && take_notice(&mut other.noticed, now),
-            record: is_new.then(|| record(&[b"p", &from.0[..]].concat(), &other.lives)),
+            record: is_new.then(|| record(&other_key(from), &other.lives)),
         }
     }
 
@@ -268,6 +273,11 @@ fn remember(lives: &mut Lives, life: Incarnation) {
     }
 }
 
+fn other_key(end: End) -> Vec<u8> {
+    let endpoint = end.key.unwrap_or_default();
+    [b"p", &end.person.0[..], &endpoint[..]].concat()
+}
+
 fn record(key: &[u8], lives: &Lives) -> Record {
     let mut value = Vec::with_capacity(REMEMBERED * Incarnation::LEN);
     lives.iter().for_each(|life| life.put(&mut value));
@@ -295,8 +305,8 @@ mod tests {
     use super::*;
     use rand_core::SeedableRng;
 
-    const A: PersonId = PersonId([1; 32]);
-    const B: PersonId = PersonId([2; 32]);
+    const A: End = End::new(PersonId([1; 32]), [1; 32]);
+    const B: End = End::new(PersonId([2; 32]), [2; 32]);
     const LINK: LinkId = LinkId(1);
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -338,14 +348,14 @@ mod tests {
         }
 
         /// What it says to somebody it has just heard of.
-        fn note(&mut self, to: PersonId, at: Time) -> Option<Note> {
+        fn note(&mut self, to: End, at: Time) -> Option<Note> {
             let row = self.now.met(to, (LINK, false), &mut self.rng, at);
             self.write(row);
             let taken = self.now.take(at.after(DELAY), LINK, |_| true);
             taken.map(|(_, note)| note)
         }
 
-        fn hear(&mut self, from: PersonId, note: &Note, at: Time) -> (bool, bool) {
+        fn hear(&mut self, from: End, note: &Note, at: Time) -> (bool, bool) {
             let heard = self.now.hear(from, note, at);
             self.write(heard.record);
             if note.wants_answer {
@@ -432,6 +442,7 @@ mod tests {
                 went_back: false,
                 own: life,
                 seen: Some(life),
+                to: None,
             };
             a.hear(B, &note, Time(0)).0
         };

@@ -1,5 +1,6 @@
 //! A message arriving: its manifest, its parts, and which symbols of them are here.
 
+use super::ends::End;
 use super::geometry::Geometry;
 use super::id::{MessageId, PersonId};
 use super::io::{FileId, FileKind, LinkId, Record, Table, Time, Token};
@@ -23,6 +24,8 @@ pub struct Incoming {
     pub id: MessageId,
     /// From whom.
     pub from: PersonId,
+    /// From which of the endpoints; `None` in a row from before persons had several.
+    pub key: Option<[u8; 32]>,
     /// What it consists of.
     pub manifest: Manifest,
     /// Keys of its labels.
@@ -102,13 +105,7 @@ pub enum Taken {
 
 impl Incoming {
     /// From a verified manifest.
-    pub fn new(
-        id: MessageId,
-        from: PersonId,
-        manifest: Manifest,
-        keys: MessageKeys,
-        now: Time,
-    ) -> Self {
+    pub fn new(id: MessageId, from: End, manifest: Manifest, keys: MessageKeys, now: Time) -> Self {
         let parts = manifest
             .parts
             .iter()
@@ -118,7 +115,8 @@ impl Incoming {
         let content = content.map(|content| shared::content_keys(&content.key, id));
         Self {
             id,
-            from,
+            from: from.person,
+            key: from.key,
             manifest,
             keys: vec![keys],
             content,
@@ -129,6 +127,14 @@ impl Incoming {
             age_s: 0,
             surplus_bytes: 0,
             row_dirty: true,
+        }
+    }
+
+    /// From whom.
+    pub fn sender(&self) -> End {
+        End {
+            person: self.from,
+            key: self.key,
         }
     }
 
@@ -224,7 +230,14 @@ impl Incoming {
     /// The row of the message itself.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.from.0.to_vec();
-        value.push(u8::from(self.unwanted) | u8::from(self.apart) << 1);
+        let flags = [self.unwanted, self.apart, self.key.is_some()];
+        value.push(
+            flags
+                .iter()
+                .rev()
+                .fold(0, |all, flag| all << 1 | u8::from(*flag)),
+        );
+        value.extend(self.key.iter().flatten());
         let age = self.age_s + now.since(self.taken).as_secs();
         value.extend_from_slice(&age.to_be_bytes());
         value.push(self.keys.len() as u8);
@@ -247,8 +260,10 @@ impl Incoming {
     /// [`Malformed`] if it is something else.
     pub fn restore(id: MessageId, value: &[u8], now: Time) -> Result<Self, Malformed> {
         let mut r = Reader::new(value);
-        let from = PersonId(r.array()?);
+        let person = PersonId(r.array()?);
         let flags = r.u8()?;
+        let key = (flags & 4 != 0).then(|| r.array()).transpose()?;
+        let from = End { person, key };
         let age_s = r.u64()?;
         let mut keys = Vec::new();
         for _ in 0..r.u8()? {

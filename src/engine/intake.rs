@@ -1,5 +1,6 @@
 //! A manifest is whole and authentic: a message begins, is known, or was a control record. And how messages end.
 
+use super::ends::End;
 use super::incoming::Incoming;
 use super::io::{Event, FileKind, Record};
 use super::lifetimes::Mortal;
@@ -16,7 +17,7 @@ impl Engine {
     /// A manifest, and the seconds that the frame which completed it was on its way.
     pub(super) fn on_manifest(
         &mut self,
-        from: PersonId,
+        by: End,
         epoch: &Epoch,
         keys: MessageKeys,
         (bytes, age_s): (&[u8], u32),
@@ -24,6 +25,7 @@ impl Engine {
         let Ok(manifest) = Manifest::decode(bytes) else {
             return self.count("malformed manifest");
         };
+        let from = by.person;
         let id = manifest.message_id(from, self.me.person());
         // Without the comparison, a label stands for any message.
         if epoch.label(id) != keys.label() && cfg!(not(feature = "break-16")) {
@@ -37,7 +39,7 @@ impl Engine {
             if asks && self.is_stranger(from) {
                 return self.count("control record of a stranger");
             }
-            return self.on_control(from, code, &content);
+            return self.on_control(by, code, &content);
         }
         // The id shows whose it is. Who called it off beforehand without being its sender has called off nothing.
         if self.ledger.get(&id).is_some_and(|entry| entry.from == from) {
@@ -64,7 +66,7 @@ impl Engine {
         if let Some(why) = self.shared_refusal(from, id, &manifest) {
             return self.count(why);
         }
-        let mut message = Incoming::new(id, from, manifest, keys, self.now);
+        let mut message = Incoming::new(id, by, manifest, keys, self.now);
         // A file that the disk has no room for would hold up everything that is to be written.
         if !self.writer.has_room(message.file_bytes()) {
             return self.count("no room on the disk for a message");
@@ -112,7 +114,7 @@ impl Engine {
     }
 
     fn begin(&mut self, message: Incoming) {
-        let (id, from) = (message.id, message.from);
+        let (id, from, by) = (message.id, message.from, message.sender());
         message
             .creates()
             .into_iter()
@@ -120,13 +122,13 @@ impl Engine {
         self.inbox.insert(id, message);
         self.route_content(id);
         self.watch(Mortal::In(id));
-        self.reports.insert(id, Reporting::new(from, self.now));
+        self.reports.insert(id, Reporting::new(by, self.now));
         self.dirty.insert(id);
         self.event(Event::Arriving { message: id, from });
         self.want_sync(Duration::ZERO);
     }
 
-    fn on_control(&mut self, from: PersonId, code: u8, content: &Bytes) {
+    fn on_control(&mut self, from: End, code: u8, content: &Bytes) {
         match manifest::control_name(code) {
             Some(manifest::REPORT) => self.on_report(from, content),
             Some(manifest::SESSION_ACK) => self.on_session_ack(from, content),
@@ -136,7 +138,7 @@ impl Engine {
         }
     }
 
-    fn on_session_ack(&mut self, from: PersonId, content: &[u8]) {
+    fn on_session_ack(&mut self, from: End, content: &[u8]) {
         let Ok(id) = SessionId::try_from(content) else {
             return self.count("malformed control record");
         };
@@ -144,11 +146,11 @@ impl Engine {
     }
 
     /// Somebody has shown to know a session of ours.
-    pub(super) fn confirm_session(&mut self, with: PersonId, id: SessionId) {
+    pub(super) fn confirm_session(&mut self, with: End, id: SessionId) {
         if let Some(record) = self.sessions.confirm(with, id, self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
-            self.drop_ticket(with);
+            self.drop_ticket(with.person);
         }
     }
 
@@ -161,7 +163,8 @@ impl Engine {
 
     /// The sender of a message has given it up. Whether anything of it is here or not, the sender is told that
     /// nothing is waited for.
-    fn on_cancel(&mut self, from: PersonId, content: &[u8]) {
+    fn on_cancel(&mut self, by: End, content: &[u8]) {
+        let from = by.person;
         let Ok(id) = content.try_into().map(MessageId) else {
             return self.count("malformed control record");
         };
@@ -184,7 +187,7 @@ impl Engine {
             Some(entry) if !entry.unwanted => self.count("cancellation by somebody else"),
             // Whose it is nobody knows, before its manifest comes.
             _ => {
-                self.reports.insert(id, Reporting::new(from, self.now));
+                self.reports.insert(id, Reporting::new(by, self.now));
                 self.enter(id, from, (Vec::new(), None), true);
             }
         }

@@ -4,6 +4,7 @@
 //! engine lives. It is not a calendar: what needs one gets it as [`Input::Calendar`], and works without.
 
 use crate::engine::coding;
+use crate::engine::ends::End;
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::limits::LimitError;
 use crate::security::invitation::{self, Ticket};
@@ -44,6 +45,8 @@ pub struct Token(pub u64);
 pub enum Reach {
     /// The far side is an endpoint of this person and passes nothing on.
     Person(PersonId),
+    /// The far side is this very endpoint and passes nothing on.
+    Endpoint(End),
     /// Anybody may be reached: a relay, a spool, a shared line.
     Anyone,
 }

@@ -1,6 +1,6 @@
 //! What the engine keeps of each link: its profile, its credit, what is under way on it and how it has done.
 
-use super::id::PersonId;
+use super::ends::End;
 use super::io::{LinkProfile, Reach, Time};
 use super::pool::Run;
 use super::rate::RateMeter;
@@ -79,7 +79,7 @@ pub struct Link {
     pub unproven_since: Option<Time>,
     /// Frames since the last preamble, by recipient, and from how many on the next is due; none was sent yet where there
     /// is no entry.
-    pub since_preamble: BTreeMap<PersonId, (u8, u8)>,
+    pub since_preamble: BTreeMap<End, (u8, u8)>,
     /// A frame that has been chosen and waits for credit, since a preamble went before it.
     pub pending: Option<Ready>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
@@ -88,8 +88,8 @@ pub struct Link {
     pub passed: Option<Passed>,
     /// No report is due before this.
     pub quiet: Option<Quiet>,
-    /// Who was heard on it since it came up.
-    pub near: BTreeSet<PersonId>,
+    /// Which endpoints were heard on it since it came up.
+    pub near: BTreeSet<End>,
     /// Plain numbers for people.
     pub stats: status::Link,
     /// The highest custody number received, and the highest on its way to be released.
@@ -113,7 +113,7 @@ pub struct Passed {
 #[derive(Clone, Debug)]
 pub struct Ready {
     /// For whom.
-    pub to: PersonId,
+    pub to: End,
     /// The frame, without envelope.
     pub frame: Bytes,
     /// Groups frames of one message.
@@ -188,15 +188,22 @@ impl Link {
         self.idle.is_some_and(still)
     }
 
-    /// The profile, if frames for this person can leave by it.
-    pub fn toward(&self, person: PersonId) -> Option<&LinkProfile> {
+    /// The profile, if frames for this endpoint can leave by it.
+    pub fn toward(&self, to: End) -> Option<&LinkProfile> {
         self.profile.as_ref().filter(|p| {
             p.can_send
                 && match p.reach {
                     Reach::Anyone => true,
-                    Reach::Person(who) => who == person,
+                    Reach::Person(who) => who == to.person,
+                    Reach::Endpoint(end) => end.matches(to),
                 }
         })
+    }
+
+    /// Whether it leads to this endpoint and to nobody else.
+    pub fn leads_to(&self, to: End) -> bool {
+        let leads = |p: &LinkProfile| matches!(p.reach, Reach::Endpoint(end) if end.matches(to));
+        self.profile.as_ref().is_some_and(leads)
     }
 
     /// Bytes of a frame that a fragment can take.

@@ -48,6 +48,7 @@ mod blocks;
 pub mod coding;
 mod detached;
 mod doubt;
+pub mod ends;
 mod feedback;
 mod gate;
 pub mod geometry;
@@ -99,6 +100,7 @@ use arrival::Arrival;
 use assembly::Assemblies;
 use blocks::BlockKey;
 use bytes::Bytes;
+use ends::End;
 use gate::{Gate, Porch};
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
@@ -253,15 +255,15 @@ pub struct Engine {
     peers_went_back: BTreeSet<PersonId>,
 
     outbox: BTreeMap<u64, Outgoing>,
-    outbox_ids: BTreeMap<(MessageId, PersonId), u64>,
+    outbox_ids: BTreeMap<(MessageId, End), u64>,
     /// Priority, message and part (0: the manifest) of all that has yet to leave, in the order in which it does.
     schedule: BTreeSet<(u8, u64, u8)>,
     next_seq: u64,
     /// Counts up whenever a link that found nothing to send might find something now.
     work: u64,
     probe_at: Option<Time>,
-    /// When somebody was heard last, and by which link.
-    heard: BTreeMap<PersonId, (Time, LinkId)>,
+    /// When an endpoint was heard last, and by which link.
+    heard: BTreeMap<End, (Time, LinkId)>,
     /// Blocks in memory, oldest first.
     loaded: VecDeque<BlockKey>,
 
@@ -519,6 +521,7 @@ impl Engine {
             self.want_sync(Duration::ZERO);
         }
         revoked.into_iter().for_each(|row| self.writer.durable(row));
+        self.match_places(&card);
         self.cards.insert(card.person(), card);
         self.work += 1;
     }
@@ -532,7 +535,8 @@ impl Engine {
             return self.count("contact card with unusable keys");
         };
         for link in self.links.values_mut() {
-            link.since_preamble.remove(&card.person());
+            let other = |end: &End| end.person != card.person();
+            link.since_preamble.retain(|end, _| other(end));
         }
         record.into_iter().for_each(|row| self.writer.durable(row));
         self.want_sync(Duration::ZERO);
@@ -549,7 +553,7 @@ impl Engine {
         }
         self.reports.forget(id);
         for message in self.outbox.values_mut() {
-            let reaches = link.toward(message.to).is_some();
+            let reaches = link.toward(message.end()).is_some();
             if reaches && !link.profile.as_ref().is_some_and(|p| p.courier) {
                 message.greet(id, self.now, link.down_since);
             }

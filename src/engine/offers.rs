@@ -6,6 +6,7 @@ use super::link::Link;
 use super::outgoing::{Offer, Outgoing};
 use super::seals::Seals;
 use super::serve::Found;
+use crate::security::session::SessionId;
 use crate::wire::fragment::{Kind, Place};
 use crate::wire::manifest;
 use bytes::Bytes;
@@ -43,15 +44,16 @@ impl Engine {
             Err(later) => return Found::Later(later),
         };
         message.offered(id, link, offer, now);
-        let (to, in_doubt) = (message.to, offer.rounds >= ROUNDS_IN_DOUBT);
+        let (to, in_doubt) = (message.end(), offer.rounds >= ROUNDS_IN_DOUBT);
         if in_doubt && !message.manifest_there {
             self.announce_again(to);
         }
+        self.offered_to_siblings(id, seq, offer.chunk, round);
         let Some(message) = self.outbox.get_mut(&seq) else {
             return Found::Later(None);
         };
         if message.withdrawn {
-            let (to, message) = (message.to, Bytes::copy_from_slice(&message.id.0));
+            let (to, message) = (message.end(), Bytes::copy_from_slice(&message.id.0));
             let note = self.control(to, manifest::CANCEL, message);
             return note.map_or(Found::Later(None), Found::Frame);
         }
@@ -76,11 +78,32 @@ impl Engine {
         let Some(sending) = self.sessions.existing(message.to) else {
             return;
         };
-        let ((session, epoch), (old, then)) = (sending.place(), message.sealed_in);
-        if session != old || epoch.saturating_sub(then) > EPOCHS_BEHIND {
-            message.keys = sending.keys(message.id, self.now);
-            message.sealed_in = sending.place();
-            self.writer.durable(sending.record(message.to, self.now));
+        let (session, epoch) = sending.place();
+        let is_old = |(of, then): (SessionId, u32)| {
+            session != of || epoch.saturating_sub(then) > EPOCHS_BEHIND
+        };
+        if !is_old(message.sealed_in) {
+            return;
+        }
+        let (id, to) = (message.id, message.to);
+        // One label serves all endpoints of the person, so one copy does.
+        let siblings = self.siblings(seq).into_iter();
+        let mut siblings = siblings.filter_map(|seq| self.outbox.get(&seq));
+        let known = siblings.find(|sibling| !is_old(sibling.sealed_in));
+        let known = known.map(|sibling| (sibling.keys.clone(), sibling.sealed_in));
+        let (keys, sealed_in) = match known {
+            Some(known) => known,
+            None => {
+                let Some(sending) = self.sessions.existing(to) else {
+                    return;
+                };
+                let keys = sending.keys(id, self.now);
+                self.writer.durable(sending.record(to, self.now));
+                (keys, sending.place())
+            }
+        };
+        if let Some(message) = self.outbox.get_mut(&seq) {
+            (message.keys, message.sealed_in) = (keys, sealed_in);
             self.writer.durable(message.record(self.now));
             self.want_sync(Duration::from_secs(1));
         }
@@ -119,7 +142,7 @@ impl Outgoing {
             if let Some(later) = self.waits_for_word(link, now) {
                 return Err(Some(later));
             }
-            if !may_repeat(link, offer.rounds) {
+            if !self.may_repeat(link, offer.rounds) {
                 return Err(None);
             }
         }
@@ -151,6 +174,33 @@ impl Outgoing {
         (until > now).then_some(until)
     }
 
+    /// Whether an unanswered manifest may be offered another time. Of what the person has, an endpoint that may be away for
+    /// good is told a few times.
+    fn may_repeat(&self, link: &Link, rounds: u32) -> bool {
+        let Some(profile) = &link.profile else {
+            return false;
+        };
+        let there = link.is_near(self.end()) || link.leads_to(self.end());
+        let goes_on = profile.can_receive && (!self.follows() || there);
+        goes_on || (!profile.courier && rounds < ONE_WAY_ROUNDS)
+    }
+
+    /// A chunk that left for another endpoint of the person counts as an offer to this one too, if it is due here.
+    pub fn overhear_offer(
+        &mut self,
+        id: LinkId,
+        link: &Link,
+        (chunk, round): (usize, usize),
+        now: Time,
+    ) {
+        if let Ok(offer) = self.offer_due(id, link, round, now)
+            && offer.chunk == chunk
+        {
+            self.offered(id, link, offer, now);
+            self.sent_fragments += 1;
+        }
+    }
+
     fn seal_short(&self, seals: &mut Seals) -> Bytes {
         let manifest = self.manifest.encode();
         seals.seal(&self.keys, Kind::Short, &Place::SHORT, &manifest)
@@ -170,13 +220,6 @@ fn round_len(message: &Outgoing, loss_ppm: u32) -> usize {
     let source = message.source_chunks();
     let extra = (source as u64 * u64::from(loss_ppm) * 2).div_ceil(1_000_000) as usize;
     (source + extra).min(message.chunks())
-}
-
-/// Whether an unanswered manifest may be offered another time.
-fn may_repeat(link: &Link, rounds: u32) -> bool {
-    link.profile
-        .as_ref()
-        .is_some_and(|p| p.can_receive || (!p.courier && rounds < ONE_WAY_ROUNDS))
 }
 
 /// How long to wait before the next round: twice as long each time, up to a minute, ten where a relay keeps what

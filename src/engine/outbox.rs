@@ -1,5 +1,6 @@
 //! Messages of ours begin and end: taken, given their place, dismissed, given up.
 
+use super::ends::End;
 use super::id::PersonId;
 use super::io::{Event, FileId, FileKind, Output, Record, SendError, Table};
 use super::lifetimes::Mortal;
@@ -32,7 +33,8 @@ impl Engine {
 
     /// Takes a message for all its recipients or for none.
     fn accept(&mut self, draft: &Draft) -> Result<Vec<u64>, SendError> {
-        if self.outbox.len() + draft.to.len() > self.limits.outbox_messages {
+        let ends = draft.to.iter().flat_map(|to| self.ends_of(*to)).count();
+        if self.outbox.len() + ends.max(draft.to.len()) > self.limits.outbox_messages {
             return Err(LimitError::Outbox(self.outbox.len()).into());
         }
         if draft.to.iter().any(|to| self.standings.is_blocked(*to)) {
@@ -51,10 +53,12 @@ impl Engine {
         let mut seqs = Vec::new();
         for (to, (keys, place)) in sealed {
             let tag = self.rng.next_u64();
-            let manifest = manifest.clone();
-            let message = Outgoing::new(draft, to, manifest, id, keys, place, tag, self.now);
-            self.writer.durable(message.record(self.now));
-            seqs.push(self.enlist(message));
+            for end in self.ends_of(to) {
+                let (manifest, keys) = (manifest.clone(), keys.clone());
+                let message = Outgoing::new(draft, end, manifest, id, keys, place, tag, self.now);
+                self.writer.durable(message.record(self.now));
+                seqs.push(self.enlist(message));
+            }
         }
         Ok(seqs)
     }
@@ -65,6 +69,9 @@ impl Engine {
         to: PersonId,
         message: MessageId,
     ) -> Result<(MessageKeys, (SessionId, u32)), SendError> {
+        if self.ends_of(to).is_empty() {
+            return Err(SendError::UnknownPerson);
+        }
         let card = self.cards.get(&to).ok_or(SendError::UnknownPerson)?;
         let opened = self
             .sessions
@@ -78,9 +85,9 @@ impl Engine {
         Ok((keys, place))
     }
 
-    /// The places of a message in the outbox: one for each recipient who has not got it.
+    /// The places of a message in the outbox: one for each endpoint of a recipient that has not got it.
     pub(super) fn places_of(&self, message: MessageId) -> impl Iterator<Item = u64> + use<'_> {
-        let all = (message, PersonId([0; 32]))..=(message, PersonId([255; 32]));
+        let all = (message, End::FIRST)..=(message, End::LAST);
         self.outbox_ids.range(all).map(|(_, seq)| *seq)
     }
 
@@ -96,7 +103,7 @@ impl Engine {
         for (part, state) in &message.parts {
             self.schedule.insert((state.priority.code(), seq, *part));
         }
-        self.outbox_ids.insert((message.id, message.to), seq);
+        self.outbox_ids.insert((message.id, message.end()), seq);
         self.outbox.insert(seq, message);
         self.watch(Mortal::Out(seq));
         self.work += 1;
@@ -109,14 +116,16 @@ impl Engine {
         let Some(message) = self.outbox.remove(&seq) else {
             return;
         };
-        self.outbox_ids.remove(&(message.id, message.to));
+        self.outbox_ids.remove(&(message.id, message.end()));
         self.schedule.retain(|&(_, s, _)| s != seq);
         self.watch(Mortal::Out(seq));
         self.writer.durable(Record::Delete {
             table: Table::Outbox,
             key: message.row_key(),
         });
-        self.event(event);
+        if self.speaks_for_person(&message, &event) {
+            self.event(event);
+        }
         self.want_sync(SYNC_INTERVAL);
     }
 
@@ -140,7 +149,10 @@ impl Engine {
             };
             self.writer.durable(Record::Remove { file });
         }
-        self.out.push_back(Output::Purge { tag: message.tag });
+        // What the other endpoints of the person may fetch is the same.
+        if self.siblings(seq).is_empty() {
+            self.out.push_back(Output::Purge { tag: message.tag });
+        }
     }
 
     /// Nothing of a message counts as under way any more.
@@ -168,6 +180,15 @@ impl Engine {
         seqs.into_iter().for_each(|seq| self.withdraw(seq));
     }
 
+    /// It is told once for all endpoints of a person, and not if one of them had the message.
+    fn withdrew(&mut self, seq: u64, event: Event) {
+        let siblings = self.siblings(seq).into_iter().chain([seq]);
+        let mut places = siblings.filter_map(|seq| self.outbox.get(&seq));
+        if places.all(|place| place.withdrawn && !place.follows()) {
+            self.event(event);
+        }
+    }
+
     fn withdraw(&mut self, seq: u64) {
         let Some(outgoing) = self.outbox.get(&seq) else {
             return;
@@ -184,7 +205,7 @@ impl Engine {
         if let Some(outgoing) = self.outbox.get_mut(&seq).filter(|m| !m.withdrawn) {
             outgoing.withdraw(now);
             self.writer.durable(outgoing.record(now));
-            self.event(event);
+            self.withdrew(seq, event);
         }
         self.watch(Mortal::Out(seq));
         self.work += 1;

@@ -2,6 +2,7 @@
 
 use super::coding;
 use super::detached::Cursor;
+use super::ends::End;
 use super::geometry::{Coding, Geometry};
 use super::id::{MessageId, PersonId};
 use super::io::{LinkId, LinkProfile, Record, Table, Time};
@@ -21,7 +22,10 @@ use std::time::Duration;
 /// How long a recipient is told that a message was given up.
 const NOTE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// A message to one person; one to several is as many of these, of one id.
+/// How long a message is kept for an endpoint once another one of the person has it.
+const FOLLOW_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A message to one endpoint of a person; one to several endpoints or persons is as many of these, of one id.
 #[derive(Debug)]
 pub struct Outgoing {
     /// Its place in the outbox.
@@ -30,6 +34,10 @@ pub struct Outgoing {
     pub id: MessageId,
     /// To whom.
     pub to: PersonId,
+    /// To which of the endpoints; `None` in a row from before persons had several, until the card is there.
+    pub key: Option<[u8; 32]>,
+    /// How old it was, in seconds, when another endpoint of the person confirmed it.
+    followed_s: Option<u64>,
     /// What it consists of.
     pub manifest: Manifest,
     /// Keys of its present label.
@@ -114,7 +122,7 @@ impl Outgoing {
     )]
     pub fn new(
         draft: &Draft,
-        to: PersonId,
+        to: End,
         manifest: Manifest,
         id: MessageId,
         keys: MessageKeys,
@@ -136,7 +144,7 @@ impl Outgoing {
     )]
     fn assemble(
         id: MessageId,
-        to: PersonId,
+        to: End,
         manifest: Manifest,
         keys: MessageKeys,
         sealed_in: (SessionId, u32),
@@ -160,7 +168,9 @@ impl Outgoing {
         Self {
             seq: 0,
             id,
-            to,
+            to: to.person,
+            key: to.key,
+            followed_s: None,
             parts,
             manifest,
             keys,
@@ -184,6 +194,39 @@ impl Outgoing {
             chunks,
             policies,
         }
+    }
+
+    /// To whom.
+    pub fn end(&self) -> End {
+        End {
+            person: self.to,
+            key: self.key,
+        }
+    }
+
+    /// Whether another endpoint of the person has confirmed it.
+    pub fn follows(&self) -> bool {
+        self.followed_s.is_some()
+    }
+
+    /// Another endpoint of the person has confirmed it.
+    pub fn follow(&mut self, now: Time) {
+        let age = self.age(now).as_secs();
+        self.followed_s.get_or_insert(age);
+    }
+
+    /// The same message, of which nothing is known to be there, for another endpoint of the person.
+    pub fn for_endpoint(&self, end: End, now: Time) -> Self {
+        let (manifest, keys) = (self.manifest.clone(), self.keys.clone());
+        let policies = self.policies.clone();
+        let (sealed_in, tag) = (self.sealed_in, self.tag);
+        let mut other = Self::assemble(self.id, end, manifest, keys, sealed_in, tag, now, policies);
+        other.age_s = self.age(now).as_secs();
+        other.durable = true;
+        if self.withdrawn {
+            other.withdraw(now);
+        }
+        other
     }
 
     /// The recipient has said something about it; `limit` is the silence after which it is asked for a word.
@@ -271,7 +314,7 @@ impl Outgoing {
     /// A frame of this message, chosen for a link.
     pub fn ready(&self, frame: Bytes, priority: Priority, now: Time) -> Ready {
         Ready {
-            to: self.to,
+            to: self.end(),
             frame,
             tag: self.tag,
             priority: priority.code(),
@@ -324,12 +367,14 @@ impl Outgoing {
         }
     }
 
-    /// The longest lifetime of its parts; `None` is for ever. The note that it was given up has one of its own.
+    /// The longest lifetime of its parts; `None` is for ever. The note that it was given up has one of its own, and what
+    /// another endpoint has confirmed is kept for an absent one no longer than [`FOLLOW_LIFETIME`].
     pub fn lifetime(&self) -> Option<Duration> {
-        if self.withdrawn {
-            Some(NOTE_LIFETIME)
-        } else {
-            self.manifest.lifetime()
+        let followed = |age_s| Duration::from_secs(age_s) + FOLLOW_LIFETIME;
+        match (self.withdrawn, self.followed_s.map(followed)) {
+            (true, _) => Some(NOTE_LIFETIME),
+            (false, None) => self.manifest.lifetime(),
+            (false, Some(most)) => Some(self.manifest.lifetime().map_or(most, |l| l.min(most))),
         }
     }
 
@@ -346,22 +391,30 @@ impl Outgoing {
         Some(self.taken.after(rest))
     }
 
-    /// The key of its row. There is one for each recipient.
+    /// The key of its row. There is one for each endpoint of each recipient.
     pub fn row_key(&self) -> Vec<u8> {
-        match self.manifest.shared {
-            None => self.id.0.to_vec(),
-            Some(_) => [self.id.0, self.to.0].concat(),
+        match (self.key, &self.manifest.shared) {
+            (Some(key), _) => [self.id.0, self.to.0, key].concat(),
+            (None, None) => self.id.0.to_vec(),
+            (None, Some(_)) => [self.id.0, self.to.0].concat(),
         }
     }
 
     /// The row of this message.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.to.0.to_vec();
-        value.push(u8::from(self.withdrawn) | u8::from(self.apart) << 1);
+        let flags = [self.withdrawn, self.apart, self.follows()];
+        value.push(
+            flags
+                .iter()
+                .rev()
+                .fold(0, |all, flag| all << 1 | u8::from(*flag)),
+        );
         value.extend_from_slice(&self.sealed_in.0);
         value.extend_from_slice(&self.sealed_in.1.to_be_bytes());
         value.extend_from_slice(&self.tag.to_be_bytes());
         value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
+        value.extend(self.followed_s.iter().flat_map(|age| age.to_be_bytes()));
         put_list(&mut value, &self.keys.store());
         put_list(&mut value, &self.manifest.encode());
         for (part, policy) in &self.policies {
@@ -389,10 +442,16 @@ impl Outgoing {
     pub fn restore(key: &[u8], value: &[u8], now: Time) -> Result<Self, Malformed> {
         let id = MessageId(Reader::new(key).array()?);
         let mut r = Reader::new(value);
-        let to = PersonId(r.array()?);
+        let endpoint = key.get(64..).filter(|rest| !rest.is_empty());
+        let endpoint = endpoint.map(|rest| Reader::new(rest).array()).transpose()?;
+        let to = End {
+            person: PersonId(r.array()?),
+            key: endpoint,
+        };
         let flags = r.u8()?;
         let sealed_in = (r.array()?, r.u32()?);
         let (tag, age_s) = (r.u64()?, r.u64()?);
+        let followed_s = (flags & 4 != 0).then(|| r.u64()).transpose()?;
         let keys = MessageKeys::restore(list(&mut r)?)?;
         let manifest = Manifest::decode(list(&mut r)?)?;
         let mut policies = BTreeMap::new();
@@ -422,6 +481,7 @@ impl Outgoing {
         if flags & 1 != 0 {
             message.withdraw(now);
         }
+        message.followed_s = followed_s;
         (message.age_s, message.durable, message.restored) = (age_s, true, true);
         Ok(message)
     }

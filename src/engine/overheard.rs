@@ -1,11 +1,12 @@
-//! One copy for several: a symbol of a message to several that leaves for one of them by a link that others hear as well
-//! counts for those too.
+//! One copy for several: a symbol that leaves for one of them by a link that others hear as well counts for those too.
 //!
-//! It does so on shared lines only, where frames have no envelope: a relay or a folder keeps frames by mailbox. Whoever
-//! answers on the line hears it; where nobody can answer, everybody it may reach is taken to hear it, as for what is sent
-//! to one.
+//! Others are the endpoints of one person, and the recipients of a message to several, as far as they take symbols under the
+//! same label. A relay or a folder keeps frames by mailbox, hence for all endpoints of a person and for nobody else. On a
+//! shared line, where frames have no envelope, who answers there hears it; where nobody can answer, everybody it may reach
+//! is taken to hear it, as for what is sent to one.
 
 use super::Engine;
+use super::id::PersonId;
 use super::io::LinkId;
 use super::link::{Link, Mode, Sent};
 use super::outgoing::Outgoing;
@@ -14,24 +15,38 @@ use super::pool::{Draw, Run, carrier};
 impl Engine {
     /// A run of a part has left by a link for one recipient.
     pub(super) fn count_for_others(&mut self, id: LinkId, seq: u64, part: u8, run: Run) {
-        if !self.links.get(&id).is_some_and(Link::is_shared_line) {
-            return;
-        }
-        let Some(message) = self.outbox.get(&seq).filter(|m| m.is_shared()) else {
+        let shared_line = self.links.get(&id).is_some_and(Link::is_shared_line);
+        let Some(message) = self.outbox.get(&seq) else {
             return;
         };
-        let message = message.id;
-        let others: Vec<u64> = self.places_of(message).filter(|s| *s != seq).collect();
+        let (label, to) = (message.symbol_keys().label(), message.to);
+        let others = self.places_of(message.id).filter(|s| *s != seq);
+        let hears = |other: &u64| {
+            let other = self.outbox.get(other);
+            other.is_some_and(|other| {
+                let near = shared_line || other.to == to;
+                near && other.symbol_keys().label() == label
+            })
+        };
+        let others: Vec<u64> = others.filter(hears).collect();
         for other in others {
-            self.overhear(id, other, part, run);
+            self.overhear(id, other, part, run, to);
         }
     }
 
-    fn overhear(&mut self, id: LinkId, seq: u64, part: u8, run: Run) -> Option<()> {
+    fn overhear(
+        &mut self,
+        id: LinkId,
+        seq: u64,
+        part: u8,
+        run: Run,
+        meant: PersonId,
+    ) -> Option<()> {
         let mode = self.mode(id, seq)?;
-        let weight = self.weight(id, self.outbox.get(&seq)?.to);
+        let weight = self.weight(id, self.outbox.get(&seq)?.end());
         let (message, link) = (self.outbox.get_mut(&seq)?, self.links.get_mut(&id)?);
-        if !message.hears(link, mode, part, id) || link.sent.len() >= self.limits.outstanding {
+        if !message.hears(link, mode, part, id, meant) || link.sent.len() >= self.limits.outstanding
+        {
             return None;
         }
         let draw = Draw {
@@ -41,15 +56,20 @@ impl Engine {
             link: carrier(id),
         };
         let state = message.parts.get_mut(&part)?;
+        let carried = link.is_carried_both_ways();
         let weight = match mode {
             Mode::Attached => state.pool.hear(&run, &draw).then_some(weight)?,
+            // What the relay holds, the cursor passes over.
+            Mode::Detached if link.is_relayed() => {
+                state.pool.hear(&run, &draw).then_some(weight)?
+            }
             Mode::Detached => {
                 let next = state.next_detached(id, draw.slices, draw.loss_ppm, None);
                 if next != Some(run) {
                     return None;
                 }
-                state.took_detached(id, &run, false);
-                return Some(());
+                state.took_detached(id, &run, carried);
+                carried.then_some(0)?
             }
             Mode::Silent => return None,
         };
@@ -69,12 +89,12 @@ impl Engine {
 
 impl Outgoing {
     /// Whether the recipient hears what leaves by a link for another one.
-    fn hears(&self, link: &Link, mode: Mode, part: u8, id: LinkId) -> bool {
-        let Some(profile) = link.toward(self.to) else {
+    fn hears(&self, link: &Link, mode: Mode, part: u8, id: LinkId, meant: PersonId) -> bool {
+        let Some(profile) = link.toward(self.end()) else {
             return false;
         };
-        let there = mode == Mode::Detached || link.near.contains(&self.to);
-        let wanted = self.durable && self.is_shared() && self.hold_until.is_none();
+        let there = mode == Mode::Detached || self.to == meant || link.is_near(self.end());
+        let wanted = self.durable && self.hold_until.is_none();
         there && wanted && self.allows(part, id, profile)
     }
 }

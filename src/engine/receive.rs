@@ -126,6 +126,10 @@ impl Engine {
         if self.standings.is_blocked(from) {
             return self.count(BLOCKED);
         }
+        // On a shared line or in the mailbox, what we send to ourselves comes back.
+        if announced.endpoint() == self.me.endpoint_key() {
+            return self.count("preamble of this endpoint");
+        }
         let card = self.cards.get(&from);
         if card.is_some_and(|card| !announced.is_of(card)) {
             return self.count("preamble of a stranger");
@@ -255,9 +259,9 @@ impl Engine {
         let content = incoming.content.as_ref();
         let shared = content.is_some_and(|keys| keys.label() == view.label);
         // Another recipient may have sealed it.
-        let from = incoming.from;
-        if !shared && !self.is_stranger(from) {
-            self.heard.insert(from, (self.now, id));
+        let sender = incoming.sender();
+        if !shared && !self.is_stranger(sender.person) {
+            self.heard.insert(sender, (self.now, id));
         }
         self.link_counts(id, |stats| stats.received_fragments += 1);
         if shared && place.part == 0 {
@@ -321,8 +325,8 @@ impl Engine {
         keys: MessageKeys,
         (kind, plain): (Kind, &Bytes),
     ) -> Option<Label> {
-        let peer = self.sessions.peer(session)?;
-        if self.standings.is_blocked(peer) {
+        let peer = self.sessions.opener(session)?;
+        if self.standings.is_blocked(peer.person) {
             self.count(BLOCKED);
             return None;
         }
@@ -332,13 +336,11 @@ impl Engine {
             self.want_sync(super::SYNC_INTERVAL);
         }
         // Of strangers nothing is remembered beyond what waits.
-        if !self.is_stranger(from) {
+        if !self.is_stranger(from.person) {
             self.heard.insert(from, (self.now, arrival.link));
             self.meet(from, arrival.link);
-            self.drop_ticket(from);
-            if let Some(link) = self.links.get_mut(&arrival.link) {
-                link.near.insert(from);
-            }
+            self.drop_ticket(from.person);
+            self.came_near(arrival.link, from);
         }
         if kind == Kind::Short {
             self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
@@ -346,7 +348,7 @@ impl Engine {
         }
         let label = keys.label();
         let assembly = Assembly::new(self.now, from, epoch.clone(), keys);
-        let (quota, most) = (self.quota(from), self.limits.inbox_messages);
+        let (quota, most) = (self.quota(from.person), self.limits.inbox_messages);
         if !self.assembling.open(assembly, &quota, most) {
             self.count("too many manifests under way");
             return None;

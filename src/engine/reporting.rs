@@ -1,9 +1,10 @@
 //! What others are told of what is here: reports and receipts, and when they leave.
 
+use super::ends::End;
 use super::incoming::Incoming;
 use super::io::{LinkId, Output, Time};
 use super::link::Ready;
-use super::{Effect, Engine, MessageId, PersonId};
+use super::{Effect, Engine, MessageId};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place};
 use crate::wire::manifest::{self, Lifetime, Manifest};
 use crate::wire::report::{self, Header};
@@ -36,7 +37,7 @@ pub struct View {
 #[derive(Debug)]
 pub struct Reporting {
     /// To whom.
-    pub to: PersonId,
+    pub to: End,
     /// What is durable, once anything is.
     pub view: Option<View>,
     /// Counts up with each view and each request.
@@ -59,7 +60,7 @@ pub struct Told {
 
 impl Reporting {
     /// The message was delivered, or refused, and all of that is durable.
-    pub fn closed(to: PersonId, unwanted: bool, now: Time) -> Self {
+    pub fn closed(to: End, unwanted: bool, now: Time) -> Self {
         let view = View {
             complete: !unwanted,
             unwanted,
@@ -75,7 +76,7 @@ impl Reporting {
     }
 
     /// Nothing is durable yet.
-    pub fn new(to: PersonId, now: Time) -> Self {
+    pub fn new(to: End, now: Time) -> Self {
         Self {
             to,
             view: None,
@@ -150,7 +151,8 @@ impl Engine {
             return;
         }
         let (now, unwanted) = (self.now, entry.unwanted);
-        let from = entry.from;
+        // Nobody has noted which endpoint sent it.
+        let from = End::any(entry.from);
         let closed = || Reporting::closed(from, unwanted, now);
         let reporting = self.reports.get_or_insert(message, closed);
         if let Some(view) = &mut reporting.view {
@@ -232,17 +234,18 @@ impl Engine {
     pub(super) fn next_ack(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
         let (standings, cards) = (&self.standings, &self.cards);
-        let able = |peer| {
-            let reaches = link.toward(peer).is_some() && cards.contains_key(&peer);
-            reaches && !standings.is_blocked(peer)
+        let able = |peer: End| {
+            let reaches = link.toward(peer).is_some() && cards.contains_key(&peer.person);
+            reaches && !standings.is_blocked(peer.person)
         };
         let (to, session) = self.sessions.take_ack(able)?;
         self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
     }
 
     /// Seals a control record: a message of its own, in one frame.
-    pub(super) fn control(&mut self, to: PersonId, kind: &str, content: Bytes) -> Option<Ready> {
-        let card = self.cards.get(&to)?;
+    pub(super) fn control(&mut self, to: End, kind: &str, content: Bytes) -> Option<Ready> {
+        let person = to.person;
+        let card = self.cards.get(&person)?;
         let (sending, record) = self
             .sessions
             .sending(&self.me, card, &mut self.rng, self.now)
@@ -253,14 +256,14 @@ impl Engine {
             let mut salt = [0; 8];
             self.rng.fill_bytes(&mut salt);
             let record = Manifest::single(salt, None, Lifetime::default(), kind, content.clone());
-            let id = record.message_id(self.me.person(), to);
+            let id = record.message_id(self.me.person(), person);
             let seals = &mut self.seals;
             frame = sending
                 .control_keys(id)
                 .map(|keys| seals.seal(&keys, Kind::Short, &Place::SHORT, &record.encode()));
         }
         let row = if turned {
-            Some(sending.record(to, self.now))
+            Some(sending.record(person, self.now))
         } else {
             record
         };

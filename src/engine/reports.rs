@@ -51,7 +51,8 @@ impl Reports {
     /// Nothing more is to be told to a person.
     pub fn remove_all(&mut self, to: PersonId) {
         self.changes += 1;
-        self.by_message.retain(|_, reporting| reporting.to != to);
+        self.by_message
+            .retain(|_, reporting| reporting.to.person != to);
     }
 
     /// Nothing of what a link carried before counts as told by it.

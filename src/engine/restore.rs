@@ -1,5 +1,6 @@
 //! A restart: from rows and notes back to where everything was.
 
+use super::ends::End;
 use super::incoming::{Incoming, Notes};
 use super::io::{Restored, Table, Time, Token};
 use super::lifetimes::Mortal;
@@ -111,7 +112,7 @@ impl Engine {
                     .for_each(|block| state.solve(block, Token(0)));
             }
             self.reports
-                .insert(*id, Reporting::new(message.from, Time::default()));
+                .insert(*id, Reporting::new(message.sender(), Time::default()));
             self.reading.insert(*id);
             self.dirty.insert(*id);
         }
@@ -126,8 +127,10 @@ impl Engine {
             self.watch(Mortal::In(id));
         }
         for (id, entry) in self.ledger.owed() {
-            self.reports
-                .insert(*id, Reporting::closed(entry.from, entry.unwanted, self.now));
+            self.reports.insert(
+                *id,
+                Reporting::closed(End::any(entry.from), entry.unwanted, self.now),
+            );
         }
         if !self.inbox.is_empty() {
             self.want_sync(std::time::Duration::ZERO);

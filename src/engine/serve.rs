@@ -3,9 +3,10 @@
 //! First what tells others of what is here, then parts by priority and age. A preamble goes before the first
 //! frame to a recipient that may not know the session, and before every eighth after it.
 
+use super::Engine;
+use super::ends::End;
 use super::io::{LinkId, Output, Time};
 use super::link::{Link, Passed, Ready};
-use super::{Engine, PersonId};
 use crate::security::mailbox;
 use crate::wire::envelope::{self, Envelope};
 use bytes::Bytes;
@@ -120,7 +121,7 @@ impl Engine {
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Found::Later(None);
         };
-        let Some(profile) = link.toward(message.to) else {
+        let Some(profile) = link.toward(message.end()) else {
             return Found::Later(None);
         };
         let shut_out = self.standings.is_blocked(message.to);
@@ -135,23 +136,32 @@ impl Engine {
     }
 
     /// Somebody may not know our session any more: it is announced before the next frame, and until it is confirmed anew.
-    pub(super) fn announce_again(&mut self, to: PersonId) {
+    pub(super) fn announce_again(&mut self, to: End) {
         if self.sessions.doubt(to) {
             let links = self.links.values_mut();
-            links.for_each(|link| {
-                link.since_preamble.remove(&to);
-            });
+            links.for_each(|link| link.since_preamble.retain(|end, _| !end.matches(to)));
         }
     }
 
+    /// Whether everybody who may be meant knows our session.
+    fn is_session_known(&mut self, to: End) -> bool {
+        let ends = match to.key {
+            Some(_) => vec![to],
+            None => self.ends_of(to.person),
+        };
+        let sending = self.sessions.existing(to.person);
+        sending.is_some_and(|sending| ends.iter().all(|end| sending.is_known_to(*end)))
+    }
+
     fn preamble_due(&mut self, id: LinkId, ready: &Ready) -> Option<Ready> {
+        let known = self.is_session_known(ready.to);
         let link = self.links.get_mut(&id)?;
-        let sending = self.sessions.existing(ready.to)?;
+        let sending = self.sessions.existing(ready.to.person)?;
         let answers = link
             .profile
             .as_ref()
             .is_some_and(|p| p.can_receive && !p.courier);
-        if sending.confirmed && answers {
+        if known && answers {
             return None;
         }
         let (since, every) = link.since_preamble.entry(ready.to).or_insert((0, 1));
@@ -170,7 +180,10 @@ impl Engine {
         let day = self
             .calendar
             .map_or(0, |(at, s)| (s + self.now.since(at).as_secs()) / 86_400);
-        let mailbox = self.cards.get(&ready.to).map(|card| card.body().mailbox);
+        let mailbox = self
+            .cards
+            .get(&ready.to.person)
+            .map(|card| card.body().mailbox);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };

@@ -1,5 +1,6 @@
 //! The sessions of one engine: those it opened with others, and those that others opened with it.
 
+use super::ends::End;
 use super::id::{MessageId, PersonId};
 use super::io::{Record, Table, Time};
 use super::limits::Limits;
@@ -23,6 +24,11 @@ const CONTROLS_PER_EPOCH: u32 = 4096;
 /// How long an epoch lasts at most, in uptime.
 const EPOCH_TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// The most endpoints that a card names.
+const MAX_ENDPOINTS: usize = 16;
+/// What the first byte of a row is that names the endpoints which know the session, and by how much more the more of them.
+const NAMED: u8 = 2;
+
 /// How often the age of an epoch is written down.
 const NOTE_TIME: Duration = Duration::from_secs(3600);
 
@@ -30,8 +36,8 @@ const NOTE_TIME: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Sending {
     session: SendSession,
-    /// The recipient has shown that it knows the session.
-    pub confirmed: bool,
+    /// The endpoints of the recipient that have shown to know the session.
+    confirmed: BTreeSet<[u8; 32]>,
     messages: u32,
     controls: u32,
     since: Time,
@@ -72,8 +78,8 @@ pub struct Sessions {
 /// What became of a preamble.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Announced {
-    /// A new session with this person.
-    New(PersonId),
+    /// A new session of this endpoint.
+    New(End),
     /// One that we know.
     Known,
 }
@@ -139,7 +145,7 @@ impl Sessions {
         let opened = self.sending.get(&person);
         let by_it = opened.filter(|s| s.session.invitation() == Some(ticket.id));
         match by_it {
-            Some(sending) if sending.confirmed => return true,
+            Some(sending) if !sending.confirmed.is_empty() => return true,
             Some(_) => {}
             None => {
                 self.sending.remove(&person);
@@ -154,14 +160,14 @@ impl Sessions {
         self.tickets.remove(&person).is_some()
     }
 
-    /// The recipient knows the session with this id. Gives the record to write if that is news.
-    pub fn confirm(&mut self, person: PersonId, id: SessionId, now: Time) -> Option<Record> {
-        let sending = self.sending.get_mut(&person)?;
-        if sending.confirmed || id != sending.session.id() {
+    /// An endpoint of the recipient knows the session with this id. Gives the record to write if that is news.
+    pub fn confirm(&mut self, by: End, id: SessionId, now: Time) -> Option<Record> {
+        let sending = self.sending.get_mut(&by.person)?;
+        let full = sending.confirmed.len() >= MAX_ENDPOINTS;
+        if full || id != sending.session.id() || !sending.confirmed.insert(by.key?) {
             return None;
         }
-        sending.confirmed = true;
-        Some(sending.record(person, now))
+        Some(sending.record(by.person, now))
     }
 
     /// The rows of all sessions that we opened.
@@ -177,10 +183,15 @@ impl Sessions {
         sessions.into_keys().collect()
     }
 
-    /// The recipient seems to have lost the session: it is announced again. Tells whether it was confirmed.
-    pub fn doubt(&mut self, person: PersonId) -> bool {
-        let sending = self.sending.get_mut(&person);
-        sending.is_some_and(|sending| std::mem::take(&mut sending.confirmed))
+    /// An endpoint of the recipient seems to have lost the session: it is announced again. Tells whether it was confirmed.
+    pub fn doubt(&mut self, end: End) -> bool {
+        let Some(sending) = self.sending.get_mut(&end.person) else {
+            return false;
+        };
+        match end.key {
+            Some(key) => sending.confirmed.remove(&key),
+            None => !std::mem::take(&mut sending.confirmed).is_empty(),
+        }
     }
 
     /// Whose preamble this is, if it was examined before, byte for byte.
@@ -192,10 +203,14 @@ impl Sessions {
     }
 
     /// Who has opened a session.
-    pub fn peer(&self, id: SessionId) -> Option<PersonId> {
+    pub fn opener(&self, id: SessionId) -> Option<End> {
         let mut all = self.receiving.iter();
-        let session = all.find(|r| r.session.id() == id)?;
-        Some(session.session.peer())
+        Some(all.find(|r| r.session.id() == id)?.opener())
+    }
+
+    /// Whether an endpoint has ever opened a session with us that we know.
+    pub fn has_opened(&self, end: End) -> bool {
+        self.receiving.iter().any(|r| r.opener().matches(end))
     }
 
     /// A session is durable: its opener may be told that we know it.
@@ -225,12 +240,12 @@ impl Sessions {
             return (Announced::Known, session.id(), vec![known.record()]);
         }
         let mut records: Vec<Record> = self.make_room(&session, limits).into_iter().collect();
-        let peer = session.peer();
         let id = session.id();
         let receiving = Receiving::new(session, frame.to_vec(), self.uses);
+        let opener = receiving.opener();
         records.push(receiving.record());
         self.receiving.push(receiving);
-        (Announced::New(peer), id, records)
+        (Announced::New(opener), id, records)
     }
 
     /// A session that is known is announced once more. Gives the row to write.
@@ -326,7 +341,7 @@ impl Sessions {
     }
 
     /// A tag verified in this session and epoch. Gives its sender, and the record to write if the window moved.
-    pub fn verified(&mut self, id: SessionId, epoch: &Epoch) -> Option<(PersonId, Option<Record>)> {
+    pub fn verified(&mut self, id: SessionId, epoch: &Epoch) -> Option<(End, Option<Record>)> {
         self.uses += 1;
         let uses = self.uses;
         let receiving = self.receiving.iter_mut().find(|r| r.session.id() == id)?;
@@ -335,7 +350,7 @@ impl Sessions {
         if moved {
             receiving.epochs.clear();
         }
-        Some((receiving.session.peer(), moved.then(|| receiving.record())))
+        Some((receiving.opener(), moved.then(|| receiving.record())))
     }
 
     /// Whether there may be openers of sessions to be told so.
@@ -344,15 +359,15 @@ impl Sessions {
     }
 
     /// The next session whose opener has to be told that we know it and can be reached, as one who is told now.
-    pub fn take_ack(&mut self, able: impl Fn(PersonId) -> bool) -> Option<(PersonId, SessionId)> {
+    pub fn take_ack(&mut self, able: impl Fn(End) -> bool) -> Option<(End, SessionId)> {
         if !self.acks {
             return None;
         }
         self.acks = self.receiving.iter().any(|r| r.ack_due);
         let mut due = self.receiving.iter_mut().filter(|r| r.ack_due);
-        let due = due.find(|r| able(r.session.peer()))?;
+        let due = due.find(|r| able(r.opener()))?;
         due.ack_due = false;
-        Some((due.session.peer(), due.session.id()))
+        Some((due.opener(), due.session.id()))
     }
 }
 
@@ -360,7 +375,7 @@ impl Sending {
     fn new(session: SendSession, now: Time) -> Self {
         Self {
             session,
-            confirmed: false,
+            confirmed: BTreeSet::new(),
             messages: 0,
             controls: 0,
             since: now,
@@ -377,7 +392,8 @@ impl Sending {
 
     /// The row of this session.
     pub fn record(&self, person: PersonId, now: Time) -> Record {
-        let mut value = vec![u8::from(self.confirmed)];
+        let mut value = vec![NAMED + self.confirmed.len() as u8];
+        value.extend(self.confirmed.iter().flatten());
         value.extend_from_slice(&self.messages.to_be_bytes());
         value.extend_from_slice(&self.controls.to_be_bytes());
         value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
@@ -392,7 +408,10 @@ impl Sending {
     /// Reads what [`Sending::record`] wrote. Its epoch goes on ageing where it was.
     fn restore(value: &[u8], now: Time) -> Result<Self, Malformed> {
         let mut r = Reader::new(value);
-        let (confirmed, messages, controls, age_s) = (r.u8()? == 1, r.u32()?, r.u32()?, r.u64()?);
+        // A row from before persons had several endpoints does not say which one knows the session.
+        let known = r.u8()?.saturating_sub(NAMED);
+        let confirmed = (0..known).map(|_| r.array()).collect::<Result<_, _>>()?;
+        let (messages, controls, age_s) = (r.u32()?, r.u32()?, r.u64()?);
         let session = SendSession::restore(r.rest())?;
         Ok(Self {
             confirmed,
@@ -401,6 +420,11 @@ impl Sending {
             age_s,
             ..Self::new(session, now)
         })
+    }
+
+    /// Whether an endpoint has shown to know it.
+    pub fn is_known_to(&self, end: End) -> bool {
+        end.key.is_some_and(|key| self.confirmed.contains(&key))
     }
 
     /// The frame that announces it. It is the same for a whole epoch.
@@ -493,6 +517,10 @@ impl Receiving {
             durable: false,
             used,
         }
+    }
+
+    fn opener(&self) -> End {
+        End::new(self.session.peer(), self.session.endpoint())
     }
 
     fn key(&self) -> Vec<u8> {

@@ -4,9 +4,9 @@ use super::incoming::Incoming;
 use super::io::{FileId, FileKind, Time};
 use super::outgoing::Outgoing;
 use super::status::{InPart, Inbound, OutPart, Outbound, Status};
-use super::{Engine, MessageId, PartInfo};
+use super::{Engine, MessageId, PartInfo, PersonId};
 use crate::wire::manifest::Body;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {
     /// A snapshot for people.
@@ -25,12 +25,7 @@ impl Engine {
             stats
         });
         Status {
-            outbound: self
-                .outbox
-                .values()
-                .filter(|message| !message.withdrawn)
-                .map(|message| outbound(message, rate))
-                .collect(),
+            outbound: self.outbound(rate),
             inbound: self.inbox.values().map(inbound).collect(),
             links: links.collect(),
             dropped: self.dropped.clone(),
@@ -41,6 +36,26 @@ impl Engine {
             went_back: self.went_back,
             peers_went_back: self.peers_went_back.iter().copied().collect(),
         }
+    }
+
+    /// One entry for each person, of the endpoint that has most. What one of them has confirmed is over for people.
+    fn outbound(&self, rate: u64) -> Vec<Outbound> {
+        let mut all: Vec<Outbound> = Vec::new();
+        let mut known: BTreeMap<(MessageId, PersonId), usize> = BTreeMap::new();
+        let shown = self
+            .outbox
+            .values()
+            .filter(|m| !m.withdrawn && !m.follows());
+        for message in shown {
+            let entry = outbound(message, rate);
+            let at = *known.entry((message.id, message.to)).or_insert(all.len());
+            match all.get_mut(at) {
+                Some(other) if other.confirmed_bytes() < entry.confirmed_bytes() => *other = entry,
+                Some(_) => {}
+                None => all.push(entry),
+            }
+        }
+        all
     }
 
     /// Whether a bulk file is still of use, so that a host can sweep what a crash has left.

@@ -44,6 +44,13 @@ pub struct Outbound {
     pub sent_fragments: u64,
 }
 
+impl Outbound {
+    /// Bytes of all parts that the recipient has reported durable.
+    pub fn confirmed_bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.confirmed_bytes).sum()
+    }
+}
+
 /// A part on its way.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutPart {

@@ -155,12 +155,12 @@ impl Engine {
     /// A person is unknown no more: what waited goes on to the application.
     pub(super) fn release(&mut self, person: PersonId) {
         let own = self.inbox.values().filter(|m| m.from == person);
-        let ids: Vec<MessageId> = own.map(|m| m.id).collect();
-        for id in &ids {
-            self.reports.insert(*id, Reporting::new(person, self.now));
+        let waiting: Vec<_> = own.map(|m| (m.id, m.sender())).collect();
+        for (id, sender) in &waiting {
+            self.reports.insert(*id, Reporting::new(*sender, self.now));
             self.dirty.insert(*id);
         }
-        if !ids.is_empty() {
+        if !waiting.is_empty() {
             self.want_sync(Duration::ZERO);
         }
     }

@@ -29,6 +29,10 @@ impl Engine {
         let Some(mode) = self.mode(id, seq) else {
             return Found::Later(None);
         };
+        let served = |message| self.may_serve(id, message, mode);
+        if !self.outbox.get(&seq).is_some_and(served) {
+            return Found::Later(None);
+        }
         if let Some(later) = self.bulk_waits(id, seq, mode) {
             return later;
         }
@@ -54,7 +58,7 @@ impl Engine {
     /// How symbols of a message are sent on a link.
     pub(super) fn mode(&self, id: LinkId, seq: u64) -> Option<Mode> {
         let (message, link) = (self.outbox.get(&seq)?, self.links.get(&id)?);
-        let heard = self.heard.get(&message.to).map(|(at, _)| *at);
+        let heard = self.heard.get(&message.end()).map(|(at, _)| *at);
         let heard = heard.unwrap_or_default();
         Some(link.mode(heard.max(message.taken), self.now))
     }
@@ -78,14 +82,14 @@ impl Engine {
         }
         if mode == Mode::Silent {
             // The manifest goes on being offered; the recipient may have lost the session.
-            self.sessions.doubt(message.to);
+            self.sessions.doubt(message.end());
             return Some(Found::Later(None));
         }
         // Who has answered tells what is missing, and no more than that leaves; but a relay that nothing came through yet may
         // lead nowhere, and there are other links to wait for.
         let unproven = match message.heard {
             None => link.is_relayed() && link.rate.rate_measured().is_none(),
-            Some(_) => link.is_untried() && !is_alone(&self.links, message.to),
+            Some(_) => link.is_untried() && !is_alone(&self.links, message.end()),
         };
         let full = mode == Mode::Attached
             && (link.sent.len() >= self.limits.outstanding
@@ -95,7 +99,7 @@ impl Engine {
     }
 
     fn draw(&mut self, id: LinkId, seq: u64, part: u8, mode: Mode) -> Supply {
-        let Some(to) = self.outbox.get(&seq).map(|message| message.to) else {
+        let Some(to) = self.outbox.get(&seq).map(|message| message.end()) else {
             return Supply::Nothing;
         };
         let weight = self.weight(id, to);

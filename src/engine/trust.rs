@@ -4,6 +4,7 @@
 //! under way with us. Of a blocked person nothing is taken in, and nothing is sent to it.
 
 use super::Engine;
+use super::ends::End;
 use super::id::{MessageId, PersonId};
 use super::incoming::Incoming;
 use super::io::Event;
@@ -148,7 +149,7 @@ impl Engine {
         self.assembling.close_all(person);
         self.reports.remove_all(person);
         for link in self.links.values_mut() {
-            link.pending.take_if(|ready| ready.to == person);
+            link.pending.take_if(|ready| ready.to.person == person);
         }
         if self.standings.level(person) == Level::Unknown {
             self.forget_stranger(person);
@@ -177,12 +178,12 @@ impl Engine {
     /// A person hears again of what is over, and of what was left.
     fn let_in(&mut self, person: PersonId) {
         for (id, entry) in self.ledger.owed().filter(|(_, e)| e.from == person) {
-            let closed = Reporting::closed(person, entry.unwanted, self.now);
+            let closed = Reporting::closed(End::any(person), entry.unwanted, self.now);
             self.reports.insert(*id, closed);
         }
         for (id, message) in self.inbox.iter().filter(|(_, m)| m.from == person) {
             self.reports
-                .insert(*id, Reporting::new(message.from, self.now));
+                .insert(*id, Reporting::new(message.sender(), self.now));
             self.dirty.insert(*id);
         }
         self.want_sync(Duration::ZERO);

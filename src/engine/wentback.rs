@@ -1,5 +1,6 @@
 //! Homes that have gone back to an older disk, ours and others': notes that tell of it, and what follows.
 
+use super::ends::End;
 use super::io::{Event, LinkId, Record, Time};
 use super::link::{Link, Ready};
 use super::{Effect, Engine, PersonId};
@@ -10,9 +11,14 @@ use std::time::Duration;
 /// How soon what others may be told of our life is durable.
 const SOON: Duration = Duration::from_secs(1);
 
+/// What a note names an endpoint by.
+fn beginning(key: [u8; 32]) -> [u8; 8] {
+    std::array::from_fn(|i| key[i])
+}
+
 impl Engine {
     /// Something authentic came from somebody.
-    pub(super) fn meet(&mut self, who: PersonId, by: LinkId) {
+    pub(super) fn meet(&mut self, who: End, by: LinkId) {
         let profile = self.links.get(&by).and_then(|link| link.profile.as_ref());
         let far = profile.is_some_and(|profile| profile.enveloped);
         let met = (by, far);
@@ -46,7 +52,7 @@ impl Engine {
     }
 
     fn note_due_on(&self, id: LinkId, link: &Link) -> Option<Time> {
-        let able = |person| link.toward(person).is_some() && !self.standings.is_blocked(person);
+        let able = |end: End| link.toward(end).is_some() && !self.standings.is_blocked(end.person);
         self.incarnations.due(id, able)
     }
 
@@ -54,17 +60,33 @@ impl Engine {
     pub(super) fn next_note(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get(&id)?;
         let standings = &self.standings;
-        let able = |person| link.toward(person).is_some() && !standings.is_blocked(person);
+        let able = |end: End| link.toward(end).is_some() && !standings.is_blocked(end.person);
         let (to, note) = self.incarnations.take(self.now, id, able)?;
+        // Other endpoints may hear it, who have lives of their own.
+        let several = self.ends_of(to.person).len() > 1;
+        let note = Note {
+            to: to.key.filter(|_| several).map(beginning),
+            ..note
+        };
         self.control(to, manifest::INCARNATION, note.encode().into())
     }
 
     /// A note came.
-    pub(super) fn on_incarnation(&mut self, from: PersonId, content: &[u8]) {
+    pub(super) fn on_incarnation(&mut self, by: End, content: &[u8]) {
+        let from = by.person;
         let Ok(note) = Note::decode(content) else {
             return self.count("malformed control record");
         };
-        let heard = self.incarnations.hear(from, &note, self.now);
+        let own = beginning(self.me.endpoint_key());
+        let note = match note.to.is_none_or(|to| to == own) {
+            true => note,
+            false => Note {
+                wants_answer: false,
+                seen: None,
+                ..note
+            },
+        };
+        let heard = self.incarnations.hear(by, &note, self.now);
         if let Some(record) = heard.record {
             self.writer.durable(record);
             self.want_sync(SOON);
@@ -77,8 +99,8 @@ impl Engine {
             self.find_out(from, seen);
         }
         let answers = note.wants_answer || heard.we_went_back;
-        if let Some((_, by)) = self.heard.get(&from).filter(|_| answers) {
-            let row = self.incarnations.owe(from, *by, self.now);
+        if let Some((_, link)) = self.heard.get(&by).filter(|_| answers) {
+            let row = self.incarnations.owe(by, *link, self.now);
             self.write_incarnation(row);
         }
     }

@@ -145,6 +145,18 @@ pub enum Request {
         /// Its name.
         group: String,
     },
+    /// Make the device that shows a code another one of ours. Answered with [`Response::Enrolled`].
+    DeviceAdd {
+        /// The text form of the code.
+        code: String,
+    },
+    /// Our devices. Answered with [`Response::Devices`].
+    DeviceList,
+    /// Name a device of ours no more. Answered with [`Response::Devices`].
+    DeviceRemove {
+        /// Its URI or the beginning of its key.
+        device: String,
+    },
     /// One's own card. Answered with [`Response::Card`].
     Card,
     /// Configure a link. Answered with [`Response::Done`]; a running node starts it at once.
@@ -326,6 +338,18 @@ pub enum Response {
         /// By name.
         groups: Vec<GroupEntry>,
     },
+    /// A device has a place among ours.
+    Enrolled {
+        /// Its URI.
+        device: String,
+        /// What it has to be given, sealed for it, in base64.
+        sealed: String,
+    },
+    /// Our devices.
+    Devices {
+        /// As our card names them.
+        devices: Vec<DeviceEntry>,
+    },
     /// A card.
     Card {
         /// The text form.
@@ -408,6 +432,12 @@ pub struct InboxEntry {
     pub created: Option<u64>,
     /// All parts were delivered.
     pub complete: bool,
+    /// A list with it was shown before, here or on another device of ours.
+    #[serde(default)]
+    pub seen: bool,
+    /// Its text was shown or its files were written out, here or on another device of ours.
+    #[serde(default)]
+    pub read: bool,
     /// How often the whole message was delivered; more than once would be a defect.
     pub deliveries: u64,
     /// Parts delivered so far.
@@ -551,6 +581,15 @@ pub struct GroupEntry {
     pub name: String,
     /// Who is in it.
     pub persons: Vec<PersonEntry>,
+}
+
+/// A device of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceEntry {
+    /// Its URI.
+    pub device: String,
+    /// It is the one that answers.
+    pub this: bool,
 }
 
 /// A person.

@@ -4,13 +4,17 @@ use super::api::{PersonEntry, Response};
 use super::error::NodeError;
 use super::hidden::Outcome;
 use super::introductions::IntroductionBook;
+use super::linkbook::MAX_RELAYS;
+use super::marks::Marks;
 use super::standings::{Standings, Stored};
 use super::strangers::StrangerBook;
 use super::tickets::Tickets;
 use super::voices::Voices;
+use crate::engine::ends::End;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::engine::trust::Level;
-use crate::security::card::{Card, is_name};
+use crate::security::card::{Body, Card, is_name};
+use crate::security::enrolment::{Bundle, Known};
 use crate::security::identity::{Identity, safety_number};
 use crate::security::invitation::{Invitation, Ticket};
 use crate::security::mailbox;
@@ -21,6 +25,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
 const OWN: &str = "own-card";
+/// Which relays of it this endpoint has put there.
+const OWN_RELAYS: &str = "own-relays";
 const TOLD: &str = "told/";
 /// The shortest beginning of a key that names somebody, in characters.
 const SHORTEST: usize = 4;
@@ -34,6 +40,8 @@ pub(super) struct Contacts {
     meta: Meta,
     me: PersonId,
     known: Mutex<BTreeMap<PersonId, Card>>,
+    /// Our own card, which names all our endpoints.
+    own: Mutex<Option<Card>>,
     /// How we stand to each, and to others.
     pub(super) standings: Standings,
     /// Who may become one.
@@ -44,6 +52,8 @@ pub(super) struct Contacts {
     pub(super) tickets: Tickets,
     /// Whether links of unknown endpoints are let in.
     pub(super) door: Door,
+    /// Which messages were seen or read.
+    pub(super) marks: Marks,
     /// With whom numbers are compared aloud.
     pub(super) voices: Voices,
 }
@@ -84,11 +94,13 @@ impl Contacts {
         }
         Ok(Self {
             known: Mutex::new(known),
+            own: Mutex::new(last_own(&meta)?),
             standings: Standings::load(meta.clone())?,
             introductions: IntroductionBook::load(meta.clone(), me)?,
             strangers: StrangerBook::load(meta.clone(), me)?,
             tickets: Tickets::load(meta.clone())?,
             door: Door::default(),
+            marks: Marks::load(meta.clone())?,
             voices: Voices::new(meta.clone(), me),
             meta,
             me,
@@ -97,6 +109,10 @@ impl Contacts {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<PersonId, Card>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own_card(&self) -> MutexGuard<'_, Option<Card>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a card in from its text form, or an invitation, of which the rest is kept until it was used. Blocks on the disk;
@@ -166,6 +182,79 @@ impl Contacts {
         card.replaces(&old)?;
         self.keep(&card)?;
         Ok(Outcome::Card(Box::new(card)))
+    }
+
+    /// Takes in a card of ours that another endpoint has made, if it is newer. Blocks on the disk. Gives the card if it was
+    /// taken.
+    pub(super) fn update_own(&self, bytes: &[u8]) -> Result<Option<Card>, NodeError> {
+        let card = Card::decode(bytes)?;
+        if card.person() != self.me {
+            return Err(NodeError::Usage(
+                "an endpoint of ours sent the card of somebody else; it is not taken".into(),
+            ));
+        }
+        if let Some(old) = self.own_card().as_ref() {
+            card.replaces(old)?;
+            if old.bytes() == card.bytes() {
+                return Ok(None);
+            }
+        }
+        self.meta.put(OWN, card.bytes())?;
+        self.set_own(&card);
+        Ok(Some(card))
+    }
+
+    /// Our own card is this one now, and on the disk. Tells whether it is another one.
+    pub(super) fn set_own(&self, card: &Card) -> bool {
+        let mut own = self.own_card();
+        let old = own.replace(card.clone());
+        old.is_none_or(|old| old.bytes() != card.bytes())
+    }
+
+    /// Our own card, once there is one.
+    pub(super) fn own(&self) -> Option<Card> {
+        self.own_card().clone()
+    }
+
+    /// Whether this is us.
+    pub(super) fn is_me(&self, person: PersonId) -> bool {
+        person == self.me
+    }
+
+    /// Whether we have other endpoints.
+    pub(super) fn has_siblings(&self) -> bool {
+        let own = self.own_card();
+        own.as_ref()
+            .is_some_and(|card| card.body().endpoints.len() > 1)
+    }
+
+    /// What a new endpoint of ours is to know of others.
+    pub(super) fn hand_over(&self) -> Vec<Known> {
+        let standings: BTreeMap<PersonId, Stored> = self.standings.list().into_iter().collect();
+        let known = self.known();
+        let persons: BTreeSet<PersonId> = known.keys().chain(standings.keys()).copied().collect();
+        let hand = |person: PersonId| Known {
+            person,
+            card: known.get(&person).cloned(),
+            kept: standings.get(&person).map_or(Vec::new(), Stored::to_bytes),
+        };
+        persons.into_iter().map(hand).collect()
+    }
+
+    /// Takes over what another endpoint of ours has given. Blocks on the disk.
+    pub(super) fn take_over(&self, bundle: &Bundle) -> Result<(), NodeError> {
+        for known in &bundle.persons {
+            if !known.kept.is_empty() {
+                self.standings
+                    .set(known.person, Stored::of_bytes(&known.kept))?;
+            }
+            if let Some(card) = &known.card {
+                self.keep(card)?;
+            }
+        }
+        self.meta.put(OWN, bundle.card.bytes())?;
+        self.set_own(&bundle.card);
+        Ok(())
     }
 
     fn keep(&self, card: &Card) -> Result<(), NodeError> {
@@ -253,7 +342,8 @@ impl Contacts {
 
     /// Who has no card of ours with this number, and is to have it. Reads the disk.
     pub(super) fn not_told(&self, sequence: u64) -> Vec<PersonId> {
-        let persons: Vec<PersonId> = self.known().keys().copied().collect();
+        let mut persons: Vec<PersonId> = self.known().keys().copied().collect();
+        persons.extend(self.has_siblings().then_some(self.me));
         let untold = |person: &PersonId| {
             self.told(*person) < Some(sequence) && !self.standings.get(*person).blocked
         };
@@ -262,7 +352,10 @@ impl Contacts {
 
     /// Somebody's card.
     pub(super) fn get(&self, person: PersonId) -> Option<Card> {
-        self.known().get(&person).cloned()
+        match person == self.me {
+            true => self.own_card().clone(),
+            false => self.known().get(&person).cloned(),
+        }
     }
 
     /// All cards, by name.
@@ -284,10 +377,22 @@ impl Contacts {
 
     /// Whose endpoint proves itself with this link key, unless it is blocked.
     pub(super) fn by_link_key(&self, key: &[u8; 32]) -> Option<PersonId> {
-        let proves = |card: &&Card| card.body().endpoints.iter().any(|e| &e.link == key);
-        let person = self.known().values().find(proves).map(Card::person);
-        let person = person.or_else(|| self.strangers.by_link_key(key));
+        let end = self.end_by_link_key(key).map(|end| end.person);
+        let person = end.or_else(|| self.strangers.by_link_key(key));
         person.filter(|person| !self.standings.get(*person).blocked)
+    }
+
+    /// The endpoint of a contact, or of ours, that proves itself so.
+    pub(super) fn end_by_link_key(&self, key: &[u8; 32]) -> Option<End> {
+        let own = self.own_card().clone();
+        let known = self.known();
+        let mut cards = known.values().chain(&own);
+        let end = cards.find_map(|card| {
+            let mut endpoints = card.body().endpoints.iter();
+            let endpoint = endpoints.find(|endpoint| &endpoint.link == key)?;
+            Some(End::new(card.person(), endpoint.key))
+        });
+        end.filter(|end| !self.standings.get(end.person).blocked)
     }
 
     /// The names of all who are blocked.
@@ -324,6 +429,20 @@ impl Contacts {
             [] => Err(unknown(text)),
             [one] => Ok(one.clone()),
             several => Err(ambiguous(text, several)),
+        }
+    }
+
+    /// As [`Contacts::find`]; where no contact is meant, our own name or key means our other endpoints.
+    pub(super) fn find_or_us(&self, text: &str) -> Result<PersonId, NodeError> {
+        let found = self.find(text).map(|card| card.person());
+        let own = self.own().filter(|_| self.has_siblings());
+        let low = text.trim().to_lowercase();
+        let is_us = |card: &Card| {
+            card.body().name.trim().to_lowercase() == low || card.person().to_string() == low
+        };
+        match own.filter(is_us) {
+            Some(own) if matches!(found, Err(NodeError::NotFound(_))) => Ok(own.person()),
+            _ => found,
         }
     }
 
@@ -384,7 +503,8 @@ fn ambiguous(text: &str, several: &[Card]) -> NodeError {
     ))
 }
 
-/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Blocks on the disk;
+/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Other endpoints make
+/// cards as well: what they have put in stays, and an endpoint that the last card does not name makes none. Blocks on the disk;
 /// callers take turns.
 pub(super) fn own(
     meta: &Meta,
@@ -392,27 +512,61 @@ pub(super) fn own(
     name: &str,
     relays: &[String],
 ) -> Result<Card, NodeError> {
-    let last = last_own(meta)?;
-    let sequence = match &last {
-        Some(card)
-            if card.body().name == name
-                && card.body().relays == relays
-                && card.body().prekeys == identity.prekeys.published() =>
-        {
-            return Ok(card.clone());
-        }
-        Some(card) => card.body().sequence.saturating_add(1),
-        None => 1,
+    let Some(last) = last_own(meta)? else {
+        return keep_own(meta, &identity.card(name, 1, relays.to_vec()), relays);
     };
-    let card = identity.card(name, sequence, relays.to_vec());
+    let body = last.body();
+    if !body.endpoints.contains(&identity.described()) {
+        return Ok(last);
+    }
+    let alone = body.endpoints.len() == 1;
+    let (name, all) = match alone {
+        true => (name, relays.to_vec()),
+        false => (
+            &*body.name,
+            joined(&body.relays, &own_relays(meta)?, relays),
+        ),
+    };
+    let card = identity.card_after(&last, name, all, body.endpoints.clone());
+    let same = Body {
+        sequence: body.sequence,
+        ..card.body().clone()
+    };
+    if same == *body {
+        return Ok(last);
+    }
+    keep_own(meta, &card, relays)
+}
+
+/// Writes down the card that we have made, and which relays in it are ours.
+pub(super) fn keep_own(meta: &Meta, card: &Card, relays: &[String]) -> Result<Card, NodeError> {
     // Reads back, or nobody else could read it either.
     let card = Card::decode(card.bytes())?;
+    // Strings always have a JSON form.
+    meta.put(OWN_RELAYS, &serde_json::to_vec(relays).unwrap_or_default())?;
     meta.put(OWN, card.bytes())?;
     Ok(card)
 }
 
+/// The relays that this endpoint has put into the card.
+fn own_relays(meta: &Meta) -> Result<Vec<String>, NodeError> {
+    let stored = meta.get(OWN_RELAYS)?;
+    Ok(stored
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default())
+}
+
+/// Relays of all endpoints: those of the card without what was ours and is not any more, and what is ours now.
+fn joined(card: &[String], before: &[String], now: &[String]) -> Vec<String> {
+    let stays = |relay: &&String| !before.contains(relay) || now.contains(relay);
+    let mut all: Vec<String> = card.iter().filter(stays).cloned().collect();
+    all.extend(now.iter().filter(|relay| !card.contains(relay)).cloned());
+    all.truncate(MAX_RELAYS);
+    all
+}
+
 /// One's own card as it was written down last.
-fn last_own(meta: &Meta) -> Result<Option<Card>, NodeError> {
+pub(super) fn last_own(meta: &Meta) -> Result<Option<Card>, NodeError> {
     Ok(meta.get(OWN)?.and_then(|bytes| Card::decode(&bytes).ok()))
 }
 

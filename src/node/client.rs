@@ -156,6 +156,8 @@ fn limit(request: &Request) -> Option<Duration> {
         Request::Send(_)
         | Request::Save { .. }
         | Request::Delete { .. }
+        | Request::DeviceAdd { .. }
+        | Request::DeviceRemove { .. }
         | Request::SpoolExport { .. }
         | Request::SpoolImport { .. } => None,
         _ => Some(ANSWER),

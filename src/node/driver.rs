@@ -283,6 +283,13 @@ impl Driver {
                         self.feed(Input::Card(card));
                         self.restart_links(person);
                     }
+                    Outcome::OwnCard(card) => {
+                        let person = card.person();
+                        self.feed(Input::Card(card));
+                        self.restart_links(person);
+                        // Without room the next hour makes up for it.
+                        let _ = self.errands.try_send(Errand::OwnCard);
+                    }
                     // Without room the user's next question makes up for it.
                     Outcome::Voice(person) => {
                         let _ = self.errands.try_send(Errand::Voice(person));
@@ -571,6 +578,9 @@ impl Driver {
         let status = self.engine.status(self.now());
         let mut report = status::report(&status, &self.links, &self.contacts, &self.history);
         report.node = self.running.then(std::process::id);
+        if self.links.is_removed() {
+            report.warnings.push(status::REMOVED.to_owned());
+        }
         report.store_failing = match (&self.store_failing, status.store_failing) {
             (Some(why), _) => Some(why.clone()),
             (None, true) => Some("the store does not take anything; see the log".into()),

@@ -5,6 +5,7 @@ use super::home::HomeError;
 use crate::engine::Damaged;
 use crate::engine::io::{SendError, StoreError};
 use crate::security::card::CardError;
+use crate::security::enrolment::EnrolmentError;
 use crate::security::grant::GrantError;
 use crate::security::introduction::IntroductionError;
 use crate::security::invitation::InvitationError;
@@ -45,6 +46,14 @@ pub enum NodeError {
     /// A contact card was not taken.
     #[error(transparent)]
     Card(#[from] CardError),
+    /// A device was not enrolled.
+    #[error(transparent)]
+    Enrolment(#[from] EnrolmentError),
+    /// A new device was not reached.
+    #[error(
+        "the new device was not reached ({0}); see that it waits there, or give it a file: ostrakon device add CODE --out FILE"
+    )]
+    Handover(String),
     /// An introduction was not made or not taken.
     #[error(transparent)]
     Introduction(#[from] IntroductionError),
@@ -158,7 +167,8 @@ impl NodeError {
             Self::Card(_) | Self::SafetyNumber(_) | Self::Voice(_) | Self::VoiceNumber(_) => {
                 ErrorKind::BadInput
             }
-            Self::Grant(_) | Self::Statement(_) => ErrorKind::BadInput,
+            Self::Enrolment(EnrolmentError::TooLarge) => ErrorKind::Limit,
+            Self::Grant(_) | Self::Statement(_) | Self::Enrolment(_) => ErrorKind::BadInput,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Store,
@@ -166,7 +176,9 @@ impl NodeError {
             },
             Self::System { .. } => ErrorKind::Limit,
             Self::Endpoint(EndpointError::Socket { .. }) => ErrorKind::Usage,
-            Self::Endpoint(_) | Self::Stopped | Self::Silent { .. } => ErrorKind::Node,
+            Self::Handover(_) | Self::Endpoint(_) | Self::Stopped | Self::Silent { .. } => {
+                ErrorKind::Node
+            }
         }
     }
 

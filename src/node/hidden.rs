@@ -1,7 +1,9 @@
-//! Messages from node to node, of which people see nothing in the inbox: cards, introductions, comparisons by voice.
+//! Messages from node to node, of which people see nothing in the inbox: cards, introductions, comparisons by voice, and
+//! what was read on another device.
 
 use super::cards::Contacts;
 use super::error::NodeError;
+use super::marks;
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::trust::Standing;
 use crate::security::card::{self, Card};
@@ -18,6 +20,8 @@ pub(super) enum Content {
     Introduction,
     /// A step of a comparison by voice.
     Voice,
+    /// What was read on another device of ours.
+    Marks,
 }
 
 impl Content {
@@ -27,6 +31,7 @@ impl Content {
             card::MEDIA_TYPE => Some(Self::Card),
             introduction::MEDIA_TYPE => Some(Self::Introduction),
             voice::MEDIA_TYPE => Some(Self::Voice),
+            marks::MEDIA_TYPE => Some(Self::Marks),
             _ => None,
         }
     }
@@ -65,6 +70,8 @@ pub(super) enum Outcome {
         /// His card.
         card: Box<Card>,
     },
+    /// Another endpoint of ours has made a card for us.
+    OwnCard(Box<Card>),
     /// Somebody may wait for the next step of a comparison by voice.
     Voice(PersonId),
 }
@@ -77,11 +84,23 @@ impl Hidden {
     pub(super) fn take(&self) -> Result<Outcome, NodeError> {
         let (contacts, from, bytes) = (&self.contacts, self.from, &self.bytes);
         let taken = match self.content {
+            Content::Card if contacts.is_me(from) => {
+                contacts.update_own(bytes).map(|card| match card {
+                    Some(card) => Outcome::OwnCard(Box::new(card)),
+                    None => Outcome::Done,
+                })
+            }
             Content::Card => contacts.update(from, bytes, self.invited),
             Content::Introduction => {
                 let taken = contacts.introductions.take(from, bytes, contacts);
                 taken.map(|()| Outcome::Done)
             }
+            Content::Marks if contacts.is_me(from) => {
+                contacts.marks.take(bytes).map(|()| Outcome::Done)
+            }
+            Content::Marks => Err(NodeError::Usage(
+                "somebody else says what was read here; it is not taken".into(),
+            )),
             Content::Voice => {
                 let taken = contacts.voices.take(from, bytes);
                 taken.map(|()| Outcome::Voice(from))

@@ -200,6 +200,14 @@ impl Home {
                 keys
             }
         };
+        Self::complete(dir, name, keys)
+    }
+
+    /// The last step: what is there becomes a home.
+    pub(super) fn complete(dir: &Path, name: &str, keys: KeyFile) -> Result<Self, HomeError> {
+        if !is_name(name) {
+            return Err(HomeError::Name);
+        }
         let name = name.trim().to_owned();
         write_new(&dir.join("name"), name.as_bytes())?;
         // Last: a home without it is none, so a crash half way leaves nothing that looks whole.
@@ -360,6 +368,15 @@ fn clear(dir: &Path) -> Result<Option<KeyFile>, HomeError> {
         }
     }
     Ok(keys)
+}
+
+/// Whether there is a home that was made to its end.
+pub(super) fn is_whole(dir: &Path) -> Result<bool, HomeError> {
+    let path = dir.join("version");
+    match path.exists() {
+        true => Ok(!is_begun(&String::from_utf8_lossy(&read_small(&path)?))),
+        false => Ok(false),
+    }
 }
 
 /// Whether the version of a home was only begun to be written.

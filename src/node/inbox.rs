@@ -4,6 +4,7 @@ use super::api::{InboxEntry, InboxPart};
 use super::cards::{Contacts, id_head};
 use super::error::NodeError;
 use super::home::random32;
+use super::marks::{Mark, Marks};
 use crate::engine::id::{MessageId, PersonId, to_base32};
 use crate::store::inbox::Entry;
 use crate::store::{ContentReader, Handle};
@@ -87,6 +88,11 @@ pub(super) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The id of the message that begins so.
+pub(super) fn id_of(handle: &Handle, text: &str) -> Result<MessageId, NodeError> {
+    Ok(find(handle, text)?.message)
+}
+
 /// Everything delivered, in the order in which each message began to be.
 fn all(handle: &Handle) -> Result<Vec<Delivered>, NodeError> {
     let inbox = handle.inbox();
@@ -143,6 +149,8 @@ fn entry(delivered: &Delivered, contacts: &Contacts) -> InboxEntry {
         received: first.map_or(0, |row| row.delivered_at_ms / 1000),
         created: rows.values().find_map(|row| row.created).map(u64::from),
         complete: rows.contains_key(&0),
+        seen: contacts.marks.get(delivered.message).is_some(),
+        read: contacts.marks.get(delivered.message) == Some(Mark::Read),
         deliveries: u64::from(rows.contains_key(&0)),
         parts: parts
             .map(|(part, row)| InboxPart {
@@ -178,7 +186,11 @@ fn place_of(delivered: &[Delivered], text: &str) -> Result<usize, NodeError> {
 
 /// Takes messages with their files out of the inbox, or none if one of them is not there, and returns their URIs.
 /// The inbox remembers what was taken, so late copies do not bring it back.
-pub(super) fn delete(handle: &Handle, ids: &[String]) -> Result<Vec<String>, NodeError> {
+pub(super) fn delete(
+    handle: &Handle,
+    marks: &Marks,
+    ids: &[String],
+) -> Result<Vec<String>, NodeError> {
     let delivered = all(handle)?;
     let places: Result<BTreeSet<usize>, _> =
         ids.iter().map(|id| place_of(&delivered, id)).collect();
@@ -187,6 +199,7 @@ pub(super) fn delete(handle: &Handle, ids: &[String]) -> Result<Vec<String>, Nod
         for part in one.rows.keys() {
             handle.inbox().remove(one.message, *part)?;
         }
+        marks.forget(one.message)?;
         deleted.push(one.message.to_string());
     }
     Ok(deleted)

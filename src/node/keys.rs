@@ -30,6 +30,20 @@ impl Keys {
         self.state().identity.clone()
     }
 
+    /// Goes on to the prekey that another endpoint has as the current one, on the disk as well. Gives the prekeys if they
+    /// went on. Blocks.
+    pub(super) fn catch_up(&self, current: u32) -> Result<Option<Prekeys>, HomeError> {
+        let mut state = self.state();
+        let mut identity = state.home.identity()?;
+        if !identity.prekeys.catch_up(current) {
+            return Ok(None);
+        }
+        state.home.save(&identity)?;
+        let prekeys = identity.prekeys.clone();
+        state.identity = Arc::new(identity);
+        Ok(Some(prekeys))
+    }
+
     /// Counts uptime of the prekeys, on the disk as well. Gives them if another one is current now. Blocks.
     pub(super) fn age(&self, uptime: Duration) -> Result<Option<Prekeys>, HomeError> {
         let mut state = self.state();

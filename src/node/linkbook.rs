@@ -29,7 +29,7 @@ const RTTS: RangeInclusive<u64> = 1..=24 * 3600 * 1000;
 /// The most links.
 const MAX_LINKS: usize = 64;
 /// The most relays that a card names.
-const MAX_RELAYS: usize = 8;
+pub(super) const MAX_RELAYS: usize = 8;
 
 /// A configured link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,7 +306,7 @@ fn person(
     who: &Contacts,
 ) -> Result<Option<PersonId>, NodeError> {
     if let Some(text) = &config.person {
-        return Ok(Some(who.find(text)?.person()));
+        return Ok(Some(who.find_or_us(text)?));
     }
     if !matches!(address, Address::Quic { .. }) {
         return Ok(None);

@@ -9,6 +9,7 @@ use super::api::{LinkConfig, OneWay};
 use super::cards::Contacts;
 use super::courier::FIRST_COURIER;
 use super::linkbook::{FIRST_UNCONFIGURED, Record};
+use crate::engine::ends::End;
 use crate::engine::id::PersonId;
 use crate::engine::io::{self, Input, LinkId, Reach};
 use crate::security::identity::Identity;
@@ -63,7 +64,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    fn profile(&self, p: &transport::LinkProfile) -> io::LinkProfile {
+    fn profile(&self, p: &transport::LinkProfile, end: Option<End>) -> io::LinkProfile {
         let config = self.config.as_ref();
         let oneway = config.and_then(|c| c.oneway);
         let refuses = oneway == Some(OneWay::Receive) || self.unknown.is_some();
@@ -92,8 +93,9 @@ impl Link {
             can_receive,
             enveloped: p.store_and_forward,
             courier: self.kind == "spool",
-            reach: match self.person {
-                Some(person) if direct => Reach::Person(person),
+            reach: match (end, self.person) {
+                (Some(end), _) if direct => Reach::Endpoint(end),
+                (None, Some(person)) if direct => Reach::Person(person),
                 _ => Reach::Anyone,
             },
             cost: config.map_or(0, |c| c.cost),
@@ -191,6 +193,13 @@ impl Links {
         sums
     }
 
+    /// Whether another device of ours has made a card that does not name this one.
+    pub(super) fn is_removed(&self) -> bool {
+        let us = self.identity.described();
+        let own = self.contacts.own();
+        own.is_some_and(|card| !card.body().endpoints.contains(&us))
+    }
+
     /// The name of a link.
     pub(super) fn name(&self, link: LinkId) -> String {
         match self.links.get(&link) {
@@ -261,7 +270,7 @@ impl Links {
             link.name = format!("quic:{}", contacts.name(person));
             self.guests.insert(key, *id);
             if let Some(last) = link.last.clone().filter(|_| link.up) {
-                let profile = link.profile(&last);
+                let profile = link.profile(&last, contacts.end_by_link_key(&key));
                 changed.push(Input::LinkUp { link: *id, profile });
             }
         }
@@ -367,7 +376,10 @@ impl Links {
                 }
                 (link.up, link.reason, link.notice) = (true, None, profile.notice);
                 link.last = Some(profile.clone());
-                let profile = link.profile(&profile);
+                let end = profile
+                    .peer_key
+                    .and_then(|key| self.contacts.end_by_link_key(&key));
+                let profile = link.profile(&profile, end);
                 link.mtu = profile.mtu;
                 Some(Input::LinkUp { link: id, profile })
             }
@@ -434,9 +446,11 @@ impl Links {
         let address = record.address().map_err(|e| e.to_string())?;
         Ok(Some(match address {
             Address::Quic { at } => {
+                let (key, others) = self.expected_keys(record)?;
                 let peer = PeerSpec {
                     address: at,
-                    key: self.expected_key(record)?,
+                    key,
+                    others,
                     settings: quic_settings(config),
                 };
                 dialer.connect(slot, peer, events)
@@ -473,15 +487,19 @@ impl Links {
         ))
     }
 
-    fn expected_key(&self, record: &Record) -> Result<LinkKey, String> {
+    /// Any endpoint of the person may be at the far side.
+    fn expected_keys(&self, record: &Record) -> Result<(LinkKey, Vec<LinkKey>), String> {
         let person = record.person();
         let blocked = |person| self.contacts.standings.get(person).blocked;
         if person.is_some_and(blocked) {
             return Err("the person at the far side is blocked".to_owned());
         }
-        person
-            .and_then(|person| self.contacts.get(person))
-            .and_then(|card| Some(LinkKey(card.body().endpoints.first()?.link)))
+        let own = self.identity.link_key();
+        let card = person.and_then(|person| self.contacts.get(person));
+        let endpoints = card.iter().flat_map(|card| &card.body().endpoints);
+        let mut keys = endpoints.map(|e| e.link).filter(|key| *key != own);
+        keys.next()
+            .map(|first| (LinkKey(first), keys.map(LinkKey).collect()))
             .ok_or_else(|| {
                 "no contact card of the person at the far side is known; import it".to_owned()
             })

@@ -301,7 +301,7 @@ fn endpoints(
 }
 
 /// Binds all addresses; those of IPv4 alone where the system has no IPv6.
-fn bind_any(port: u16, secret: &LinkSecret) -> Result<QuicEndpoint, NodeError> {
+pub(super) fn bind_any(port: u16, secret: &LinkSecret) -> Result<QuicEndpoint, NodeError> {
     let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
     let options = EndpointOptions::default();
@@ -414,7 +414,8 @@ fn start(
     for (person, stored) in contacts.standings.list() {
         driver.feed(Input::Standing(person, stored.standing()));
     }
-    for card in contacts.list() {
+    let own = contacts.own().filter(|_| contacts.has_siblings());
+    for card in contacts.list().into_iter().chain(own) {
         driver.feed(Input::Card(Box::new(card)));
     }
     for record in links.list() {

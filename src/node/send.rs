@@ -5,6 +5,7 @@ use super::api::SendRequest;
 use super::error::NodeError;
 use super::home::random32;
 use super::inbox::now_ms;
+use super::marks::{self, Mark};
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{FileId, FileKind, LinkId};
 use crate::engine::limits::{LimitError, Limits};
@@ -33,6 +34,8 @@ const CARD_LIFETIME: Duration = Duration::from_secs(60 * 24 * 3600);
 const CARD_NAME: &str = "contact card";
 /// What it calls one with an introduction.
 const INTRODUCTION_NAME: &str = "introduction";
+/// What it calls marks of what was read.
+const MARKS_NAME: &str = "what was read";
 /// What it calls a step of a comparison by voice, and how long that is offered.
 const VOICE_NAME: &str = "comparison by voice";
 const VOICE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -165,6 +168,17 @@ impl Note {
             lifetime: VOICE_LIFETIME,
             priority: Priority::High,
             bytes: step.encode().into(),
+        }
+    }
+
+    /// What was seen or read here, for our other devices.
+    pub(super) fn marks(marked: &[(MessageId, Mark)]) -> Self {
+        Self {
+            media_type: marks::MEDIA_TYPE,
+            name: MARKS_NAME,
+            lifetime: CARD_LIFETIME,
+            priority: Priority::High,
+            bytes: marks::encode(marked).into(),
         }
     }
 

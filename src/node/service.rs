@@ -10,8 +10,10 @@ use super::groups::Groups;
 use super::inbox;
 use super::keys::Keys;
 use super::linkbook::{self, Linkbook};
+use super::marks::Mark;
 use super::send::{Note, Order, Prepared, prepare, prepare_note};
-use crate::engine::id::PersonId;
+use super::upkeep::logged;
+use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
 use crate::engine::message::Priority;
@@ -22,6 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+/// Messages that are marked at once.
+const MARKED: usize = 1000;
 /// How long the engine may take until a message is durable.
 const ACCEPT: Duration = Duration::from_secs(60);
 
@@ -74,29 +78,35 @@ impl Service {
                 Ok(Response::Status(report))
             }
             Request::Inbox => {
-                self.with_store(|s| {
-                    let messages = inbox::list(&s.handle, &s.contacts)?;
-                    Ok(Response::Inbox { messages })
-                })
-                .await
+                let messages = self
+                    .with_store(|s| inbox::list(&s.handle, &s.contacts))
+                    .await?;
+                let new = messages.iter().filter(|entry| !entry.seen);
+                let new = new.filter_map(|entry| entry.message.parse().ok());
+                self.mark(new.take(MARKED).collect(), Mark::Seen).await;
+                Ok(Response::Inbox { messages })
             }
             Request::Read { message } => {
-                self.with_store(move |s| {
-                    let (message, texts) = inbox::texts(&s.handle, &message)?;
-                    Ok(Response::Text { message, texts })
-                })
-                .await
+                let (message, texts) = self
+                    .with_store(move |s| inbox::texts(&s.handle, &message))
+                    .await?;
+                self.mark(message.parse().into_iter().collect(), Mark::Read)
+                    .await;
+                Ok(Response::Text { message, texts })
             }
             Request::Save { message, dir } => {
-                self.with_store(move |s| {
-                    let files = inbox::save(&s.handle, &message, &dir)?;
-                    Ok(Response::Saved { files })
-                })
-                .await
+                let (id, files) = self
+                    .with_store(move |s| {
+                        let files = inbox::save(&s.handle, &message, &dir)?;
+                        Ok((inbox::id_of(&s.handle, &message)?, files))
+                    })
+                    .await?;
+                self.mark(vec![id], Mark::Read).await;
+                Ok(Response::Saved { files })
             }
             Request::Delete { messages } => {
                 self.with_store(move |s| {
-                    let messages = inbox::delete(&s.handle, &messages)?;
+                    let messages = inbox::delete(&s.handle, &s.contacts.marks, &messages)?;
                     Ok(Response::Deleted { messages })
                 })
                 .await
@@ -137,6 +147,9 @@ impl Service {
             Request::GroupDelete { group } => {
                 self.in_turn(move |s| s.groups().delete(&group)).await
             }
+            Request::DeviceAdd { code } => self.device_add(code).await,
+            Request::DeviceList => self.device_list().await,
+            Request::DeviceRemove { device } => self.device_remove(device).await,
             Request::Card => Ok(cards::shown_card(&self.newest_card().await?)),
             Request::LinkAdd(config) => {
                 self.start_link(move |s| s.links.add(config, &s.contacts))
@@ -265,15 +278,35 @@ impl Service {
     /// Our card as it has to be now.
     pub(super) async fn newest_card(&self) -> Result<Card, NodeError> {
         let _turn = self.0.settings.lock().await;
-        self.with_store(|s| {
-            let relays = s.links.relays();
-            cards::own(&s.handle.meta(), &s.keys.identity(), &s.name, &relays)
-        })
-        .await
+        let (card, is_new) = self
+            .with_store(|s| {
+                let relays = s.links.relays();
+                let card = cards::own(&s.handle.meta(), &s.keys.identity(), &s.name, &relays)?;
+                let is_new = s.contacts.set_own(&card);
+                Ok((card, is_new))
+            })
+            .await?;
+        if is_new && self.0.contacts.has_siblings() {
+            self.order(Command::Card(Box::new(card.clone()))).await?;
+        }
+        Ok(card)
+    }
+
+    /// Sends our newest card to all who have an older one, other endpoints of ours included.
+    pub(super) async fn tell_all(&self) {
+        match self.not_told().await {
+            Ok(persons) => {
+                for person in persons {
+                    let sent = self.send_card(person).await;
+                    logged("a contact was not sent our card", sent);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "our card cannot be written"),
+        }
     }
 
     /// Who has an older card of ours than the newest.
-    pub(super) async fn not_told(&self) -> Result<Vec<PersonId>, NodeError> {
+    async fn not_told(&self) -> Result<Vec<PersonId>, NodeError> {
         let sequence = self.newest_card().await?.body().sequence;
         self.with_store(move |s| Ok(s.contacts.not_told(sequence)))
             .await
@@ -317,6 +350,35 @@ impl Service {
         self.send_note(Note::card(&card, priority), to).await?;
         self.with_store(move |s| s.contacts.note_told(to, sequence))
             .await
+    }
+
+    /// Marks messages here, and tells our other devices.
+    async fn mark(&self, messages: Vec<MessageId>, mark: Mark) {
+        let marked = self.with_store(move |s| s.contacts.marks.set(&messages, mark));
+        logged("what was read is not marked", marked.await);
+        self.tell_marks().await;
+    }
+
+    /// Tells our other devices what was seen or read here.
+    pub(super) async fn tell_marks(&self) {
+        while self.0.contacts.has_siblings() {
+            let untold = self.0.contacts.marks.untold();
+            if untold.is_empty() {
+                return;
+            }
+            let me = self.0.keys.identity().person();
+            let sent = self.send_note(Note::marks(&untold), me).await;
+            let done = match sent {
+                Ok(_) => {
+                    self.with_store(move |s| s.contacts.marks.told(&untold))
+                        .await
+                }
+                Err(error) => Err(error),
+            };
+            if done.is_err() {
+                return logged("other devices were not told what was read", done);
+            }
+        }
     }
 
     async fn courier(

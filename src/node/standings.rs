@@ -23,6 +23,23 @@ pub(super) struct Stored {
 }
 
 impl Stored {
+    /// As it is written down.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // A level and a flag always have a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads it. What does not read may have been a person who is blocked, and counts as one.
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a stored standing does not read; the person is blocked");
+            Self {
+                blocked: true,
+                ..Self::default()
+            }
+        })
+    }
+
     /// For the engine.
     pub(super) fn standing(&self) -> Standing {
         Standing {
@@ -39,7 +56,7 @@ pub(super) struct Standings {
 }
 
 impl Standings {
-    /// Reads what was stored. What does not read any more may have been a person who is blocked, and counts as one.
+    /// Reads what was stored.
     pub(super) fn load(meta: Meta) -> Result<Self, NodeError> {
         let mut known = BTreeMap::new();
         for (key, bytes) in meta.list(PREFIX)? {
@@ -48,14 +65,7 @@ impl Standings {
                 tracing::warn!(%key, "a stored standing is of nobody");
                 continue;
             };
-            let stored = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(%key, %error, "a stored standing does not read; the person is blocked");
-                Stored {
-                    blocked: true,
-                    ..Stored::default()
-                }
-            });
-            known.insert(PersonId(person), stored);
+            known.insert(PersonId(person), Stored::of_bytes(&bytes));
         }
         let known = Mutex::new(known);
         Ok(Self { meta, known })
@@ -79,9 +89,7 @@ impl Standings {
     /// Changes how we stand to a person. Blocks on the disk; callers take turns.
     pub(super) fn set(&self, person: PersonId, stored: Stored) -> Result<(), NodeError> {
         let key = format!("{PREFIX}{}", to_base32(&person.0));
-        // A level and a flag always have a JSON form.
-        let bytes = serde_json::to_vec(&stored).unwrap_or_default();
-        self.meta.put(&key, &bytes)?;
+        self.meta.put(&key, &stored.to_bytes())?;
         self.known().insert(person, stored);
         Ok(())
     }

@@ -15,7 +15,11 @@ pub(super) const HOME_WENT_BACK: &str = "this home is older than others have hea
     what was sent and received since is lost here, and new sessions were opened. If you did not restore a backup, somebody has \
     a copy of your keys: stop using it, make a new identity with `ostrakon init` in another home, and give people its card";
 
-/// The same of somebody else's.
+/// What people are told whose other device has removed this one.
+pub(super) const REMOVED: &str = "another device of yours has removed this one: contacts take nothing of it any more. \
+    Use the other device, or join anew from another home with `ostrakon init --join`";
+
+/// The same of somebody else's home.
 pub(super) fn peer_went_back(name: &str) -> String {
     format!(
         "the home of {name} was restored from an older copy, or somebody uses a copy of it: ask {name}, by another way, whether \

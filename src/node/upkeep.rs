@@ -5,6 +5,7 @@ use super::error::{NodeError, blocking, stopped};
 use super::keys::Keys;
 use super::service::Service;
 use crate::engine::id::PersonId;
+use crate::security::prekeys::Prekeys;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +22,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(super) enum Errand {
     /// Our newest card, to who seems to have an outdated one.
     Card(PersonId),
+    /// Another endpoint of ours has made a card: what it says holds for us, and what it lacks of ours has to be put in.
+    OwnCard,
     /// The next steps of a comparison by voice.
     Voice(PersonId),
 }
@@ -37,7 +40,9 @@ impl Upkeep {
     /// Runs until `stop` says so, then writes the uptime down.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let (mut noted, mut looked) = (Instant::now(), Instant::now());
-        self.tell_all().await;
+        self.catch_up().await;
+        self.service.tell_all().await;
+        self.service.tell_marks().await;
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => break,
@@ -45,7 +50,9 @@ impl Upkeep {
                     let uptime = noted.elapsed();
                     noted += uptime;
                     self.age(uptime).await;
-                    self.tell_all().await;
+                    self.catch_up().await;
+                    self.service.tell_all().await;
+                    self.service.tell_marks().await;
                 }
                 () = tokio::time::sleep_until(looked + SILENCE) => {
                     looked = Instant::now();
@@ -55,6 +62,10 @@ impl Upkeep {
                 Some(errand) = self.errands.recv() => match errand {
                     Errand::Card(person) => {
                         logged("a contact was not sent our card", self.service.send_card(person).await);
+                    }
+                    Errand::OwnCard => {
+                        self.catch_up().await;
+                        self.service.tell_all().await;
                     }
                     Errand::Voice(person) => {
                         logged("a contact was not answered", self.service.voice_steps(person).await);
@@ -72,7 +83,24 @@ impl Upkeep {
         logged("the age of strangers cannot be written down", aged);
         let keys = self.keys.clone();
         let aged = blocking(move || Ok(keys.age(uptime)?)).await;
-        match aged {
+        self.went_on(aged).await;
+    }
+
+    /// Our card may have the prekeys of another endpoint that has aged more.
+    async fn catch_up(&self) {
+        let keys = self.keys.clone();
+        let me = keys.identity().person();
+        let card = self.service.0.contacts.get(me);
+        let prekeys = card.map(|card| card.body().prekeys.clone());
+        let Some(first) = prekeys.and_then(|prekeys| Some(prekeys.first()?.id)) else {
+            return;
+        };
+        let done = blocking(move || Ok(keys.catch_up(first)?)).await;
+        self.went_on(done).await;
+    }
+
+    async fn went_on(&self, prekeys: Result<Option<Prekeys>, NodeError>) {
+        match prekeys {
             Ok(None) => {}
             Ok(Some(prekeys)) => {
                 tracing::info!(current = prekeys.current(), "another prekey is current");
@@ -82,24 +110,10 @@ impl Upkeep {
             Err(error) => tracing::warn!(%error, "the age of the prekeys cannot be written down"),
         }
     }
-
-    async fn tell_all(&self) {
-        match self.service.not_told().await {
-            Ok(persons) => {
-                for person in persons {
-                    logged(
-                        "a contact was not sent our card",
-                        self.service.send_card(person).await,
-                    );
-                }
-            }
-            Err(error) => tracing::warn!(%error, "our card cannot be written"),
-        }
-    }
 }
 
 /// What fails here is tried again at the next turn.
-fn logged(what: &str, result: Result<(), NodeError>) {
+pub(super) fn logged(what: &str, result: Result<(), NodeError>) {
     if let Err(error) = result {
         tracing::warn!(%error, "{what}");
     }

@@ -47,6 +47,11 @@ impl Announcement {
         PersonId(self.body.sender_root)
     }
 
+    /// The static key of the endpoint that it names.
+    pub fn endpoint(&self) -> [u8; 32] {
+        self.body.sender_static
+    }
+
     /// Which invitation it names.
     pub fn invitation(&self) -> Option<invitation::Id> {
         self.body.invitation

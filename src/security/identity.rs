@@ -24,6 +24,8 @@ use zeroize::Zeroizing;
 const MAGIC: [u8; 4] = *b"OSTK";
 const VERSION: u8 = 2;
 const LEN: usize = 4 + 1 + 6 * 32 + prekeys::LEN;
+/// Bytes of what all endpoints of a person share.
+pub(super) const PERSON_LEN: usize = 3 * 32 + prekeys::LEN;
 
 /// All secrets of one person on one endpoint. Wiped when dropped, never printed.
 pub struct Identity {
@@ -78,6 +80,27 @@ impl Identity {
         out
     }
 
+    /// Appends the secrets that all endpoints of the person have: root seed, inbox key, prekeys, mailbox seed.
+    pub(super) fn encode_person(&self, out: &mut Zeroizing<Vec<u8>>) {
+        out.extend_from_slice(self.root.as_bytes());
+        out.extend_from_slice(self.inbox.as_bytes());
+        self.prekeys.encode(out);
+        out.extend_from_slice(self.mailbox.bytes());
+    }
+
+    /// This endpoint as one of the person whose secrets [`Identity::encode_person`] wrote.
+    pub(super) fn of_person(&self, r: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
+            inbox: StaticSecret::from(r.array()?),
+            prekeys: Prekeys::decode(r)?,
+            mailbox: Key::new(r.array()?),
+            endpoint: self.endpoint.clone(),
+            endpoint_static: self.endpoint_static.clone(),
+            link: self.link.clone(),
+        })
+    }
+
     /// Reads what [`Identity::encode`] wrote.
     ///
     /// # Errors
@@ -111,6 +134,32 @@ impl Identity {
         EndpointId(self.endpoint.verifying_key().to_bytes())
     }
 
+    /// The public half of the static key of this endpoint, by which its sessions name it.
+    pub fn endpoint_key(&self) -> [u8; 32] {
+        PublicKey::from(&self.endpoint_static).to_bytes()
+    }
+
+    /// What a card says of this endpoint.
+    pub fn described(&self) -> Endpoint {
+        Endpoint {
+            id: self.endpoint().0,
+            key: self.endpoint_key(),
+            link: self.link_key(),
+        }
+    }
+
+    /// Another endpoint of the same person, with new keys of its own.
+    pub fn another_endpoint(&self, rng: &mut impl CryptoRng) -> Self {
+        let new = Self::generate(rng);
+        Self {
+            root: self.root.clone(),
+            inbox: self.inbox.clone(),
+            prekeys: self.prekeys.clone(),
+            mailbox: self.mailbox.clone(),
+            ..new
+        }
+    }
+
     /// The seed of the Ed25519 key that names this endpoint to the far side of a QUIC link.
     pub fn link_seed(&self) -> &Key {
         &self.link
@@ -141,22 +190,51 @@ impl Identity {
             .to_bytes()
     }
 
-    /// Signs a contact card of this person.
+    /// Signs a contact card of this person that names this endpoint alone.
     pub fn card(&self, name: &str, sequence: u64, relays: Vec<String>) -> Card {
+        self.card_of(name, sequence, relays, vec![self.described()])
+    }
+
+    /// Signs a contact card of this person that names these endpoints.
+    pub fn card_of(
+        &self,
+        name: &str,
+        sequence: u64,
+        relays: Vec<String>,
+        endpoints: Vec<Endpoint>,
+    ) -> Card {
         let body = super::card::Body {
             sequence,
             name: name.to_owned(),
             root: self.person().0,
             inbox: PublicKey::from(&self.inbox).to_bytes(),
             prekeys: self.prekeys.published(),
-            endpoints: vec![Endpoint {
-                id: self.endpoint().0,
-                key: PublicKey::from(&self.endpoint_static).to_bytes(),
-                link: self.link_key(),
-            }],
+            endpoints,
             mailbox: self.mailbox_key(),
             relays,
             capabilities: 1,
+        };
+        Card::sign(body, &self.root)
+    }
+
+    /// Signs the card that follows another one of this person. Another endpoint may have made that, whose prekeys have gone
+    /// further than ours.
+    pub fn card_after(
+        &self,
+        last: &Card,
+        name: &str,
+        relays: Vec<String>,
+        endpoints: Vec<Endpoint>,
+    ) -> Card {
+        let mut prekeys = self.prekeys.clone();
+        if let Some(first) = last.body().prekeys.first() {
+            prekeys.catch_up(first.id);
+        }
+        let sequence = last.body().sequence.saturating_add(1);
+        let new = self.card_of(name, sequence, relays, endpoints);
+        let body = super::card::Body {
+            prekeys: prekeys.published(),
+            ..new.body().clone()
         };
         Card::sign(body, &self.root)
     }
@@ -179,7 +257,8 @@ pub fn safety_number(a: PersonId, b: PersonId) -> String {
     groups.join(" ")
 }
 
-fn digits(person: PersonId) -> String {
+/// Half of a safety number.
+pub(super) fn digits(person: PersonId) -> String {
     let mut state = hash("safety number", &[&person.0]);
     for _ in 0..5200 {
         state = hash("safety number", &[&state, &person.0]);

@@ -6,6 +6,7 @@
 pub mod announcement;
 pub mod card;
 pub mod content;
+pub mod enrolment;
 pub mod grant;
 pub mod identity;
 pub mod introduction;

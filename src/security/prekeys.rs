@@ -88,6 +88,13 @@ impl Prekeys {
         due
     }
 
+    /// Goes on to the prekey that another endpoint of the person has as the current one. Tells whether it did.
+    pub fn catch_up(&mut self, current: u32) -> bool {
+        let behind = (self.current..current.min(self.current.saturating_add(AHEAD))).count();
+        (0..behind).for_each(|_| self.advance());
+        behind > 0
+    }
+
     /// Goes on to the next prekey, and erases the one that falls out of use.
     pub fn advance(&mut self) {
         self.current = self.current.saturating_add(1);

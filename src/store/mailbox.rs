@@ -16,13 +16,15 @@ use crate::security::grant::Grant;
 use crate::security::spending::Row;
 use crate::wire::envelope;
 use bytes::Bytes;
-use ostrakon_transports::relay::{CLASSES, Cursor, MailboxTag as Tag, Place};
+use ostrakon_transports::relay::{CLASSES, Cursor, MailboxTag as Tag, Place, Reader};
+use readers::Marks;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use rows::{AGES, FRAMES, HASHES, SETTINGS, TAGS};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+mod readers;
 mod rows;
 mod seen;
 mod spent;
@@ -124,6 +126,54 @@ impl Totals {
     }
 }
 
+fn fetch(
+    txn: &ReadTransaction,
+    marks: Option<&Marks<'_>>,
+    tags: &[Tag],
+    after: &Cursor,
+    max_bytes: usize,
+) -> Result<(Vec<StoredFrame>, Cursor), redb::Error> {
+    let tags = rows::held(txn, tags)?;
+    let table = txn.open_table(FRAMES)?;
+    let (mut out, mut sum, mut upto) = (Vec::new(), 0_usize, *after);
+    for (class, after) in (0..).zip(after.0) {
+        let (mut found, mut last) = (Vec::new(), after);
+        for tag in &tags {
+            let room = max_bytes.saturating_sub(sum);
+            let looked = rows::find(&table, marks, (tag, class, after), room, &mut found)?;
+            last = last.max(looked);
+        }
+        if found.is_empty()
+            && let Some(upto) = upto.0.get_mut(usize::from(class))
+        {
+            *upto = last;
+        }
+        found.sort_unstable();
+        for (number, tag, len) in found {
+            // Nothing after the first that does not fit: `find` has left out what comes later.
+            sum = sum.saturating_add(len);
+            if sum > max_bytes && !out.is_empty() {
+                return Ok((out, upto));
+            }
+            if let Some(row) = table.get((tag, class, number))? {
+                let (since_s, frame) = row.value();
+                let place = Place {
+                    tag: *tag,
+                    class,
+                    number,
+                };
+                let frame = Bytes::copy_from_slice(frame);
+                out.push(StoredFrame {
+                    place,
+                    since_s,
+                    frame,
+                });
+            }
+        }
+    }
+    Ok((out, upto))
+}
+
 /// The mailboxes of a relay. Calls block; any thread may make them.
 pub struct MailboxStore {
     db: Db,
@@ -220,40 +270,51 @@ impl MailboxStore {
         after: &Cursor,
         max_bytes: usize,
     ) -> Result<Vec<StoredFrame>, StoreError> {
+        let fetched = self.read(|txn| fetch(txn, None, tags, after, max_bytes));
+        fetched.map(|(frames, _)| frames)
+    }
+
+    /// The same without what a reader has released; and how far there is nothing else for it, in classes of which there is
+    /// no frame among them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn fetch_for(
+        &self,
+        reader: &Reader,
+        tags: &[Tag],
+        after: &Cursor,
+        max_bytes: usize,
+    ) -> Result<(Vec<StoredFrame>, Cursor), StoreError> {
         self.read(|txn| {
-            let tags = rows::held(txn, tags)?;
-            let table = txn.open_table(FRAMES)?;
-            let (mut out, mut sum) = (Vec::new(), 0_usize);
-            for (class, after) in (0..).zip(after.0) {
-                let mut found = Vec::new();
-                for tag in &tags {
-                    let room = max_bytes.saturating_sub(sum);
-                    rows::find(&table, tag, class, after, room, &mut found)?;
-                }
-                found.sort_unstable();
-                for (number, tag, len) in found {
-                    // Nothing after the first that does not fit: `find` has left out what comes later.
-                    sum = sum.saturating_add(len);
-                    if sum > max_bytes && !out.is_empty() {
-                        return Ok(out);
-                    }
-                    if let Some(row) = table.get((tag, class, number))? {
-                        let (since_s, frame) = row.value();
-                        let place = Place {
-                            tag: *tag,
-                            class,
-                            number,
-                        };
-                        let frame = Bytes::copy_from_slice(frame);
-                        out.push(StoredFrame {
-                            place,
-                            since_s,
-                            frame,
-                        });
-                    }
-                }
-            }
-            Ok(out)
+            let marks = Marks::of(txn, reader)?;
+            fetch(txn, Some(&marks), tags, after, max_bytes)
+        })
+    }
+
+    /// A reader of a mailbox is here, durably. What comes from now on waits for it too.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails.
+    pub fn note_reader(&self, now_s: u64, reader: &Reader) -> Result<(), StoreError> {
+        self.write(|txn| readers::note(txn, reader, now_s))
+    }
+
+    /// A reader has the frames at these places. Deletes those that no other reader of the mailbox waits for, durably. Returns
+    /// how many that were.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails; nothing has changed then.
+    pub fn release(
+        &self,
+        now_s: u64,
+        reader: &Reader,
+        places: &[Place],
+    ) -> Result<u64, StoreError> {
+        self.change(|txn, totals| {
+            let before = totals.frames;
+            readers::release(txn, totals, reader, now_s, places)?;
+            Ok(before - totals.frames)
         })
     }
 
@@ -475,24 +536,40 @@ impl MailboxStore {
     ) -> Result<Verdict, redb::Error> {
         let Brought { tag, frame, grants } = brought;
         let carried = rows::Carried::of(frame);
-        let mut hashes = txn.open_table(HASHES)?;
-        if hashes.get((tag, &carried.hash))?.is_some() {
-            return Ok(Verdict::Duplicate);
+        let known = txn
+            .open_table(HASHES)?
+            .get((tag, &carried.hash))?
+            .map(|n| n.value());
+        if let Some(number) = known {
+            // Who has released a preamble may need it once more.
+            if !carried.repeats || !readers::was_released(txn, number)? {
+                return Ok(Verdict::Duplicate);
+            }
+            let (tag, class) = (*tag, carried.class);
+            rows::drop_one(txn, totals, &Place { tag, class, number })?;
         }
         if seen::is_seen(txn, now_s, &carried)? {
             return Ok(Verdict::Seen);
         }
         let cost = Totals::of(frame.len());
-        let after = totals.plus(cost);
-        if after.bytes > self.limits.max_bytes {
+        let limits = self.limits;
+        let fits_all = |all: Totals| all.plus(cost).bytes <= limits.max_bytes;
+        let fits_tag = |of_tag: Totals| {
+            let after = of_tag.plus(cost);
+            after.frames <= limits.max_frames_per_tag && after.bytes <= limits.max_bytes_per_tag
+        };
+        let fits = |all: Totals, of_tag: Totals| fits_all(all) && fits_tag(of_tag);
+        if !fits(*totals, rows::tag_totals(txn, tag)?) {
+            readers::make_room(txn, totals, tag, fits)?;
+        }
+        if !fits_all(*totals) {
             return Ok(Verdict::Full);
         }
-        let tag_after = rows::tag_totals(txn, tag)?.plus(cost);
-        if tag_after.frames > self.limits.max_frames_per_tag
-            || tag_after.bytes > self.limits.max_bytes_per_tag
-        {
+        if !fits_tag(rows::tag_totals(txn, tag)?) {
             return Ok(Verdict::TagFull);
         }
+        let (after, tag_after) = (totals.plus(cost), rows::tag_totals(txn, tag)?.plus(cost));
+        let mut hashes = txn.open_table(HASHES)?;
         let (mut class, mut frame) = (carried.class, frame.clone());
         if let Some(grants) = grants {
             let Some(grant) = spent::pay(txn, grants, frame.len())? else {

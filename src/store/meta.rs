@@ -27,6 +27,25 @@ impl Meta {
         })
     }
 
+    /// Sets several keys, all or none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk is full or fails; nothing has changed then.
+    pub fn put_all(&self, rows: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let seal = |(key, value): &(String, Vec<u8>)| self.0.seal(TABLE, key.as_bytes(), value);
+        let sealed = rows.iter().map(seal).collect::<Result<Vec<_>, _>>()?;
+        self.0.db.write(|txn| {
+            let mut table = txn.open_table(META)?;
+            for ((key, _), value) in rows.iter().zip(&sealed) {
+                table.insert(key.as_str(), value.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
     /// The value of a key.
     ///
     /// # Errors

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! 0      version = 1
-//! 1      flags: bit 0 an answer is wanted, bit 1 the sender has found its home to be an older one; others zero
+//! 1      flags: bit 0 an answer is wanted, bit 1 the sender has found its home to be an older one, bit 2 the recipient has
+//!        other endpoints; others zero
 //! 2..14  the sender's incarnation: number 4, from 1 on, and mark 8, random
 //! 14..26 the newest incarnation of the recipient that the sender has heard of, likewise; zeros if of none
+//! 26..34 with bit 2: the first 8 bytes of the static key of the endpoint that is meant, since others may hear it too
 //! ```
 //!
 //! An incarnation is a home from one start to the next, a day of uptime at most. A home that knows less of itself than others
@@ -13,7 +15,7 @@
 use super::read::{Malformed, Reader};
 
 const VERSION: u8 = 1;
-/// Bytes of a note.
+/// Bytes of a note that names no endpoint.
 pub const LEN: usize = 2 + 2 * Incarnation::LEN;
 
 /// A life of a home.
@@ -71,18 +73,21 @@ pub struct Note {
     pub own: Incarnation,
     /// The newest of the recipient that the sender has heard of.
     pub seen: Option<Incarnation>,
+    /// How the static key of the endpoint begins that is meant, if the recipient has several.
+    pub to: Option<[u8; 8]>,
 }
 
 impl Note {
     /// The bytes.
     pub fn encode(&self) -> Vec<u8> {
         let flags = u8::from(self.wants_answer) | u8::from(self.went_back) << 1;
-        let mut out = vec![VERSION, flags];
+        let mut out = vec![VERSION, flags | u8::from(self.to.is_some()) << 2];
         self.own.put(&mut out);
         match &self.seen {
             Some(seen) => seen.put(&mut out),
             None => out.resize(LEN, 0),
         }
+        out.extend(self.to.iter().flatten());
         out
     }
 
@@ -94,7 +99,7 @@ impl Note {
         let mut r = Reader::new(bytes);
         r.version(VERSION)?;
         let flags = r.u8()?;
-        if flags > 3 {
+        if flags > 7 {
             return Err(Malformed::Value("incarnation flags"));
         }
         let note = Self {
@@ -102,6 +107,7 @@ impl Note {
             went_back: flags & 2 != 0,
             own: Incarnation::read(&mut r)?,
             seen: Incarnation::read_any(&mut r)?,
+            to: (flags & 4 != 0).then(|| r.array()).transpose()?,
         };
         r.finish()?;
         Ok(note)
@@ -117,9 +123,9 @@ mod tests {
         /// Guards that there is one encoding of each note, and that whatever comes is read or refused.
         #[test]
         fn whatever_is_read_is_the_only_encoding_of_itself(
-            mut bytes in prop::collection::vec(any::<u8>(), 0..LEN + 2),
+            mut bytes in prop::collection::vec(any::<u8>(), 0..LEN + 10),
             version in 0u8..3,
-            flags in 0u8..6,
+            flags in 0u8..10,
         ) {
             bytes.iter_mut().zip([version, flags]).for_each(|(byte, value)| *byte = value);
             if let Ok(note) = Note::decode(&bytes) {
@@ -140,13 +146,19 @@ mod tests {
                 went_back: false,
                 own,
                 seen,
+                to: None,
             };
+            let named = Note {
+                to: Some([3; 8]),
+                ..note
+            };
+            assert_eq!(Note::decode(&named.encode()), Ok(named));
             let bytes = note.encode();
             assert_eq!((bytes.len(), Note::decode(&bytes)), (LEN, Ok(note)));
             let longer = [&bytes[..], &[0]].concat();
             assert_eq!(Note::decode(&longer), Err(Malformed::Trailing));
             assert_eq!(Note::decode(&bytes[..LEN - 1]), Err(Malformed::Truncated));
-            let unknown = [&[1, 4], &bytes[2..]].concat();
+            let unknown = [&[1, 8], &bytes[2..]].concat();
             assert_eq!(
                 Note::decode(&unknown),
                 Err(Malformed::Value("incarnation flags"))

@@ -109,6 +109,7 @@ fn attack_12_a_liar_is_heard_once_an_hour() {
                 went_back: true,
                 own: life,
                 seen: Some(life),
+                to: None,
             };
             give(&mut world, A, &peer.control(n, INCARNATION, &lie.encode()));
             pass(&mut world, SECOND);

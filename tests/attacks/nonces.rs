@@ -12,12 +12,17 @@ use std::collections::BTreeMap;
 
 /// Knows every nonce that was ever used, whichever process of A it was.
 #[derive(Default)]
-struct Oracle(BTreeMap<[u8; 16], [u8; 16]>);
+pub struct Oracle(BTreeMap<[u8; 16], [u8; 16]>);
 
 impl Oracle {
     /// Listens to what A has sealed since the last time; the first time to what it will seal.
     fn hear(&mut self, world: &mut World) {
-        let engine = world.nodes[A].engine.as_mut().unwrap();
+        self.hear_of(world, A);
+    }
+
+    /// The same of any node.
+    pub fn hear_of(&mut self, world: &mut World, node: usize) {
+        let engine = world.nodes[node].engine.as_mut().unwrap();
         for mark in engine.take_seal_marks() {
             let known = self.0.insert(mark.nonce, mark.content);
             assert!(

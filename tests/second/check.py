@@ -10,6 +10,7 @@ import sys
 from card import check_card
 from coding import check_coding
 from content import check_content
+from enrolment import check_code, check_enrolment
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
 from incarnation import check_incarnation
@@ -30,6 +31,8 @@ CHECKS = {
     "card": check_card,
     "coding": check_coding,
     "content": check_content,
+    "enrolment": check_enrolment,
+    "enrolment-code": check_code,
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,

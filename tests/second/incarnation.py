@@ -4,28 +4,32 @@ from fields import Reader
 from vector import Refused, same
 
 FLAGS = ("wants-answer", "went-back")
+NAMED = 4
 
 
 def check_incarnation(vector):
-    flags, own, seen = decode(vector.body)
+    flags, own, seen, to = decode(vector.body)
     same(" ".join(name for bit, name in enumerate(FLAGS) if flags >> bit & 1), vector.text("flags"), "flags")
+    same(to, vector.bytes("to") if vector.all("to") else b"", "to")
     same(own, stated(vector, "own"), "own")
     same(seen, stated(vector, "seen"), "seen")
-    made = bytes([1, sum(1 << FLAGS.index(name) for name in vector.text("flags").split())])
-    made += b"".join(number.to_bytes(4, "big") + mark for number, mark in (own, seen or (0, bytes(8))))
+    named = NAMED if to else 0
+    made = bytes([1, named + sum(1 << FLAGS.index(name) for name in vector.text("flags").split())])
+    made += b"".join(number.to_bytes(4, "big") + mark for number, mark in (own, seen or (0, bytes(8)))) + to
     same(made, vector.body, "bytes")
 
 
 def decode(data):
     reader = Reader(data)
     reader.version(1)
-    flags = reader.flags(3, "incarnation flags")
+    flags = reader.flags(7, "incarnation flags")
     own = incarnation(reader)
     if own is None:
         raise Refused("bad value of incarnation")
     seen = incarnation(reader)
+    to = reader.take(8) if flags & NAMED else b""
     reader.end()
-    return flags, own, seen
+    return flags, own, seen, to
 
 
 def incarnation(reader):

@@ -2,6 +2,7 @@
 
 use super::store::Disk;
 use bytes::Bytes;
+use ostrakon::engine::ends::End;
 use ostrakon::engine::id::{MessageId, PersonId};
 use ostrakon::engine::io::{
     Delivery, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Reach, Time,
@@ -11,7 +12,7 @@ use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority}
 use ostrakon::engine::status::Status;
 use ostrakon::engine::trust::{Level, Standing};
 use ostrakon::engine::{Config, Engine};
-use ostrakon::security::card::{Card, MEDIA_TYPE};
+use ostrakon::security::card::{Card, Endpoint, MEDIA_TYPE};
 use ostrakon::security::identity::Identity;
 use ostrakon::security::kdf::Key;
 use ostrakon::wire::manifest::Lifetime;
@@ -186,6 +187,28 @@ impl World {
         self.identity(node).person()
     }
 
+    /// The card of a node's person. It names the endpoints on all nodes.
+    fn card(&self, node: usize) -> Card {
+        let me = self.identity(node);
+        let all = (0..self.nodes.len()).map(|other| self.identity(other));
+        let mut endpoints: Vec<Endpoint> = Vec::new();
+        for one in all.filter(|other| other.person() == me.person()) {
+            let endpoint = one.described();
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        }
+        me.card_of(self.nodes[node].name, 1, vec![], endpoints)
+    }
+
+    /// Makes a node another endpoint of the person that another node is, and has everybody know.
+    pub fn enrol(&mut self, node: usize, of: usize) {
+        let new = self.identity(of).another_endpoint(&mut self.rng);
+        self.nodes[node].keys = new.encode().to_vec();
+        (0..self.nodes.len()).for_each(|node| self.kill(node, false));
+        (0..self.nodes.len()).for_each(|node| self.start(node));
+    }
+
     fn push(&mut self, at: u64, what: What) {
         self.seq += 1;
         self.queue.insert((at.max(self.now), self.seq), what);
@@ -223,8 +246,7 @@ impl World {
         let others = (0..self.nodes.len()).filter(|&other| other != node);
         let unknown = self.unknown.clone();
         for other in others.filter(|other| !unknown.contains(&(node, *other))) {
-            let identity = Identity::decode(&self.nodes[other].keys).unwrap();
-            let card = identity.card(self.nodes[other].name, 1, vec![]);
+            let card = self.card(other);
             let standing = self.standings.get(&(node, other)).copied();
             let standing = Input::Standing(card.person(), standing.unwrap_or(VERIFIED));
             self.input(node, standing);
@@ -245,8 +267,10 @@ impl World {
             state.disk.power_cut();
         }
         for link in 0..self.links.len() {
-            let other = self.links[link].other(node);
-            if let Some(other) = other.filter(|_| self.links[link].up) {
+            let state = &self.links[link];
+            // That one of several has left the line is no news to its first end.
+            let seen = state.up && !state.also.contains(&node);
+            if let Some(other) = state.other(node).filter(|_| seen) {
                 self.input(
                     other,
                     Input::LinkDown {
@@ -369,7 +393,8 @@ impl World {
             if node == ends[0] && !(known(&node) && known(&far)) {
                 continue;
             }
-            let far = self.person(far);
+            let far = self.identity(far);
+            let far = End::new(far.person(), far.endpoint_key());
             let way = usize::from(self.links[link].ends[0] != node);
             let state = &mut self.links[link];
             state.busy[way] = 0;
@@ -377,7 +402,7 @@ impl World {
             profile.can_send = state.ways[way].is_some();
             profile.can_receive = state.ways[1 - way].is_some();
             if state.direct {
-                profile.reach = Reach::Person(far);
+                profile.reach = Reach::Endpoint(far);
             }
             let id = LinkId(link as u32);
             // A far side that was killed is seen as a loss of the link first.

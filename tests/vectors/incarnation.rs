@@ -20,6 +20,13 @@ pub fn all() -> Vec<Vector> {
             .with("seen-number", 65_537)
             .with("seen-mark", "1112131415161718"),
     );
+    let named = made(
+        own(note("incarnation-named", "to one of several endpoints"))
+            .with("flags", "wants-answer")
+            .with("seen-number", 3)
+            .with("seen-mark", "1112131415161718")
+            .with("to", "2122232425262728"),
+    );
     let bad = |name: &str, expect: &str, note: &str, bytes: Vec<u8>| {
         Vector::new(name, "incarnation", expect, note, &bytes)
     };
@@ -35,7 +42,7 @@ pub fn all() -> Vec<Vector> {
             "incarnation-refused-flags",
             "bad value of incarnation flags",
             "an unknown flag",
-            [&[1, 4], &bytes[2..]].concat(),
+            [&[1, 8], &bytes[2..]].concat(),
         ),
         bad(
             "incarnation-refused-own",
@@ -57,6 +64,7 @@ pub fn all() -> Vec<Vector> {
         ),
         first,
         answer,
+        named,
     ]
 }
 
@@ -74,6 +82,7 @@ fn fields(vector: &Vector) -> Note {
             mark: vector.array("own-mark"),
         },
         seen,
+        to: vector.find("to").map(|_| vector.array("to")),
     }
 }
 

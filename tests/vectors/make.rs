@@ -2,8 +2,8 @@
 
 use super::file::{Vector, hex};
 use super::{
-    content, encode, grants, incarnation, introduction, invitation, lockbox, make_keys, shared,
-    spending, voice,
+    content, encode, enrolment, grants, incarnation, introduction, invitation, lockbox, make_keys,
+    shared, spending, voice,
 };
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
@@ -24,6 +24,7 @@ pub fn all() -> Vec<Vector> {
         invitation::all(),
         lockbox::all(),
         content::all(),
+        enrolment::all(),
         grants::all(),
         spending::all(),
         shared::all(),

@@ -34,6 +34,7 @@ fn spec(address: SocketAddr, key: LinkKey) -> PeerSpec {
     PeerSpec {
         address: address.to_string(),
         key,
+        others: Vec::new(),
         settings: QuicSettings::default(),
     }
 }

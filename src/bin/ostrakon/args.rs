@@ -58,8 +58,11 @@ pub enum Command {
     /// Make your keys and an empty home.
     Init {
         /// What others see as your name.
-        #[arg(long)]
-        name: String,
+        #[arg(long, required_unless_present = "join")]
+        name: Option<String>,
+        /// How this device becomes another one of yours, rather than somebody new.
+        #[command(flatten)]
+        join: JoinArgs,
         /// Ask for no passphrase and use none: whoever gets at the disk gets the keys.
         #[arg(long, conflicts_with = "passphrase_file")]
         no_passphrase: bool,
@@ -79,6 +82,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Your devices.
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// People you know.
     #[command(subcommand)]
     Person(PersonCommand),
@@ -214,6 +220,52 @@ pub enum StrangersArg {
     On,
     /// Nothing of them is taken.
     Off,
+}
+
+/// Of a device that becomes another one of somebody.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// Become another device of yours: shows a code, which you give to the device that you have: ostrakon device add.
+    #[arg(long, conflicts_with = "name")]
+    pub join: bool,
+    /// Take in the file that the other device has made for this code.
+    #[arg(long, value_name = "FILE", requires = "join")]
+    pub from: Option<PathBuf>,
+    /// Wait at this address of this device, ADDRESS:PORT, so that the other device reaches it without a file.
+    #[arg(long, value_name = "ADDR", requires = "join", conflicts_with = "from")]
+    pub at: Option<std::net::SocketAddr>,
+    /// Show the code as a QR code.
+    #[arg(long, requires = "join", conflicts_with = "from")]
+    pub qr: bool,
+}
+
+/// Of your devices.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Make another device one of yours: it can then read and write all that you can.
+    ///
+    /// Take the code from the screen of that device: whoever changes it on the way gets your keys. Both show a number, to be
+    /// compared before anything leaves.
+    Add {
+        /// The code that `ostrakon init --join` shows there, or a file with it.
+        code: String,
+        /// The number that it shows there, to be compared here [default: you are shown ours and asked].
+        #[arg(long, value_name = "DIGITS")]
+        number: Option<String>,
+        /// Put what the new device needs, sealed for it alone, into a file [default: it is given to the device at the address
+        /// in its code].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List your devices.
+    List,
+    /// Name a device no more: contacts take nothing of it any more once they have your new card.
+    ///
+    /// It keeps the keys that it has, and can read what is sent to you.
+    Remove {
+        /// Its URI, or the beginning of its key: see device list.
+        device: String,
+    },
 }
 
 /// Of people.

@@ -19,8 +19,8 @@ use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
-    card, grant, group, inbox, init, invite, link, node, pages, passphrase, person, relay, routes,
-    send, sim, spool, status, strangers,
+    card, device, grant, group, inbox, init, invite, join, link, node, pages, passphrase, person,
+    relay, routes, send, sim, spool, status, strangers,
 };
 use failure::{Failure, Kind, Outcome};
 use grant_args::GrantCommand;
@@ -109,9 +109,16 @@ async fn run(out: Out, cli: Cli) -> Outcome {
 async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
     match command {
         Command::Init {
-            name,
+            name: Some(name),
             no_passphrase,
+            ..
         } => init::run(out, home, &name, no_passphrase).await,
+        Command::Init {
+            name: None,
+            join,
+            no_passphrase,
+        } => join::run(out, home, join, no_passphrase).await,
+        Command::Device(command) => device::run(out, home, command).await,
         Command::Passphrase(command) => passphrase::run(out, home, command).await,
         Command::Card {
             qr,

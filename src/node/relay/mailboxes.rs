@@ -7,8 +7,8 @@ use crate::wire::envelope::{self, Envelope};
 use crate::wire::piece::Piece;
 use bytes::Bytes;
 use ostrakon_transports::relay::{
-    Cursor, HeldFrame, MailboxStore, MailboxTag, Place, Sorted, Sorter, StoreFuture, StoreRefusal,
-    Subscription, Verdict, Watchers,
+    Cursor, Fetched, HeldFrame, MailboxStore, MailboxTag, Place, Reader, Sorted, Sorter,
+    StoreFuture, StoreRefusal, Subscription, Verdict, Watchers,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -189,31 +189,36 @@ impl Mailboxes {
 }
 
 impl MailboxStore for Mailboxes {
+    fn open(&self, reader: Reader) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let noted = self.with(move |store| store.note_reader(now_s(), &reader));
+            noted.await.map_err(refusal)
+        })
+    }
+
     fn fetch(
         &self,
+        reader: Reader,
         tags: Arc<[MailboxTag]>,
         after: Cursor,
         max_bytes: usize,
-    ) -> StoreFuture<'_, Vec<HeldFrame>> {
+    ) -> StoreFuture<'_, Fetched> {
         Box::pin(async move {
-            let found = self.with(move |store| store.fetch(&tags, &after, max_bytes));
+            let found = self.with(move |store| store.fetch_for(&reader, &tags, &after, max_bytes));
             let held = |found: mailbox::StoredFrame| HeldFrame {
                 place: found.place,
                 frame: grow_older(&found.frame, now_s(), found.since_s),
             };
-            Ok(found
-                .await
-                .map_err(refusal)?
-                .into_iter()
-                .map(held)
-                .collect())
+            let (found, upto) = found.await.map_err(refusal)?;
+            let frames = found.into_iter().map(held).collect();
+            Ok(Fetched { frames, upto })
         })
     }
 
-    fn delete(&self, places: Vec<Place>) -> StoreFuture<'_, u64> {
+    fn release(&self, reader: Reader, places: Vec<Place>) -> StoreFuture<'_, u64> {
         Box::pin(async move {
-            let deleted = self.with(move |store| store.delete(&places));
-            deleted.await.map_err(refusal)
+            let released = self.with(move |store| store.release(now_s(), &reader, &places));
+            released.await.map_err(refusal)
         })
     }
 

@@ -1,5 +1,6 @@
 //! The tables of a mailbox store, and what has to change in several of them at once.
 
+use super::readers::{self, Marks};
 use super::{CLASSES, Tag, Totals};
 use crate::engine::message::Priority;
 use crate::wire::envelope::Envelope;
@@ -61,6 +62,7 @@ pub(super) fn prepare(txn: &WriteTransaction) -> Result<(), redb::Error> {
     txn.open_table(AGES)?;
     txn.open_table(TAGS)?;
     txn.open_table(SETTINGS)?;
+    readers::prepare(txn)?;
     super::seen::prepare(txn)?;
     super::spent::prepare(txn)
 }
@@ -80,29 +82,33 @@ pub(super) fn held(txn: &ReadTransaction, tags: &[Tag]) -> Result<Vec<Tag>, redb
     Ok(held)
 }
 
-/// Adds number, tag and length of the frames with this tag and class after `after`, until they exceed `max_bytes`.
+/// Adds number, tag and length of the frames with this tag and class after `after` that a reader has not released, until they
+/// exceed `max_bytes`. Gives the number of the last one that was looked at.
 pub(super) fn find<'a>(
     table: &redb::ReadOnlyTable<(&Tag, u8, u64), (u64, &[u8])>,
-    tag: &'a Tag,
-    class: u8,
-    after: u64,
+    marks: Option<&Marks<'_>>,
+    (tag, class, after): (&'a Tag, u8, u64),
     max_bytes: usize,
     found: &mut Vec<(u64, &'a Tag, usize)>,
-) -> Result<(), redb::Error> {
+) -> Result<u64, redb::Error> {
+    let (mut sum, mut last) = (0_usize, after);
     let Some(from) = after.checked_add(1) else {
-        return Ok(());
+        return Ok(last);
     };
-    let mut sum = 0_usize;
     for row in table.range((tag, class, from)..=(tag, class, u64::MAX))? {
         let (key, value) = row?;
+        last = key.value().2;
+        if marks.map_or(Ok(false), |marks| marks.has(last))? {
+            continue;
+        }
         let len = value.value().1.len();
-        found.push((key.value().2, tag, len));
+        found.push((last, tag, len));
         sum = sum.saturating_add(len);
         if sum > max_bytes {
             break;
         }
     }
-    Ok(())
+    Ok(last)
 }
 
 /// Deletes a frame from all tables, and returns it if it was there.
@@ -116,6 +122,7 @@ pub(super) fn drop_one(
     let Some(row) = frames.remove((tag, *class, *number))? else {
         return Ok(None);
     };
+    readers::forget(txn, *number)?;
     let (second, frame) = row.value();
     let cost = Totals::of(frame.len());
     let carried = Carried::of(frame);

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 mod grants;
+mod readers;
 
 const LIMITS: MailboxLimits = MailboxLimits {
     max_bytes: 5000,

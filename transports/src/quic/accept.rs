@@ -1,7 +1,7 @@
 //! Connections that others begin: handshake, protocol, key.
 
 use super::endpoint::{EndpointError, QuicEndpoint, WeakEndpoint};
-use super::tls::{self, ALPN_PEER, ALPN_RELAY};
+use super::tls::{self, ALPN_HANDOVER, ALPN_PEER, ALPN_RELAY};
 use super::{CloseCode, link};
 use crate::keys::LinkKey;
 use crate::{EventSender, LinkHandle, LinkId};
@@ -28,20 +28,21 @@ pub(crate) struct Authenticated {
 pub(super) struct Routes {
     peers: Option<mpsc::Sender<Authenticated>>,
     relay_clients: Option<mpsc::Sender<Authenticated>>,
+    handovers: Option<mpsc::Sender<Authenticated>>,
     accepting: bool,
 }
 
 impl Routes {
     fn slot(&mut self, alpn: &[u8]) -> &mut Option<mpsc::Sender<Authenticated>> {
-        if alpn == ALPN_PEER {
-            &mut self.peers
-        } else {
-            &mut self.relay_clients
+        match alpn {
+            ALPN_PEER => &mut self.peers,
+            ALPN_HANDOVER => &mut self.handovers,
+            _ => &mut self.relay_clients,
         }
     }
 
     fn open(&mut self) -> Vec<Vec<u8>> {
-        [ALPN_PEER, ALPN_RELAY]
+        [ALPN_PEER, ALPN_RELAY, ALPN_HANDOVER]
             .into_iter()
             .filter(|alpn| self.slot(alpn).as_ref().is_some_and(|s| !s.is_closed()))
             .map(<[u8]>::to_vec)
@@ -57,10 +58,10 @@ pub(super) fn open_route(
     let (sender, receiver) = mpsc::channel(WAITING);
     let mut routes = endpoint.routes();
     if routes.slot(alpn).as_ref().is_some_and(|s| !s.is_closed()) {
-        let name = if alpn == ALPN_PEER {
-            "peers"
-        } else {
-            "relay clients"
+        let name = match alpn {
+            ALPN_PEER => "peers",
+            ALPN_HANDOVER => "new devices",
+            _ => "relay clients",
         };
         return Err(EndpointError::Served(name));
     }

@@ -15,8 +15,22 @@ pub struct PeerSpec {
     pub address: String,
     /// The key that the far side has to prove.
     pub key: LinkKey,
+    /// Further keys, of which the far side may hold one instead: attempts take turns.
+    pub others: Vec<LinkKey>,
     /// The link's settings.
     pub settings: QuicSettings,
+}
+
+impl PeerSpec {
+    /// The key that an attempt accepts.
+    pub(super) fn key_of(&self, attempt: usize) -> LinkKey {
+        let place = attempt % (self.others.len() + 1);
+        let others = self.others.iter().copied();
+        std::iter::once(self.key)
+            .chain(others)
+            .nth(place)
+            .unwrap_or(self.key)
+    }
 }
 
 /// Why an attempt failed. Another one follows by itself.
@@ -43,15 +57,17 @@ pub(crate) enum DialError {
     BadHello,
 }
 
-/// Connects to `spec` with the protocol `alpn`. `attempt` chooses among several addresses of one name.
+/// Connects to `spec` with the protocol `alpn`. `attempt` chooses among several keys, and among several addresses of one name.
 pub(crate) async fn dial(
     endpoint: &QuicEndpoint,
     spec: &PeerSpec,
     alpn: &[u8],
     attempt: usize,
 ) -> Result<Connection, DialError> {
-    let config = config::client(endpoint.tls(), spec.key, alpn, &spec.settings)?;
-    let remote = resolve(endpoint, &spec.address, attempt).await?;
+    let key = spec.key_of(attempt);
+    let config = config::client(endpoint.tls(), key, alpn, &spec.settings)?;
+    let address = attempt / (spec.others.len() + 1);
+    let remote = resolve(endpoint, &spec.address, address).await?;
     // No name is sent (the key says it all), but the library asks for one.
     let connecting = endpoint
         .quinn()

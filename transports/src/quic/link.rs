@@ -56,7 +56,10 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec
         };
         let begun = Instant::now();
         let reason = match outcome {
-            Ok(connection) => carry(io, &connection, spec.key, spec.settings.rate_bps).await,
+            Ok(connection) => {
+                let key = spec.key_of(attempt);
+                carry(io, &connection, key, spec.settings.rate_bps).await
+            }
             Err(error) => Ok(error.to_string()),
         };
         if begun.elapsed() >= STEADY {

@@ -12,6 +12,7 @@ mod config;
 mod controller;
 mod dial;
 mod endpoint;
+mod handover;
 mod io;
 mod link;
 mod model;
@@ -24,8 +25,9 @@ mod valve;
 pub use accept::{Incoming, PeerListener};
 pub use dial::PeerSpec;
 pub use endpoint::{EndpointError, EndpointOptions, QuicEndpoint};
+pub use handover::{Handover, HandoverError, Handovers};
 pub use settings::{Congestion, QuicSettings};
-pub use tls::{ALPN_PEER, ALPN_RELAY};
+pub use tls::{ALPN_HANDOVER, ALPN_PEER, ALPN_RELAY};
 
 pub(crate) use accept::Authenticated;
 pub(crate) use backoff::Backoff;

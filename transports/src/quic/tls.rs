@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub const ALPN_PEER: &[u8] = b"ostrakon/1";
 /// The ALPN name of connections to a relay.
 pub const ALPN_RELAY: &[u8] = b"ostrakon-relay/1";
+/// The ALPN name of connections by which a new device is given what it needs.
+pub const ALPN_HANDOVER: &[u8] = b"ostrakon-handover/1";
 
 /// The TLS side of an endpoint: its own key, ready for both roles.
 #[derive(Clone)]

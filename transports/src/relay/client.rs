@@ -83,6 +83,7 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &RelaySpe
     let peer = PeerSpec {
         address: spec.address.clone(),
         key: spec.key,
+        others: Vec::new(),
         settings: spec.settings.clone(),
     };
     let mut backoff = Backoff::default();

@@ -16,7 +16,7 @@ use super::record::{
     ClientRecord, Fate, Record, RecordReader, RelayRecord, VERSION, WITHOUT_GRANTS, push_fate,
 };
 use super::server::{Shared, add};
-use super::store::{Cursor, Sorted, Verdict};
+use super::store::{Cursor, Reader, Sorted, Verdict};
 use super::window::Window;
 use crate::keys::LinkKey;
 use crate::quic::CloseCode;
@@ -65,7 +65,8 @@ pub(super) async fn serve(shared: &Shared, connection: &Connection, key: LinkKey
             0
         },
         opened: Some(opened),
-        owned: false,
+        key,
+        owner: None,
     };
     tokio::select! {
         code = intake.run() => code,
@@ -132,9 +133,11 @@ struct Intake<'a> {
     /// Grants that were shown, or could not be.
     grants: usize,
     /// Taken by the one proof that a connection may bring.
-    opened: Option<oneshot::Sender<Arc<[MailboxTag]>>>,
+    opened: Option<oneshot::Sender<(Reader, Arc<[MailboxTag]>)>>,
+    /// The link key of the client.
+    key: LinkKey,
     /// The client proved that a mailbox is its own.
-    owned: bool,
+    owner: Option<Reader>,
 }
 
 /// Frames that are taken in together.
@@ -268,24 +271,32 @@ impl Intake<'_> {
         if !proof.verify(self.session.connection) {
             return Err(CloseCode::BadProof);
         }
-        self.owned = true;
+        let reader = Reader {
+            mailbox: proof.public_key,
+            link: self.key.0,
+        };
+        if let Err(error) = self.session.shared.store.open(reader).await {
+            tracing::error!(%error, "a reader was not noted");
+            return Err(CloseCode::StoreFailed);
+        }
+        self.owner = Some(reader);
         self.session.say(&[RelayRecord::Opened]).await?;
         let tags = mailbox_tags(&proof.public_key).into();
-        opened.send(tags).map_err(|_| CloseCode::Done)
+        opened.send((reader, tags)).map_err(|_| CloseCode::Done)
     }
 
     /// Deletes what the owner has, but nothing that was not handed over on this connection: a number from
     /// elsewhere must not cost frames that nobody saw.
     async fn release(&mut self, upto: u64) -> Result<(), CloseCode> {
-        if !self.owned {
+        let Some(reader) = self.owner else {
             return Err(CloseCode::BadRecord);
-        }
+        };
         let places = self.session.window().release(Instant::now(), upto);
         self.session.released.notify_one();
         if places.is_empty() {
             return Ok(());
         }
-        match self.session.shared.store.delete(places).await {
+        match self.session.shared.store.release(reader, places).await {
             Ok(deleted) => add(&self.session.shared.counts.deleted, deleted),
             Err(error) => {
                 tracing::error!(%error, "frames were not deleted");
@@ -301,9 +312,9 @@ impl Intake<'_> {
 /// of numbers from an earlier connection means nothing on this one.
 async fn hand_over(
     session: &Session<'_>,
-    opening: oneshot::Receiver<Arc<[MailboxTag]>>,
+    opening: oneshot::Receiver<(Reader, Arc<[MailboxTag]>)>,
 ) -> CloseCode {
-    let Ok(tags) = opening.await else {
+    let Ok((reader, tags)) = opening.await else {
         // Without a mailbox there is nothing to hand over, and the other half decides when to end.
         return std::future::pending().await;
     };
@@ -316,7 +327,8 @@ async fn hand_over(
         let room = session.window().room(Instant::now(), cwnd, most);
         let mut records = Vec::new();
         if room > 0 {
-            let fetched = shared.store.fetch(tags.clone(), after, room.min(FETCH));
+            let most = room.min(FETCH);
+            let fetched = shared.store.fetch(reader, tags.clone(), after, most);
             let held = match fetched.await {
                 Ok(held) => held,
                 Err(error) => {
@@ -324,7 +336,8 @@ async fn hand_over(
                     return CloseCode::StoreFailed;
                 }
             };
-            for held in held {
+            after.join(&held.upto);
+            for held in held.frames {
                 if !after.pass(&held.place) {
                     tracing::error!("the mailbox store returned frames out of order");
                     return CloseCode::StoreFailed;

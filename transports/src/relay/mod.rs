@@ -24,7 +24,7 @@ pub use mailbox::{MailboxOwner, MailboxTag, TAGS, mailbox_tag, mailbox_tags};
 pub use record::{Fate, GrantAnswer, MAX_GRANT};
 pub use server::{RelayCounters, RelayLimits, RelayServer};
 pub use store::{
-    CLASSES, Cursor, HeldFrame, MailboxStore, Place, Sorted, Sorter, StoreFuture, StoreRefusal,
-    Subscription, Verdict, Watchers,
+    CLASSES, Cursor, Fetched, HeldFrame, MailboxStore, Place, Reader, Sorted, Sorter, StoreFuture,
+    StoreRefusal, Subscription, Verdict, Watchers,
 };
 pub use upstream::Settlements;

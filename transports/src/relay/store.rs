@@ -32,6 +32,13 @@ pub struct Place {
 pub struct Cursor(pub [u64; CLASSES]);
 
 impl Cursor {
+    /// Goes on to where another one is, in each class.
+    pub fn join(&mut self, other: &Self) {
+        for (seen, other) in self.0.iter_mut().zip(other.0) {
+            *seen = other.max(*seen);
+        }
+    }
+
     /// Takes down that the frame at this place was seen. False if it lies behind the cursor, or in no class.
     pub fn pass(&mut self, place: &Place) -> bool {
         match self.0.get_mut(usize::from(place.class)) {
@@ -88,19 +95,42 @@ pub enum StoreRefusal {
     Failed(String),
 }
 
+/// Who fetches: an endpoint of the owner of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The key of the mailbox, which was proved.
+    pub mailbox: [u8; 32],
+    /// The link key of the client, which was proved as well.
+    pub link: [u8; 32],
+}
+
+/// Frames to hand over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// In order.
+    pub frames: Vec<HeldFrame>,
+    /// Up to here there is nothing else for the reader, in classes of which there is no frame among them.
+    pub upto: Cursor,
+}
+
 /// Durable mailboxes, as those who fetch see them. For those who fill them see [`Guest`](super::Guest).
 pub trait MailboxStore: Send + Sync + 'static {
-    /// Frames of any of the tags beyond `after`, the lowest class first and in each class in the order of their
+    /// A reader is here. What came from now on is kept until it has released it, within the bounds of the store.
+    fn open(&self, reader: Reader) -> StoreFuture<'_, ()>;
+
+    /// Frames that the reader has not released yet, of any of the tags beyond `after`, the lowest class first and in each class in the order of their
     /// numbers: as many as fit into `max_bytes`, but at least one if there is any.
     fn fetch(
         &self,
+        reader: Reader,
         tags: Arc<[MailboxTag]>,
         after: Cursor,
         max_bytes: usize,
-    ) -> StoreFuture<'_, Vec<HeldFrame>>;
+    ) -> StoreFuture<'_, Fetched>;
 
-    /// Deletes the frames at these places, as far as they are there, and says how many were.
-    fn delete(&self, places: Vec<Place>) -> StoreFuture<'_, u64>;
+    /// The reader has the frames at these places. Deletes those that no other reader waits for, as far as they are there, and
+    /// says how many were.
+    fn release(&self, reader: Reader, places: Vec<Place>) -> StoreFuture<'_, u64>;
 
     /// The first number under which frames may be handed over: larger than any that was used before, also before
     /// a restart, since owners may release late.

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
 use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint};
 use ostrakon_transports::relay::{
-    Cursor, GrantAnswer, Guest, HeldFrame, MailboxStore, MailboxTag, Place, RelayCounters,
-    RelayLimits, RelayServer, Sorted, Sorter, StoreFuture, Subscription, Verdict, Watchers,
+    Cursor, Fetched, GrantAnswer, Guest, HeldFrame, MailboxStore, MailboxTag, Place, Reader,
+    RelayCounters, RelayLimits, RelayServer, Sorted, Sorter, StoreFuture, Subscription, Verdict,
+    Watchers,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -111,12 +112,17 @@ impl Guest for TestGuest {
 }
 
 impl MailboxStore for MemoryStore {
+    fn open(&self, _reader: Reader) -> StoreFuture<'_, ()> {
+        Box::pin(async move { Ok(()) })
+    }
+
     fn fetch(
         &self,
+        _reader: Reader,
         tags: Arc<[MailboxTag]>,
         after: Cursor,
         max_bytes: usize,
-    ) -> StoreFuture<'_, Vec<HeldFrame>> {
+    ) -> StoreFuture<'_, Fetched> {
         Box::pin(async move {
             let held = self.frames.lock().unwrap();
             let mut room = max_bytes;
@@ -136,11 +142,14 @@ impl MailboxStore for MemoryStore {
                 room = room.saturating_sub(held.frame.len());
                 out.push(held.clone());
             }
-            Ok(out)
+            Ok(Fetched {
+                frames: out,
+                upto: after,
+            })
         })
     }
 
-    fn delete(&self, places: Vec<Place>) -> StoreFuture<'_, u64> {
+    fn release(&self, _reader: Reader, places: Vec<Place>) -> StoreFuture<'_, u64> {
         Box::pin(async move {
             let mut held = self.frames.lock().unwrap();
             let before = held.1.len();

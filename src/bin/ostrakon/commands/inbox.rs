@@ -26,10 +26,11 @@ pub async fn list(out: Out, home: &Path) -> Outcome {
 }
 
 fn entry(message: &InboxEntry) -> String {
-    let state = if message.complete {
-        "complete"
-    } else {
-        "more is on its way"
+    let state = match (message.complete, message.read, message.seen) {
+        (false, ..) => "more is on its way",
+        (true, true, _) => "read",
+        (true, false, true) => "complete",
+        (true, false, false) => "complete, new",
     };
     let mut text = format!(
         "{}  from {}, {}, {state}\n",

@@ -1,11 +1,13 @@
 //! What each command does.
 
 pub mod card;
+pub mod device;
 pub mod grant;
 pub mod group;
 pub mod inbox;
 pub mod init;
 pub mod invite;
+pub mod join;
 pub mod link;
 pub mod node;
 pub mod pages;

@@ -1,0 +1,259 @@
+//! One person with two devices: enrolment, by a file and by QUIC, and what both get and send.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use data_encoding::BASE64;
+use ostrakon::node::api::{DeviceEntry, ErrorKind, Request, Response};
+use ostrakon::node::{Joining, Listen, hand_over, wait};
+use ostrakon::security::enrolment::Code;
+use people::{Someone, link, noise, text_and_file, until};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+#[allow(
+    dead_code,
+    reason = "each test binary uses its part of what people can do"
+)]
+mod people;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn anywhere() -> Listen {
+    Listen::At("127.0.0.1:0".parse().unwrap())
+}
+
+/// A place where there is no home yet.
+fn nowhere() -> Someone {
+    let someone = Someone::new("Nobody");
+    std::fs::remove_dir_all(&someone.home).unwrap();
+    someone
+}
+
+async fn devices(someone: &Someone) -> Vec<DeviceEntry> {
+    match someone.ask(Request::DeviceList).await {
+        Response::Devices { devices } => devices,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks a device for what another one with this code needs.
+async fn sealed(someone: &Someone, code: &Code) -> Vec<u8> {
+    let code = code.to_text();
+    match someone.ask(Request::DeviceAdd { code }).await {
+        Response::Enrolled { sealed, .. } => BASE64.decode(sealed.as_bytes()).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Another device of somebody, enrolled by a file.
+async fn another(of: &Someone) -> Someone {
+    let place = nowhere();
+    let joining = Joining::begin(&place.home, None).unwrap();
+    let bytes = sealed(of, &joining.code(vec![])).await;
+    joining.finish(&bytes, None).unwrap();
+    place
+}
+
+async fn connect(from: &Someone, name: &str, to: &Someone, person: &str) {
+    let uri = format!("quic://{}", to.node.as_ref().unwrap().listening().unwrap());
+    from.done(Request::LinkAdd(link(name, uri, Some(person))))
+        .await;
+}
+
+async fn receipt(someone: &Someone, message: &str) {
+    let has = async || someone.has_receipt(message).await.then_some(());
+    until("a receipt", has).await;
+}
+
+/// Guards that a second device gets what comes for the person and can send, each with links of its own; that the contact
+/// needs nothing but the card, which comes by itself; and that a device that is removed is one no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_devices_get_and_send_what_one_did() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    ben.run(anywhere()).await;
+    ada.run(anywhere()).await;
+    connect(&ada, "ben", &ben, "Ben").await;
+    let first = ada.send(text_and_file("Ben", "before", &file(1).1)).await;
+    receipt(&ada, &first).await;
+    let mut second = another(&ada).await;
+    second.run(Listen::Off).await;
+    assert_eq!(devices(&second).await.len(), 2);
+    // The contact came along, and Ben hears of the device from the first one.
+    connect(&second, "ben", &ben, "Ben").await;
+    connect(&second, "ada", &ada, "Ada").await;
+    let (_files, path, content) = file(2);
+    let message = ben.send(text_and_file("Ada", "to both", &path)).await;
+    for device in [&ada, &second] {
+        let entry = device.received(&message).await;
+        assert_eq!((entry.deliveries, entry.parts.len()), (1, 2));
+        let out = tempfile::tempdir().unwrap();
+        let saved = device.saved(&message, out.path()).await;
+        assert!(std::fs::read(&saved[1]).unwrap() == content);
+    }
+    receipt(&ben, &message).await;
+    let state = async |device: &Someone| {
+        let inbox = device.inbox().await;
+        let entry = inbox.iter().find(|entry| entry.message == message);
+        entry.map(|entry| (entry.seen, entry.read)).unwrap()
+    };
+    // Both have written the files out above.
+    assert_eq!(state(&ada).await, (true, true));
+    let unread = ben.send(text_and_file("Ada", "read me", &path)).await;
+    for device in [&ada, &second] {
+        device.received(&unread).await;
+    }
+    let is_read = async || {
+        let inbox = second.inbox().await;
+        let entry = inbox.iter().find(|entry| entry.message == unread);
+        entry.filter(|entry| entry.read).map(|_| ())
+    };
+    assert!(is_read().await.is_none());
+    let message = unread.clone();
+    ada.ask(Request::Read { message }).await;
+    until("the mark of what was read on the other device", is_read).await;
+    let message = second
+        .send(text_and_file("Ben", "from the second", &path))
+        .await;
+    ben.received(&message).await;
+    receipt(&second, &message).await;
+    for device in [&ada, &second, &ben] {
+        assert_eq!(device.status().await.warnings, Vec::<String>::new());
+    }
+    let all = devices(&ada).await;
+    let [other] = Vec::from_iter(all.iter().filter(|d| !d.this))[..] else {
+        panic!("{all:?}")
+    };
+    let device = other.device.clone();
+    let left = ada.ask(Request::DeviceRemove { device }).await;
+    assert!(matches!(left, Response::Devices { devices } if devices.len() == 1));
+    let refused = async || {
+        let report = ben.status().await;
+        report
+            .dropped
+            .keys()
+            .any(|why| why.contains("stranger"))
+            .then_some(())
+    };
+    let lost = second.send(text_and_file("Ben", "still me?", &path)).await;
+    until("a refusal", refused).await;
+    assert!(!second.has_receipt(&lost).await);
+}
+
+fn file(seed: u8) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("map.png");
+    let content = noise(300_000, seed);
+    std::fs::write(&path, &content).unwrap();
+    (dir, path, content)
+}
+
+/// Guards that a device that waits at an address is given what was sealed for it, refuses what was not and waits on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_waits_takes_what_is_for_it_alone() {
+    let ada = Someone::new("Ada");
+    let place = nowhere();
+    let joining = Joining::begin(&place.home, None).unwrap();
+    let (show, shown) = oneshot::channel();
+    let at = "127.0.0.1:0".parse().unwrap();
+    let waits = tokio::spawn(wait(joining, at, None, |code| {
+        show.send(code.clone()).unwrap();
+    }));
+    let code = shown.await.unwrap();
+    let other = Joining::begin(&nowhere().home, None).unwrap();
+    let foreign = sealed(&ada, &other.code(vec![])).await;
+    for bytes in [&foreign[..], b"nothing"] {
+        let refused = hand_over(&code, bytes).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Node);
+    }
+    hand_over(&code, &sealed(&ada, &code).await).await.unwrap();
+    let home = waits.await.unwrap().unwrap();
+    assert_eq!(home.name(), "Ada");
+    assert_eq!(devices(&place).await.len(), 3);
+}
+
+/// Homes of the command line.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    /// Runs with `--json`, expects this exit code, and gives the one object on standard output.
+    fn run(&self, code: i32, home: &str, args: &[&str]) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_ostrakon"))
+            .env_remove("OSTRAKON_LOG")
+            .env("OSTRAKON_HOME", self.0.path().join(home))
+            .args(args)
+            .arg("--json")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let failed = String::from_utf8(output.stderr).unwrap();
+        let ended = output.status.code();
+        assert_eq!(ended, Some(code), "{home}: {args:?}\n{said}\n{failed}");
+        serde_json::from_str(&said).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Guards the commands: one on each device and a file between them; and that nothing is given away without the number.
+#[test]
+fn one_command_on_each_device_enrols_it() {
+    let desk = Desk(tempfile::tempdir().unwrap());
+    desk.run(0, "old", &["init", "--name", "Ada"]);
+    let shown = desk.run(0, "new", &["init", "--join"]);
+    let again = desk.run(0, "new", &["init", "--join"]);
+    assert_eq!(shown, again, "a code is shown again as it was");
+    let (code, number) = (
+        &shown["code"].as_str().unwrap(),
+        shown["number"].as_str().unwrap(),
+    );
+    let file = desk.path("for the new one");
+    let out = ["--out", text(&file)];
+    desk.run(2, "old", &[&["device", "add", code], &out[..]].concat());
+    let wrong = ["--number", "00000 00000 00000 00000 00000 00000"];
+    desk.run(
+        7,
+        "old",
+        &[&["device", "add", code], &out[..], &wrong].concat(),
+    );
+    assert!(!file.exists());
+    assert_eq!(
+        desk.run(0, "old", &["device", "list"])["devices"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    desk.run(
+        0,
+        "old",
+        &[&["device", "add", code], &out[..], &["--number", number]].concat(),
+    );
+    let from = ["init", "--join", "--from", text(&file)];
+    desk.run(7, "newer", &from);
+    let joined = desk.run(0, "new", &from);
+    assert_eq!(joined["name"], "Ada");
+    desk.run(4, "new", &["init", "--join"]);
+    let card = |home| desk.run(0, home, &["card"])["text"].clone();
+    assert_eq!(card("old"), card("new"), "one card for both");
+    let listed = desk.run(0, "new", &["device", "list"]);
+    let all = listed["devices"].as_array().unwrap();
+    let [this, other] = [true, false].map(|this| {
+        let found = all.iter().find(|device| device["this"] == this).unwrap();
+        found["device"].as_str().unwrap()
+    });
+    desk.run(2, "new", &["device", "remove", this]);
+    desk.run(0, "new", &["device", "remove", other]);
+    assert_ne!(card("old"), card("new"));
+}
