@@ -82,7 +82,9 @@ impl Engine {
             message.sealed_in = sending.place();
             self.writer.durable(sending.record(message.to, self.now));
             self.writer.durable(message.record(self.now));
+            let to = message.to;
             self.want_sync(Duration::from_secs(1));
+            self.plan_offer(to);
         }
     }
 }

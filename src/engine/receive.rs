@@ -120,13 +120,16 @@ impl Engine {
         match RecvSession::accept(&self.me, frame, |person| self.cards.get(&person)) {
             Ok(session) if self.standings.is_blocked(session.peer()) => self.count(BLOCKED),
             Ok(session) => self.on_session(session, frame),
-            Err(SessionError::Prekey(from)) if self.standings.is_blocked(from) => {
+            Err(SessionError::Prekey(from) | SessionError::Generation(from, _))
+                if self.standings.is_blocked(from) =>
+            {
                 self.count(BLOCKED)
             }
             Err(SessionError::Stranger) => self.count("preamble of a stranger"),
             Err(SessionError::LowOrder) => self.count("preamble with a low-order key"),
             Err(SessionError::EpochTooFar) => self.count("preamble of an epoch too far ahead"),
             Err(SessionError::Prekey(from)) => self.on_stale(from),
+            Err(SessionError::Generation(from, id)) => self.on_later_generation(from, id, frame),
             Err(_) => self.count("preamble that does not open"),
         }
     }
@@ -138,7 +141,10 @@ impl Engine {
     }
 
     /// Somebody has announced a session.
-    fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
+    pub(super) fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
+        if self.sessions.is_past(&session) {
+            return self.tell_unknown(session.peer(), session.id(), frame);
+        }
         let (announced, session, records) = self.sessions.announce(session, frame, &self.limits);
         records
             .into_iter()
@@ -148,6 +154,8 @@ impl Engine {
         if let Announced::New(from) = announced {
             // Who opens a session may have lost his disk, and ours with it.
             self.announce_again(from);
+        }
+        if announced != Announced::Known {
             self.leave_quarantine();
         }
     }

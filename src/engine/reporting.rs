@@ -232,8 +232,8 @@ impl Engine {
         let link = self.links.get(&id)?;
         let standings = &self.standings;
         let able = |peer| link.toward(peer).is_some() && !standings.is_blocked(peer);
-        let (to, session) = self.sessions.take_ack(able)?;
-        self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
+        let (to, note) = self.sessions.take_ack(able)?;
+        self.control(to, manifest::SESSION_ACK, note.into())
     }
 
     /// Seals a control record: a message of its own, in one frame.
@@ -448,6 +448,6 @@ impl Reporting {
 }
 
 /// Bytes that a control record in a frame of `room` bytes can have.
-fn control_room(room: usize) -> usize {
+pub(super) fn control_room(room: usize) -> usize {
     room.saturating_sub(NARROW_OVERHEAD + manifest::SHORT_OVERHEAD)
 }

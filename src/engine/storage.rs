@@ -98,6 +98,9 @@ impl Engine {
             }
             Effect::SessionKnown(id) => self.sessions.known(id),
             Effect::Incarnation(number) => self.incarnations.known(number),
+            Effect::Offer(to) => self.on_offer_durable(to),
+            Effect::Answer(session) => self.on_answer_durable(session),
+            Effect::GoOn(with, session) => self.on_answer_kept(with, session),
         }
     }
 

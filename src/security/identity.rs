@@ -9,7 +9,8 @@
 //! 177..209 link seed (Ed25519, QUIC)    209..241 mailbox seed (Ed25519)
 //! ```
 
-use super::card::{Card, Endpoint};
+use super::card::{self, Card, Endpoint};
+use super::hybrid;
 use super::introduction::{Introduction, Terms};
 use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
@@ -143,7 +144,7 @@ impl Identity {
 
     /// Signs a contact card of this person.
     pub fn card(&self, name: &str, sequence: u64, relays: Vec<String>) -> Card {
-        let body = super::card::Body {
+        let body = card::Body {
             sequence,
             name: name.to_owned(),
             root: self.person().0,
@@ -156,7 +157,9 @@ impl Identity {
             }],
             mailbox: self.mailbox_key(),
             relays,
-            capabilities: 1,
+            capabilities: card::WIRE_FORMAT
+                | card::GENERATIONS
+                | if hybrid::IS_BUILT_IN { card::HYBRID } else { 0 },
         };
         Card::sign(body, &self.root)
     }

@@ -5,6 +5,7 @@
 
 pub mod card;
 pub mod grant;
+pub mod hybrid;
 pub mod identity;
 pub mod introduction;
 pub mod introductions;

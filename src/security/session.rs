@@ -18,6 +18,10 @@
 //! both; a thief of both can. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can look [`AHEAD`]
 //! newer ones up, and moves only after a tag has verified.
 
+mod generations;
+
+pub use generations::GenerationError;
+
 use super::card::Card;
 use super::identity::Identity;
 use super::kdf::{Key, expand, extract, hash, prf};
@@ -27,6 +31,7 @@ use crate::wire::fragment::Label;
 use crate::wire::preamble;
 use crate::wire::read::{Malformed, Reader};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
+use generations::{Answering, Offering};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 use subtle::ConstantTimeEq;
@@ -63,6 +68,10 @@ pub enum SessionError {
     /// The preamble, which names this person as its sender, uses a prekey that is gone. Nothing shows that it is theirs.
     #[error("a preamble for a prekey that is gone")]
     Prekey(PersonId),
+    /// The preamble names a generation of this session that has to be looked up, or that is not known. Nothing shows that
+    /// it is of this person.
+    #[error("a preamble of a generation that is not known")]
+    Generation(PersonId, SessionId),
     /// The preamble names an epoch beyond all reason.
     #[error("a preamble of an epoch that is too far ahead")]
     EpochTooFar,
@@ -190,17 +199,9 @@ impl Chain {
     }
 
     fn current(&self) -> Epoch {
-        let context = hash(
-            "context",
-            &[
-                &self.salt,
-                &self.generation.to_be_bytes(),
-                &self.epoch.to_be_bytes(),
-            ],
-        );
         Epoch {
             key: expand(&self.key, "epoch", self.epoch),
-            context,
+            context: epoch_context(&self.salt, self.generation, self.epoch),
             number: self.epoch,
         }
     }
@@ -227,6 +228,11 @@ impl Chain {
     }
 }
 
+fn epoch_context(salt: &[u8; 32], generation: u32, epoch: u32) -> Context {
+    let (generation, epoch) = (generation.to_be_bytes(), epoch.to_be_bytes());
+    hash("context", &[salt, &generation, &epoch])
+}
+
 /// The sending side.
 #[derive(Clone, Debug)]
 pub struct SendSession {
@@ -236,6 +242,7 @@ pub struct SendSession {
     prekey: u32,
     outer: Key,
     confirm: Key,
+    offering: Offering,
 }
 
 impl SendSession {
@@ -273,6 +280,7 @@ impl SendSession {
             prekey: prekey.id,
             outer: outer_key(&inbox, &binding.ephemeral, &to.inbox),
             confirm: expand(&root, "confirm", 0),
+            offering: Offering::new(generations::next_key(&root, 0)),
         })
     }
 
@@ -340,6 +348,7 @@ impl SendSession {
         out.extend_from_slice(&self.prekey.to_be_bytes());
         out.extend_from_slice(self.outer.bytes());
         out.extend_from_slice(self.confirm.bytes());
+        self.offering.store(&mut out);
         out
     }
 
@@ -356,6 +365,7 @@ impl SendSession {
             prekey: r.u32()?,
             outer: Key::new(r.array()?),
             confirm: Key::new(r.array()?),
+            offering: Offering::restore(&mut r)?,
         };
         r.finish()?;
         Ok(session)
@@ -378,8 +388,9 @@ pub struct RecvSession {
     endpoint: [u8; 32],
     /// One epoch ahead of the newest verified one.
     chain: Chain,
-    /// Keys of the newest verified epoch and of those behind it.
+    /// Keys of the newest verified epoch and of those behind it, in its generation.
     kept: BTreeMap<u32, Key>,
+    answering: Answering,
 }
 
 impl RecvSession {
@@ -389,7 +400,7 @@ impl RecvSession {
     /// for what opens and names somebody known.
     ///
     /// # Errors
-    /// [`SessionError`] says why not.
+    /// [`SessionError`] says why not: [`SessionError::Generation`] if it is one for [`RecvSession::resume`].
     pub fn accept<'c>(
         me: &Identity,
         frame: &[u8],
@@ -407,8 +418,6 @@ impl RecvSession {
         if !named {
             return Err(SessionError::Stranger);
         }
-        let prekey = me.prekeys.secret(body.prekey);
-        let prekey = prekey.ok_or(SessionError::Prekey(peer))?;
         let binding = Binding {
             sender_root: body.sender_root,
             recipient_root: me.person().0,
@@ -417,6 +426,12 @@ impl RecvSession {
             prekey: body.prekey,
             ephemeral: view.ephemeral,
         };
+        // What a later generation is made of stands in no preamble.
+        if body.generation > 0 {
+            return Err(SessionError::Generation(peer, binding.id()));
+        }
+        let prekey = me.prekeys.secret(body.prekey);
+        let prekey = prekey.ok_or(SessionError::Prekey(peer))?;
         let long_term = agree(&prekey, &body.sender_static)?;
         let fresh = agree(&prekey, &view.ephemeral)?;
         let fixed = agree(&me.inbox, &body.sender_static)?;
@@ -440,6 +455,7 @@ impl RecvSession {
             endpoint: body.sender_static,
             chain,
             kept: BTreeMap::new(),
+            answering: Answering::new(generations::next_key(&root, 0)),
         };
         session.jump(body.epoch);
         Ok(session)
@@ -455,6 +471,7 @@ impl RecvSession {
             // Otherwise old keys stay for ever.
             if cfg!(not(feature = "break-05")) {
                 self.kept = self.kept.split_off(&oldest);
+                self.answering.forget(oldest);
             }
         }
     }
@@ -495,14 +512,9 @@ impl RecvSession {
     }
 
     fn epoch_with(&self, number: u32, key: Key) -> Epoch {
-        let fields: [&[u8]; 3] = [
-            &self.chain.salt,
-            &self.chain.generation.to_be_bytes(),
-            &number.to_be_bytes(),
-        ];
         Epoch {
             key,
-            context: hash("context", &fields),
+            context: epoch_context(&self.chain.salt, self.chain.generation, number),
             number,
         }
     }
@@ -524,6 +536,7 @@ impl RecvSession {
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(key.bytes());
         }
+        self.answering.store(&mut out);
         out
     }
 
@@ -539,9 +552,15 @@ impl RecvSession {
             endpoint: r.array()?,
             chain: Chain::restore(&mut r)?,
             kept: BTreeMap::new(),
+            answering: Answering::default(),
         };
         while !r.is_empty() {
-            session.kept.insert(r.u32()?, Key::new(r.array()?));
+            match r.u32()? {
+                generations::MARK => session.answering = Answering::restore(&mut r)?,
+                number => {
+                    session.kept.insert(number, Key::new(r.array()?));
+                }
+            }
         }
         Ok(session)
     }

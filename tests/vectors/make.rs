@@ -1,7 +1,9 @@
 //! The list of vectors, each from fixed bytes. Those that depend on keys are in [`super::make_keys`].
 
 use super::file::{Vector, hex};
-use super::{encode, grants, incarnation, introduction, lockbox, make_keys, shared, voice};
+use super::{
+    encode, generations, grants, incarnation, introduction, lockbox, make_keys, shared, voice,
+};
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
 
@@ -21,6 +23,7 @@ pub fn all() -> Vec<Vector> {
         lockbox::all(),
         grants::all(),
         shared::all(),
+        generations::all(),
         voice::all(),
     ]
     .concat();
