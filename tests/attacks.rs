@@ -23,6 +23,8 @@ mod world;
 mod cards;
 #[path = "attacks/clones.rs"]
 mod clones;
+#[path = "attacks/downgrades.rs"]
+mod downgrades;
 #[path = "attacks/floods.rs"]
 mod floods;
 #[path = "attacks/fragments.rs"]

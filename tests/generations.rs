@@ -127,15 +127,15 @@ fn a_crash_at_any_moment_of_an_exchange_strands_nobody() {
 /// Guards that an older disk at either end, whose session is of a generation before, costs a new session and no message.
 #[test]
 fn an_older_disk_at_either_end_costs_a_new_session() {
-    seeds(0..8, |seed| {
+    seeds(0..4, |seed| {
         let node = (seed % 2) as usize;
         let mut world = world(seed, 0.0);
         talk(&mut world, 10 * SECOND);
-        let image = match seed % 4 {
+        let image = match seed {
             0 | 1 => world.nodes[node].disk.clone(),
             _ => Default::default(),
         };
-        for _ in 0..1 + seed / 4 * 3 {
+        for _ in 0..=seed {
             pass(&mut world, 7 * SECOND);
             talk(&mut world, 10 * SECOND);
         }

@@ -8,43 +8,47 @@ use x_wing::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-/// The secret half of an X-Wing key.
+/// The secret half of an X-Wing key, and the public one, which takes a while to derive.
 #[derive(Clone, Debug)]
-pub struct Secret(Key);
+pub struct Secret {
+    seed: Key,
+    public: Vec<u8>,
+}
 
 impl Secret {
     /// Draws one.
     pub fn draw(rng: &mut impl CryptoRng) -> Option<Self> {
         let mut seed = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut seed[..]);
-        Some(Self(Key::new(*seed)))
+        Self::restore(Key::new(*seed))
     }
 
     /// From a stored seed.
     pub fn restore(seed: Key) -> Option<Self> {
-        Some(Self(seed))
+        let public = key(&seed).encapsulation_key().to_bytes().to_vec();
+        Some(Self { seed, public })
     }
 
     /// What to store of it.
     pub fn seed(&self) -> &Key {
-        &self.0
+        &self.seed
     }
 
     /// The public half.
     pub fn public(&self) -> Vec<u8> {
-        self.key().encapsulation_key().to_bytes().to_vec()
+        self.public.clone()
     }
 
     /// Opens a ciphertext; nothing if it has another length or is made to give a known result.
     pub fn open(&self, ciphertext: &[u8]) -> Option<Key> {
         let ciphertext = Ciphertext::try_from(ciphertext).ok()?;
-        let secret = self.key().try_decapsulate(&ciphertext).ok()?;
+        let secret = key(&self.seed).try_decapsulate(&ciphertext).ok()?;
         Some(taken(secret))
     }
+}
 
-    fn key(&self) -> DecapsulationKeyRejectNonContrib {
-        DecapsulationKeyRejectNonContrib::from(*self.0.bytes())
-    }
+fn key(seed: &Key) -> DecapsulationKeyRejectNonContrib {
+    DecapsulationKeyRejectNonContrib::from(*seed.bytes())
 }
 
 /// Makes a secret for the owner of a key: the ciphertext, and the secret. Nothing if it is no key.

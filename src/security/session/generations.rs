@@ -295,7 +295,8 @@ impl SendSession {
         let next = self.offering.next.as_ref();
         let due = answer.session == self.id && answer.generation == offer.generation;
         let next = next.filter(|_| due).ok_or(GenerationError::NotDue)?;
-        if answer.hybrid.is_some() != offer.hybrid.is_some() {
+        let alike = answer.hybrid.is_some() == offer.hybrid.is_some();
+        if !alike && cfg!(not(feature = "break-15")) {
             return Err(GenerationError::Downgrade);
         }
         let opened = match (hybrid, &answer.hybrid) {
