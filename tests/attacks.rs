@@ -23,6 +23,8 @@ mod world;
 mod cards;
 #[path = "attacks/clones.rs"]
 mod clones;
+#[path = "attacks/downgrades.rs"]
+mod downgrades;
 #[path = "attacks/endpoints.rs"]
 mod endpoints;
 #[path = "attacks/floods.rs"]

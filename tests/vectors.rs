@@ -18,6 +18,8 @@ mod content;
 mod enrolment;
 #[path = "vectors/file.rs"]
 mod file;
+#[path = "vectors/generations.rs"]
+mod generations;
 #[path = "vectors/grants.rs"]
 mod grants;
 #[path = "vectors/incarnation.rs"]
@@ -62,6 +64,10 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "preamble" => keys::encode_preamble(vector),
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
+        "generation" => generations::encode(vector),
+        "generation-answer" => generations::encode_answer(vector),
+        "generation-preamble" => generations::encode_preamble(vector),
+        "generation-epoch" => generations::encode_epoch(vector),
         "introduction" => introduction::encode(vector),
         "invitation" => invitation::encode(vector),
         "enrolment" => enrolment::encode(vector),
@@ -93,6 +99,10 @@ fn decode(vector: &Vector) -> bool {
         "card" => keys::decode_card(vector),
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
+        "generation" => generations::decode(vector),
+        "generation-answer" => generations::decode_answer(vector),
+        "generation-preamble" => generations::decode_preamble(vector),
+        "generation-epoch" => generations::decode_epoch(vector),
         "introduction" => introduction::decode(vector),
         "invitation" => invitation::decode(vector),
         "enrolment" => enrolment::decode(vector),

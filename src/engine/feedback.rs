@@ -87,8 +87,11 @@ impl Engine {
         let Some(message) = self.outbox.get(&seq) else {
             return;
         };
-        // A late report of a message in a former session says nothing of the present one.
-        self.confirm_session(from, message.sealed_in.0);
+        // A late report of a message in a former session or generation says nothing of the present one.
+        let (session, epoch) = message.sealed_in;
+        self.confirm_session(from, |ours| {
+            ours.id() == session && epoch >= ours.first_epoch()
+        });
         let Some(message) = self.outbox.get_mut(&seq) else {
             return;
         };

@@ -7,8 +7,9 @@ use super::lifetimes::Mortal;
 use super::reporting::Reporting;
 use super::{Engine, MessageId, PersonId, Route};
 use crate::security::seal::MessageKeys;
-use crate::security::session::{Epoch, SessionId};
+use crate::security::session::{Epoch, SendSession};
 use crate::wire::fragment::Label;
+use crate::wire::generation::read_session_ack;
 use crate::wire::manifest::{self, Manifest};
 use bytes::Bytes;
 use std::time::Duration;
@@ -134,20 +135,23 @@ impl Engine {
             Some(manifest::SESSION_ACK) => self.on_session_ack(from, content),
             Some(manifest::CANCEL) => self.on_cancel(from, content),
             Some(manifest::INCARNATION) => self.on_incarnation(from, content),
+            Some(manifest::GENERATION) => self.on_exchange(from.person, content),
             _ => self.count("unknown control record"),
         }
     }
 
     fn on_session_ack(&mut self, from: End, content: &[u8]) {
-        let Ok(id) = SessionId::try_from(content) else {
+        let Ok((id, generation)) = read_session_ack(content) else {
             return self.count("malformed control record");
         };
-        self.confirm_session(from, id);
+        self.confirm_session(from, |ours| {
+            ours.id() == id && ours.generation() == generation
+        });
     }
 
-    /// Somebody has shown to know a session of ours.
-    pub(super) fn confirm_session(&mut self, with: End, id: SessionId) {
-        if let Some(record) = self.sessions.confirm(with, id, self.now) {
+    /// Somebody has shown to know a session of ours, which may be the present one in its present generation.
+    pub(super) fn confirm_session(&mut self, with: End, is_present: impl Fn(&SendSession) -> bool) {
+        if let Some(record) = self.sessions.confirm(with, is_present, self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
             self.drop_ticket(with.person);

@@ -12,7 +12,7 @@ use super::{Effect, Engine};
 use crate::security::announcement::Announcement;
 use crate::security::invitation::Id;
 use crate::security::kdf::Key;
-use crate::security::session::{SessionError, SessionId};
+use crate::security::session::{EPOCH_MAX, SessionError, SessionId};
 use crate::wire::read::{Malformed, Reader};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -271,7 +271,7 @@ impl Engine {
                 session, confirm, ..
             }) if announced.is_confirmed_by(confirm) => {
                 let session = *session;
-                return self.on_announced_again(session, announced.epoch(), frame);
+                return self.on_announced_again(&announced, session, frame);
             }
             Some(State::Used { .. }) => return self.count("invitation that was used"),
             Some(State::Revoked) => return self.count("invitation that was revoked"),
@@ -298,7 +298,14 @@ impl Engine {
     }
 
     /// The session that came of an invitation is announced in another epoch, or after a restart.
-    fn on_announced_again(&mut self, session: SessionId, epoch: u32, frame: &[u8]) {
+    fn on_announced_again(&mut self, announced: &Announcement, session: SessionId, frame: &[u8]) {
+        if announced.epoch() > EPOCH_MAX {
+            return self.count("preamble of an epoch too far ahead");
+        }
+        if self.sessions.has_gone_on(session) {
+            return self.tell_unknown(announced.sender(), session, frame);
+        }
+        let epoch = announced.epoch();
         if let Some(row) = self.sessions.announced_again(session, epoch, frame) {
             self.writer.durable(row);
             self.waiting.push(Effect::SessionKnown(session));

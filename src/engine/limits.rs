@@ -1,5 +1,7 @@
 //! Every bound of the engine in one value.
 
+use std::time::Duration;
+
 /// Bounds. Reaching one is an error with a name and a counter, never growth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -43,6 +45,8 @@ pub struct Limits {
     pub hints_per_second: u32,
     /// Delivered messages that are remembered, the oldest forgotten first.
     pub ledger: usize,
+    /// How long a generation of a session lasts, if the session is used and its recipient answers.
+    pub generation_every: Duration,
     /// Messages that one person may have called off before anything of them came, the oldest forgotten first.
     pub unseen_cancellations_per_person: usize,
     /// Invitations of ours that are open at once.
@@ -86,6 +90,7 @@ impl Default for Limits {
             preambles_per_second: 50,
             hints_per_second: 400_000,
             ledger: 1_000_000,
+            generation_every: Duration::from_secs(24 * 3600),
             unseen_cancellations_per_person: 1_000,
             invitations: 64,
             invitations_over: 256,

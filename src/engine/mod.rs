@@ -35,6 +35,7 @@
 //! | `reporting`, `reports` | what others are told of what is here; when a link has the next of it |
 //! | `overheard` | one copy of a symbol for several recipients |
 //! | `apart` | symbols that others may have made up: one recipient of several gets its own |
+//! | `generations`, `exchanges` | fresh keys for sessions; when they are offered |
 //! | `incarnations`, `wentback` | which life a home is in; homes that have gone back to an older disk |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
@@ -49,8 +50,10 @@ pub mod coding;
 mod detached;
 mod doubt;
 pub mod ends;
+mod exchanges;
 mod feedback;
 mod gate;
+mod generations;
 pub mod geometry;
 pub mod id;
 mod incarnations;
@@ -94,6 +97,7 @@ use crate::security::card::Card;
 use crate::security::identity::Identity;
 use crate::security::invitation::Ticket;
 use crate::security::mailbox;
+use crate::security::session::SessionId;
 use crate::wire::envelope::MailboxTag;
 use crate::wire::fragment::Label;
 use arrival::Arrival;
@@ -101,6 +105,7 @@ use assembly::Assemblies;
 use blocks::BlockKey;
 use bytes::Bytes;
 use ends::End;
+use exchanges::Exchanges;
 use gate::{Gate, Porch};
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
@@ -207,10 +212,13 @@ enum Effect {
     Accepted { seqs: Vec<u64>, request: u64 },
     View(MessageId, Box<View>),
     Release { link: LinkId, upto: u64 },
-    SessionKnown(crate::security::session::SessionId),
+    SessionKnown(SessionId),
     Invited(crate::security::invitation::Id),
     Uninvited(crate::security::invitation::Id),
     Incarnation(u32),
+    Offer(PersonId),
+    Answer(SessionId),
+    GoOn(PersonId, SessionId),
 }
 
 /// Where fragments with a label go.
@@ -250,6 +258,7 @@ pub struct Engine {
     sessions: Sessions,
     seals: Seals,
     incarnations: Incarnations,
+    exchanges: Exchanges,
     /// This process has found that its home is an older one, and whose homes are.
     went_back: bool,
     peers_went_back: BTreeSet<PersonId>,
@@ -328,6 +337,7 @@ impl Engine {
             sessions: Sessions::default(),
             seals: Seals::default(),
             incarnations: Incarnations::default(),
+            exchanges: Exchanges::default(),
             went_back: false,
             peers_went_back: BTreeSet::new(),
             outbox: BTreeMap::new(),
@@ -441,6 +451,7 @@ impl Engine {
         self.look_for_losses();
         self.out.extend(self.writer.retry(self.now));
         self.read_back();
+        self.make_offers();
         self.write_down();
         self.serve();
     }
@@ -458,6 +469,7 @@ impl Engine {
             ),
             (self.report_due(), Why::Report),
             (self.note_due(), Why::Report),
+            (self.exchanges.next(), Why::Report),
             (self.loss_at, Why::Loss),
             (self.probe_at, Why::Probe),
             (self.writer.retry_at(), Why::StoreRetry),
@@ -522,7 +534,9 @@ impl Engine {
         }
         revoked.into_iter().for_each(|row| self.writer.durable(row));
         self.match_places(&card);
-        self.cards.insert(card.person(), card);
+        let person = card.person();
+        self.cards.insert(person, card);
+        self.plan_offer(person);
         self.work += 1;
     }
 

@@ -105,7 +105,9 @@ impl Engine {
         if let Some(message) = self.outbox.get_mut(&seq) {
             (message.keys, message.sealed_in) = (keys, sealed_in);
             self.writer.durable(message.record(self.now));
+            let to = message.to;
             self.want_sync(Duration::from_secs(1));
+            self.plan_offer(to);
         }
     }
 }

@@ -82,6 +82,7 @@ impl Engine {
         let keys = sending.keys(message, self.now);
         let (place, row) = (sending.place(), sending.record(to, self.now));
         self.writer.durable(row);
+        self.plan_offer(to);
         Ok((keys, place))
     }
 

@@ -134,6 +134,9 @@ impl Engine {
         if card.is_some_and(|card| !announced.is_of(card)) {
             return self.count("preamble of a stranger");
         }
+        if announced.generation() > 0 {
+            return self.on_later_generation(&announced, frame);
+        }
         if let Some(id) = announced.invitation() {
             return self.on_invited(announced, id, frame);
         }
@@ -171,6 +174,9 @@ impl Engine {
 
     /// Somebody has announced a session.
     pub(super) fn on_session(&mut self, session: RecvSession, frame: &[u8]) {
+        if self.sessions.is_past(&session) {
+            return self.tell_unknown(session.peer(), session.id(), frame);
+        }
         let (announced, session, records) = self.sessions.announce(session, frame, &self.limits);
         records
             .into_iter()
@@ -180,6 +186,8 @@ impl Engine {
         if let Announced::New(from) = announced {
             // Who opens a session may have lost his disk, and ours with it.
             self.announce_again(from);
+        }
+        if announced != Announced::Known {
             self.leave_quarantine();
         }
     }

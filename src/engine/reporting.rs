@@ -238,8 +238,8 @@ impl Engine {
             let reaches = link.toward(peer).is_some() && cards.contains_key(&peer.person);
             reaches && !standings.is_blocked(peer.person)
         };
-        let (to, session) = self.sessions.take_ack(able)?;
-        self.control(to, manifest::SESSION_ACK, Bytes::copy_from_slice(&session))
+        let (to, note) = self.sessions.take_ack(able)?;
+        self.control(to, manifest::SESSION_ACK, note.into())
     }
 
     /// Seals a control record: a message of its own, in one frame.
@@ -452,6 +452,6 @@ impl Reporting {
 }
 
 /// Bytes that a control record in a frame of `room` bytes can have.
-fn control_room(room: usize) -> usize {
+pub(super) fn control_room(room: usize) -> usize {
     room.saturating_sub(NARROW_OVERHEAD + manifest::SHORT_OVERHEAD)
 }

@@ -51,6 +51,7 @@ impl Engine {
             || quiet.1.is_some_and(|at| at <= self.now)
             || !link.is_idle(self.work, self.now)
             || self.has_note(id)
+            || self.has_word(id)
     }
 
     /// Gives a link one frame, and the preamble before it if one is due: what was chosen already, then what tells others
@@ -65,6 +66,7 @@ impl Engine {
         }
         let told = self.next_ack(id).or_else(|| self.next_report(id));
         let told = told.or_else(|| self.next_note(id));
+        let told = told.or_else(|| self.next_word(id));
         let Some(ready) = told.or_else(|| self.choose(id)) else {
             return false;
         };

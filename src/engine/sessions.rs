@@ -1,15 +1,20 @@
 //! The sessions of one engine: those it opened with others, and those that others opened with it.
 
 use super::ends::End;
+use super::exchanges::Word;
 use super::id::{MessageId, PersonId};
 use super::io::{Record, Table, Time};
 use super::limits::Limits;
+use crate::security::announcement::Announcement;
 use crate::security::card::Card;
 use crate::security::identity::Identity;
 use crate::security::invitation::Ticket;
 use crate::security::seal::MessageKeys;
-use crate::security::session::{Epoch, RecvSession, SendSession, SessionError, SessionId};
+use crate::security::session::{
+    Epoch, GenerationError, RecvSession, SendSession, SessionError, SessionId,
+};
 use crate::wire::fragment::{Label, View};
+use crate::wire::generation::{self, Exchange, Offer};
 use crate::wire::read::{Malformed, Reader};
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
@@ -28,6 +33,8 @@ const EPOCH_TIME: Duration = Duration::from_secs(24 * 3600);
 const MAX_ENDPOINTS: usize = 16;
 /// What the first byte of a row is that names the endpoints which know the session, and by how much more the more of them.
 const NAMED: u8 = 2;
+/// How long somebody may go on not to know a session of ours before there is a new one.
+const UNHEARD: Duration = Duration::from_secs(600);
 
 /// How often the age of an epoch is written down.
 const NOTE_TIME: Duration = Duration::from_secs(3600);
@@ -35,14 +42,20 @@ const NOTE_TIME: Duration = Duration::from_secs(3600);
 /// A session that we opened.
 #[derive(Debug)]
 pub struct Sending {
-    session: SendSession,
+    /// Its keys.
+    pub session: SendSession,
     /// The endpoints of the recipient that have shown to know the session.
     confirmed: BTreeSet<[u8; 32]>,
+    /// Since when its recipient has shown to be here and not to know generations, without confirming it.
+    unheard: Option<Time>,
     messages: u32,
     controls: u32,
     since: Time,
     /// Seconds that the epoch was old at `since`.
-    age_s: u64,
+    age_s: u32,
+    /// Likewise of the generation.
+    began: Time,
+    generation_age_s: u32,
     /// When that age was last written down.
     noted: Time,
     labels: BTreeSet<Label>,
@@ -55,7 +68,7 @@ pub struct Sending {
 pub struct Receiving {
     /// Its keys.
     pub session: RecvSession,
-    epochs: BTreeMap<u8, Epoch>,
+    epochs: BTreeMap<u8, Vec<Epoch>>,
     preamble: Vec<u8>,
     /// Its opener has to be told that we know it.
     ack_due: bool,
@@ -80,6 +93,8 @@ pub struct Sessions {
 pub enum Announced {
     /// A new session of this endpoint.
     New(End),
+    /// A new generation of one that we know.
+    Next,
     /// One that we know.
     Known,
 }
@@ -160,13 +175,20 @@ impl Sessions {
         self.tickets.remove(&person).is_some()
     }
 
-    /// An endpoint of the recipient knows the session with this id. Gives the record to write if that is news.
-    pub fn confirm(&mut self, by: End, id: SessionId, now: Time) -> Option<Record> {
+    /// An endpoint of the recipient knows a session, if it is the present one in its present generation. Gives the record to
+    /// write if that is news.
+    pub fn confirm(
+        &mut self,
+        by: End,
+        is_present: impl Fn(&SendSession) -> bool,
+        now: Time,
+    ) -> Option<Record> {
         let sending = self.sending.get_mut(&by.person)?;
         let full = sending.confirmed.len() >= MAX_ENDPOINTS;
-        if full || id != sending.session.id() || !sending.confirmed.insert(by.key?) {
+        if full || !is_present(&sending.session) || !sending.confirmed.insert(by.key?) {
             return None;
         }
+        sending.unheard = None;
         Some(sending.record(by.person, now))
     }
 
@@ -175,6 +197,78 @@ impl Sessions {
         let rows = self.sending.iter();
         rows.map(|(person, sending)| sending.record(*person, now))
             .collect()
+    }
+
+    /// Forgets the session with somebody.
+    pub fn leave(&mut self, person: PersonId) {
+        self.sending.remove(&person);
+    }
+
+    /// The session goes on in the generation whose answer was taken, if it is still this one. Gives the row to write.
+    pub fn go_on(&mut self, with: PersonId, id: SessionId, now: Time) -> Option<Record> {
+        let sending = self.sending.get_mut(&with)?;
+        let goes_on = sending.session.id() == id && sending.go_on(now);
+        goes_on.then(|| sending.record(with, now))
+    }
+
+    /// Answers an offer of somebody's session. Gives the row to write unless it was answered before.
+    pub fn answer(
+        &mut self,
+        from: PersonId,
+        me: &Identity,
+        offer: &Offer,
+        rng: &mut ChaCha20Rng,
+    ) -> Result<Option<Record>, GenerationError> {
+        let mut all = self.receiving.iter_mut();
+        let its = |r: &&mut Receiving| r.session.id() == offer.session && r.session.peer() == from;
+        let known = all.find(its).ok_or(GenerationError::NotDue)?;
+        let is_new = known.session.answer(me, offer, rng)?;
+        Ok(is_new.then(|| known.record()))
+    }
+
+    /// The session with this id as a preamble of a later generation announces it, if it is known.
+    pub fn resumed(
+        &self,
+        id: SessionId,
+        announced: &Announcement,
+    ) -> Option<Result<RecvSession, SessionError>> {
+        let mut all = self.receiving.iter();
+        let known = all.find(|r| r.session.id() == id)?;
+        Some(known.session.resume(announced))
+    }
+
+    /// Whether a session that is announced in its first generation is known in a later one.
+    pub fn has_gone_on(&self, id: SessionId) -> bool {
+        let gone_on = |r: &Receiving| r.session.id() == id && r.session.generation() > 0;
+        self.receiving.iter().any(gone_on)
+    }
+
+    /// Whether a session was announced in a generation before the one that is known.
+    pub fn is_past(&self, announced: &RecvSession) -> bool {
+        let past = |r: &Receiving| {
+            r.session.id() == announced.id() && r.session.generation() > announced.generation()
+        };
+        // Without the question, who has stolen an older generation brings it back.
+        cfg!(not(feature = "break-15")) && self.receiving.iter().any(past)
+    }
+
+    /// What is said of generations, as long as there is reason to.
+    pub fn said_by(&self, to: PersonId, word: &Word) -> Option<Vec<u8>> {
+        match word {
+            Word::Offer => {
+                let offer = self.sending.get(&to)?.session.offer()?;
+                Some(Exchange::Offer(offer).encode())
+            }
+            Word::Answer(id) => {
+                let mut all = self.receiving.iter();
+                let known = all.find(|r| r.session.id() == *id)?;
+                known.session.answered().map(<[u8]>::to_vec)
+            }
+            Word::Unknown(session, confirm) => {
+                let (session, confirm) = (*session, *confirm);
+                Some(Exchange::Unknown { session, confirm }.encode())
+            }
+        }
     }
 
     /// Forgets all sessions that we opened. Gives with whom they were.
@@ -192,6 +286,17 @@ impl Sessions {
             Some(key) => sending.confirmed.remove(&key),
             None => !std::mem::take(&mut sending.confirmed).is_empty(),
         }
+    }
+
+    /// Somebody is here and does not know generations that we do: whether it has been so for long, and the session that we
+    /// speak in was never confirmed meanwhile. In its first generation a preamble alone tells all of a session.
+    pub fn is_unheard(&mut self, person: PersonId, now: Time) -> bool {
+        let sending = self.sending.get_mut(&person);
+        let later = sending.filter(|sending| sending.session.generation() > 0);
+        later.is_some_and(|sending| {
+            let since = *sending.unheard.get_or_insert(now);
+            now.since(since) >= UNHEARD
+        })
     }
 
     /// Whose preamble this is, if it was examined before, byte for byte.
@@ -234,10 +339,14 @@ impl Sessions {
             .iter_mut()
             .find(|r| r.session.id() == session.id())
         {
-            known.session.jump(session.epoch_number());
+            let id = session.id();
+            let announced = match known.session.follow(session) {
+                true => Announced::Next,
+                false => Announced::Known,
+            };
             known.epochs.clear();
             known.preamble = frame.to_vec();
-            return (Announced::Known, session.id(), vec![known.record()]);
+            return (announced, id, vec![known.record()]);
         }
         let mut records: Vec<Record> = self.make_room(&session, limits).into_iter().collect();
         let id = session.id();
@@ -320,6 +429,13 @@ impl Sessions {
         gone.map(|gone| gone.delete()).collect()
     }
 
+    /// Key exchanges within those that we opened, all together.
+    #[cfg(feature = "sim")]
+    pub fn generations(&self) -> u32 {
+        let all = self.sending.values();
+        all.map(|sending| sending.session.generation()).sum()
+    }
+
     /// How many others have opened.
     pub fn receiving(&self) -> usize {
         self.receiving.len()
@@ -330,11 +446,10 @@ impl Sessions {
         let mut found = Vec::new();
         for receiving in &mut self.receiving {
             let id = receiving.session.id();
-            let Some(epoch) = receiving.epoch(view.epoch_bits) else {
-                continue;
-            };
-            if epoch.hint(view.label) == view.hint {
-                found.push((id, epoch.clone(), epoch.message(view.label)));
+            for epoch in receiving.epochs(view.epoch_bits) {
+                if epoch.hint(view.label) == view.hint {
+                    found.push((id, epoch.clone(), epoch.message(view.label)));
+                }
             }
         }
         found
@@ -358,8 +473,9 @@ impl Sessions {
         self.acks
     }
 
-    /// The next session whose opener has to be told that we know it and can be reached, as one who is told now.
-    pub fn take_ack(&mut self, able: impl Fn(End) -> bool) -> Option<(End, SessionId)> {
+    /// The next session whose opener has to be told that we know it and can be reached, as one who is told now: who it is,
+    /// and what to say.
+    pub fn take_ack(&mut self, able: impl Fn(End) -> bool) -> Option<(End, Vec<u8>)> {
         if !self.acks {
             return None;
         }
@@ -367,7 +483,8 @@ impl Sessions {
         let mut due = self.receiving.iter_mut().filter(|r| r.ack_due);
         let due = due.find(|r| able(r.opener()))?;
         due.ack_due = false;
-        Some((due.opener(), due.session.id()))
+        let note = generation::session_ack(due.session.id(), due.session.generation());
+        Some((due.opener(), note))
     }
 }
 
@@ -376,10 +493,13 @@ impl Sending {
         Self {
             session,
             confirmed: BTreeSet::new(),
+            unheard: None,
             messages: 0,
             controls: 0,
             since: now,
             age_s: 0,
+            began: now,
+            generation_age_s: 0,
             noted: now,
             labels: BTreeSet::new(),
             preamble: None,
@@ -387,7 +507,11 @@ impl Sending {
     }
 
     fn age(&self, now: Time) -> Duration {
-        now.since(self.since) + Duration::from_secs(self.age_s)
+        now.since(self.since) + Duration::from_secs(self.age_s.into())
+    }
+
+    fn generation_age(&self, now: Time) -> Duration {
+        now.since(self.began) + Duration::from_secs(self.generation_age_s.into())
     }
 
     /// The row of this session.
@@ -396,7 +520,10 @@ impl Sending {
         value.extend(self.confirmed.iter().flatten());
         value.extend_from_slice(&self.messages.to_be_bytes());
         value.extend_from_slice(&self.controls.to_be_bytes());
-        value.extend_from_slice(&self.age(now).as_secs().to_be_bytes());
+        for age in [self.generation_age(now), self.age(now)] {
+            let seconds = u32::try_from(age.as_secs()).unwrap_or(u32::MAX);
+            value.extend_from_slice(&seconds.to_be_bytes());
+        }
         value.extend_from_slice(&self.session.store());
         Record::Put {
             table: Table::Session,
@@ -405,21 +532,54 @@ impl Sending {
         }
     }
 
-    /// Reads what [`Sending::record`] wrote. Its epoch goes on ageing where it was.
+    /// Reads what [`Sending::record`] wrote. Its epoch goes on ageing where it was. An answer that was written down, and
+    /// whose generation has not begun, has it begin.
     fn restore(value: &[u8], now: Time) -> Result<Self, Malformed> {
         let mut r = Reader::new(value);
         // A row from before persons had several endpoints does not say which one knows the session.
         let known = r.u8()?.saturating_sub(NAMED);
         let confirmed = (0..known).map(|_| r.array()).collect::<Result<_, _>>()?;
-        let (messages, controls, age_s) = (r.u32()?, r.u32()?, r.u64()?);
+        let (messages, controls) = (r.u32()?, r.u32()?);
+        let (generation_age_s, age_s) = (r.u32()?, r.u32()?);
         let session = SendSession::restore(r.rest())?;
-        Ok(Self {
+        let mut sending = Self {
             confirmed,
             messages,
             controls,
+            generation_age_s,
             age_s,
             ..Self::new(session, now)
-        })
+        };
+        sending.go_on(now);
+        Ok(sending)
+    }
+
+    /// Goes on in the generation whose answer was taken, which its recipient does not know yet. Tells whether there was
+    /// one.
+    fn go_on(&mut self, now: Time) -> bool {
+        let goes_on = self.session.go_on();
+        if goes_on {
+            self.begin_epoch(now);
+            (self.began, self.generation_age_s) = (now, 0);
+            self.confirmed.clear();
+        }
+        goes_on
+    }
+
+    /// When a new generation is to be offered, or the offer that is under way looked at again: never, if the session is
+    /// not used. `every`: how long a generation lasts.
+    pub fn offer_at(&self, now: Time, every: Duration) -> Option<Time> {
+        if self.session.offer().is_some() {
+            return Some(now);
+        }
+        let used = self.messages > 0 || self.session.epoch_number() > self.session.first_epoch();
+        let left = every.saturating_sub(self.generation_age(now));
+        (used && self.session.may_offer()).then(|| now.after(left))
+    }
+
+    /// Whether any endpoint has shown to know it.
+    pub fn is_known(&self) -> bool {
+        !self.confirmed.is_empty()
     }
 
     /// Whether an endpoint has shown to know it.
@@ -447,7 +607,9 @@ impl Sending {
 
     fn is_over(&self, card: &Card) -> bool {
         let newest = card.body().prekeys.last().map(|prekey| prekey.id);
-        self.session.is_exhausted() || newest > Some(self.session.prekey())
+        // A further endpoint of the recipient knows nothing of the exchanges of another.
+        let alone = self.session.generation() == 0 || card.takes_generations();
+        self.session.is_exhausted() || newest > Some(self.session.prekey()) || !alone
     }
 
     /// Goes on to the next epoch if this one is worn out. Tells whether it did.
@@ -472,6 +634,10 @@ impl Sending {
 
     fn advance(&mut self, now: Time) {
         self.session.advance();
+        self.begin_epoch(now);
+    }
+
+    fn begin_epoch(&mut self, now: Time) {
         (self.messages, self.controls) = (0, 0);
         (self.since, self.age_s) = (now, 0);
         self.labels.clear();
@@ -542,11 +708,10 @@ impl Receiving {
         }
     }
 
-    fn epoch(&mut self, bits: u8) -> Option<&Epoch> {
-        if !self.epochs.contains_key(&bits) {
-            let epoch = self.session.epoch(bits)?;
-            self.epochs.insert(bits, epoch);
-        }
-        self.epochs.get(&bits)
+    fn epochs(&mut self, bits: u8) -> &[Epoch] {
+        let session = &self.session;
+        self.epochs
+            .entry(bits)
+            .or_insert_with(|| session.epochs(bits))
     }
 }

@@ -100,6 +100,9 @@ impl Engine {
             Effect::Invited(id) => self.event(Event::Invited { id }),
             Effect::Uninvited(id) => self.event(Event::Uninvited { id }),
             Effect::Incarnation(number) => self.incarnations.known(number),
+            Effect::Offer(to) => self.on_offer_durable(to),
+            Effect::Answer(session) => self.on_answer_durable(session),
+            Effect::GoOn(with, session) => self.on_answer_kept(with, session),
         }
     }
 

@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::invitation;
 use super::kdf::{Key, expand};
 use super::session::{
-    Binding, EPOCH_MAX, RecvSession, SessionError, agree, confirmation, outer_key,
+    Binding, EPOCH_MAX, RecvSession, SessionError, SessionId, agree, confirmation, outer_key,
 };
 use crate::engine::id::PersonId;
 use crate::wire::preamble::{Body, CONFIRM, View};
@@ -57,6 +57,16 @@ impl Announcement {
         self.body.invitation
     }
 
+    /// The session that it announces.
+    pub fn session(&self, me: &Identity) -> SessionId {
+        self.binding(me).id()
+    }
+
+    /// The generation that it names.
+    pub fn generation(&self) -> u32 {
+        self.body.generation
+    }
+
     /// The epoch that it names.
     pub fn epoch(&self) -> u32 {
         self.body.epoch
@@ -69,10 +79,10 @@ impl Announcement {
         cfg!(feature = "break-26") || endpoints.any(|e| e.key == self.body.sender_static)
     }
 
-    /// Whether it was made by who knows this confirmation key, and names an epoch within reason.
+    /// Whether it was made by who knows this confirmation key.
     pub fn is_confirmed_by(&self, key: &Key) -> bool {
         let confirm = confirmation(key, &self.body);
-        bool::from(confirm.ct_eq(&self.confirm)) && self.body.epoch <= EPOCH_MAX
+        confirm.ct_eq(&self.confirm).into()
     }
 
     /// Derives the session, with the secret of the invitation that it names.
@@ -96,17 +106,13 @@ impl Announcement {
         if body.invitation.is_some() != secret.is_some() {
             return Err(SessionError::Invitation);
         }
+        // What a later generation is made of stands in no preamble.
+        if body.generation > 0 {
+            return Err(SessionError::Generation(self.sender(), self.session(me)));
+        }
         let prekey = me.prekeys.secret(body.prekey);
         let prekey = prekey.ok_or(SessionError::Prekey(self.sender()))?;
-        let binding = Binding {
-            sender_root: body.sender_root,
-            recipient_root: me.person().0,
-            sender_static: body.sender_static,
-            inbox: PublicKey::from(&me.inbox).to_bytes(),
-            prekey: body.prekey,
-            ephemeral: self.ephemeral,
-            invitation: body.invitation,
-        };
+        let binding = self.binding(me);
         let long_term = agree(&prekey, &body.sender_static)?;
         let fresh = agree(&prekey, &self.ephemeral)?;
         let fixed = agree(&me.inbox, &body.sender_static)?;
@@ -119,7 +125,21 @@ impl Announcement {
         if body.epoch > EPOCH_MAX && cfg!(not(feature = "break-14")) {
             return Err(SessionError::EpochTooFar);
         }
-        Ok((RecvSession::begin(&binding, &root, body), key))
+        Ok((RecvSession::open_with(&binding, &root, body), key))
+    }
+}
+
+impl Announcement {
+    fn binding(&self, me: &Identity) -> Binding {
+        Binding {
+            sender_root: self.body.sender_root,
+            recipient_root: me.person().0,
+            sender_static: self.body.sender_static,
+            inbox: PublicKey::from(&me.inbox).to_bytes(),
+            prekey: self.body.prekey,
+            ephemeral: self.ephemeral,
+            invitation: self.body.invitation,
+        }
     }
 }
 

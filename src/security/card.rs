@@ -82,10 +82,17 @@ pub struct Body {
     /// Relays that hold frames for the person, as link addresses.
     #[n(7)]
     pub relays: Vec<String>,
-    /// What the person's program can do: bit 0 is this wire format.
+    /// What the person's program can do: see [`WIRE_FORMAT`] and those after it.
     #[n(8)]
     pub capabilities: u64,
 }
+
+/// The capability of reading this wire format.
+pub const WIRE_FORMAT: u64 = 1;
+/// The capability of answering offers of new generations.
+pub const GENERATIONS: u64 = 1 << 1;
+/// The capability of answering hybrid ones.
+pub const HYBRID: u64 = 1 << 2;
 
 /// A card whose signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +232,16 @@ impl Card {
     /// Whom it describes.
     pub fn person(&self) -> PersonId {
         PersonId(self.body.root)
+    }
+
+    /// Whether offers of new generations can be answered: by an endpoint that is alone, or each would have to answer alike.
+    pub fn takes_generations(&self) -> bool {
+        self.body.capabilities & GENERATIONS != 0 && self.body.endpoints.len() == 1
+    }
+
+    /// Whether hybrid offers can be answered.
+    pub fn takes_hybrid(&self) -> bool {
+        self.takes_generations() && self.body.capabilities & HYBRID != 0
     }
 
     /// Checks that this card may replace `known`, a card of the same person. Two endpoints of a person may give one number to

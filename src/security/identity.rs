@@ -9,7 +9,8 @@
 //! 177..209 link seed (Ed25519, QUIC)    209..241 mailbox seed (Ed25519)
 //! ```
 
-use super::card::{Card, Endpoint};
+use super::card::{self, Card, Endpoint};
+use super::hybrid;
 use super::introduction::{Introduction, Terms};
 use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
@@ -203,7 +204,7 @@ impl Identity {
         relays: Vec<String>,
         endpoints: Vec<Endpoint>,
     ) -> Card {
-        let body = super::card::Body {
+        let body = card::Body {
             sequence,
             name: name.to_owned(),
             root: self.person().0,
@@ -212,7 +213,9 @@ impl Identity {
             endpoints,
             mailbox: self.mailbox_key(),
             relays,
-            capabilities: 1,
+            capabilities: card::WIRE_FORMAT
+                | card::GENERATIONS
+                | if hybrid::IS_BUILT_IN { card::HYBRID } else { 0 },
         };
         Card::sign(body, &self.root)
     }
@@ -232,7 +235,7 @@ impl Identity {
         }
         let sequence = last.body().sequence.saturating_add(1);
         let new = self.card_of(name, sequence, relays, endpoints);
-        let body = super::card::Body {
+        let body = card::Body {
             prekeys: prekeys.published(),
             ..new.body().clone()
         };

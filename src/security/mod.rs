@@ -8,6 +8,7 @@ pub mod card;
 pub mod content;
 pub mod enrolment;
 pub mod grant;
+pub mod hybrid;
 pub mod identity;
 pub mod introduction;
 pub mod introductions;

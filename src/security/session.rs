@@ -18,6 +18,10 @@
 //! both; a thief of both can. Epochs are logical. A receiver keeps the keys of [`BEHIND`] older epochs, can look [`AHEAD`]
 //! newer ones up, and moves only after a tag has verified.
 
+mod generations;
+
+pub use generations::GenerationError;
+
 use super::announcement::Announcement;
 use super::card::Card;
 use super::identity::Identity;
@@ -29,6 +33,7 @@ use crate::wire::fragment::Label;
 use crate::wire::preamble;
 use crate::wire::read::{Malformed, Reader};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
+use generations::{Answering, Offering};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -67,6 +72,10 @@ pub enum SessionError {
     /// The preamble names an invitation that is used, revoked, over, or never was one.
     #[error("a preamble with an invitation that is not open")]
     Invitation,
+    /// The preamble names a generation of this session that has to be looked up, or that is not known. Nothing shows that
+    /// it is of this person.
+    #[error("a preamble of a generation that is not known")]
+    Generation(PersonId, SessionId),
     /// The preamble names an epoch beyond all reason.
     #[error("a preamble of an epoch that is too far ahead")]
     EpochTooFar,
@@ -127,7 +136,7 @@ impl Binding {
         extract(&self.salt(), &ikm)
     }
 
-    fn id(&self) -> SessionId {
+    pub(super) fn id(&self) -> SessionId {
         let whole = hash("session id", &[&self.salt()]);
         let mut id = [0; 16];
         id.copy_from_slice(&whole[..16]);
@@ -202,17 +211,9 @@ impl Chain {
     }
 
     fn current(&self) -> Epoch {
-        let context = hash(
-            "context",
-            &[
-                &self.salt,
-                &self.generation.to_be_bytes(),
-                &self.epoch.to_be_bytes(),
-            ],
-        );
         Epoch {
             key: expand(&self.key, "epoch", self.epoch),
-            context,
+            context: epoch_context(&self.salt, self.generation, self.epoch),
             number: self.epoch,
         }
     }
@@ -239,6 +240,11 @@ impl Chain {
     }
 }
 
+fn epoch_context(salt: &[u8; 32], generation: u32, epoch: u32) -> Context {
+    let (generation, epoch) = (generation.to_be_bytes(), epoch.to_be_bytes());
+    hash("context", &[salt, &generation, &epoch])
+}
+
 /// The sending side.
 #[derive(Clone, Debug)]
 pub struct SendSession {
@@ -249,6 +255,7 @@ pub struct SendSession {
     outer: Key,
     confirm: Key,
     invitation: Option<invitation::Id>,
+    offering: Offering,
 }
 
 impl SendSession {
@@ -302,6 +309,7 @@ impl SendSession {
             outer: outer_key(&inbox, &binding.ephemeral, &to.inbox),
             confirm: expand(&root, "confirm", 0),
             invitation: binding.invitation,
+            offering: Offering::new(generations::next_key(&root, 0)),
         })
     }
 
@@ -375,6 +383,7 @@ impl SendSession {
         out.extend_from_slice(&self.prekey.to_be_bytes());
         out.extend_from_slice(self.outer.bytes());
         out.extend_from_slice(self.confirm.bytes());
+        self.offering.store(&mut out);
         out.extend(self.invitation.iter().flatten());
         out
     }
@@ -392,6 +401,7 @@ impl SendSession {
             prekey: r.u32()?,
             outer: Key::new(r.array()?),
             confirm: Key::new(r.array()?),
+            offering: Offering::restore(&mut r)?,
             invitation: None,
         };
         if !r.is_empty() {
@@ -423,8 +433,9 @@ pub struct RecvSession {
     endpoint: [u8; 32],
     /// One epoch ahead of the newest verified one.
     chain: Chain,
-    /// Keys of the newest verified epoch and of those behind it.
+    /// Keys of the newest verified epoch and of those behind it, in its generation.
     kept: BTreeMap<u32, Key>,
+    answering: Answering,
 }
 
 impl RecvSession {
@@ -434,7 +445,7 @@ impl RecvSession {
     /// for what opens and names somebody known.
     ///
     /// # Errors
-    /// [`SessionError`] says why not.
+    /// [`SessionError`] says why not: [`SessionError::Generation`] if it is one for [`RecvSession::resume`].
     pub fn accept<'c>(
         me: &Identity,
         frame: &[u8],
@@ -449,13 +460,14 @@ impl RecvSession {
     }
 
     /// Begins with what was agreed upon.
-    pub(super) fn begin(binding: &Binding, root: &Key, body: &preamble::Body) -> Self {
+    pub(super) fn open_with(binding: &Binding, root: &Key, body: &preamble::Body) -> Self {
         let mut session = Self {
             id: binding.id(),
             peer: PersonId(body.sender_root),
             endpoint: body.sender_static,
             chain: Chain::start(root, body.generation, binding.salt()),
             kept: BTreeMap::new(),
+            answering: Answering::new(generations::next_key(root, 0)),
         };
         session.jump(body.epoch);
         session
@@ -471,6 +483,7 @@ impl RecvSession {
             // Otherwise old keys stay for ever.
             if cfg!(not(feature = "break-05")) {
                 self.kept = self.kept.split_off(&oldest);
+                self.answering.forget(oldest);
             }
         }
     }
@@ -511,14 +524,9 @@ impl RecvSession {
     }
 
     fn epoch_with(&self, number: u32, key: Key) -> Epoch {
-        let fields: [&[u8]; 3] = [
-            &self.chain.salt,
-            &self.chain.generation.to_be_bytes(),
-            &number.to_be_bytes(),
-        ];
         Epoch {
             key,
-            context: hash("context", &fields),
+            context: epoch_context(&self.chain.salt, self.chain.generation, number),
             number,
         }
     }
@@ -540,6 +548,7 @@ impl RecvSession {
             out.extend_from_slice(&number.to_be_bytes());
             out.extend_from_slice(key.bytes());
         }
+        self.answering.store(&mut out);
         out
     }
 
@@ -555,9 +564,15 @@ impl RecvSession {
             endpoint: r.array()?,
             chain: Chain::restore(&mut r)?,
             kept: BTreeMap::new(),
+            answering: Answering::default(),
         };
         while !r.is_empty() {
-            session.kept.insert(r.u32()?, Key::new(r.array()?));
+            match r.u32()? {
+                generations::MARK => session.answering = Answering::restore(&mut r)?,
+                number => {
+                    session.kept.insert(number, Key::new(r.array()?));
+                }
+            }
         }
         Ok(session)
     }

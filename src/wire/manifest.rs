@@ -57,7 +57,7 @@ impl Lifetime {
 }
 
 /// Media types that have a code of one byte. Those from 0x80 are control records and never shown to people.
-const MEDIA_TYPES: [(u8, &str); 10] = [
+const MEDIA_TYPES: [(u8, &str); 11] = [
     (1, "text/plain"),
     (2, "application/octet-stream"),
     (3, "image/jpeg"),
@@ -68,6 +68,7 @@ const MEDIA_TYPES: [(u8, &str); 10] = [
     (0x81, SESSION_ACK),
     (0x82, CANCEL),
     (0x83, INCARNATION),
+    (0x84, GENERATION),
 ];
 
 /// The media type of a reception report.
@@ -78,6 +79,8 @@ pub const SESSION_ACK: &str = "application/vnd.ostrakon.session-ack";
 pub const CANCEL: &str = "application/vnd.ostrakon.cancel";
 /// The media type of a note of an [incarnation](crate::wire::incarnation).
 pub const INCARNATION: &str = "application/vnd.ostrakon.incarnation";
+/// The media type of a record of a [key exchange](crate::wire::generation).
+pub const GENERATION: &str = "application/vnd.ostrakon.generation";
 
 /// What a part consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@
 
 pub mod envelope;
 pub mod fragment;
+pub mod generation;
 pub mod incarnation;
 pub mod manifest;
 pub mod piece;

@@ -7,6 +7,7 @@ use ostrakon::engine::message::Priority;
 use ostrakon::wire::incarnation::{Incarnation, Note};
 use ostrakon::wire::manifest::INCARNATION;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const DAY: u64 = 24 * 3600 * SECOND;
 
@@ -74,6 +75,11 @@ fn attack_12_a_restored_home_is_found_out() {
 fn attack_12_two_devices_from_one_image() {
     seeds(0..4, |seed| {
         let mut world = World::new(seed, &NAMES);
+        // Fresh keys, which the two would have against each other, would find them out as well.
+        world.limits.generation_every = Duration::from_nanos(30 * DAY);
+        [A, B]
+            .into_iter()
+            .for_each(|node| restart(&mut world, node));
         world.link(A, B, &Spec::default());
         talk(&mut world, A, B);
         world.kill(M, true);

@@ -33,7 +33,7 @@ def check_card(vector):
     stated = [vector.number("sequence"), vector.text("name"), own.verifier(own.root), keys.public(own.inbox)]
     stated += [[[number, keys.public(own.prekey(number))] for number in (own.current, own.current + 1)]]
     stated += [[[own.verifier(own.endpoint), keys.public(own.static), own.verifier(own.link)]]]
-    stated += [own.verifier(own.mailbox), vector.all("relay"), 1]
+    stated += [own.verifier(own.mailbox), vector.all("relay"), 3]
     signed = b"OC\1" + encode(stated)
     same(signed + own.signer(own.root).sign(signed), vector.body, "bytes")
 

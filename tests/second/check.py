@@ -13,6 +13,9 @@ from content import check_content
 from enrolment import check_code, check_enrolment
 from fragment import check_fragment
 from frames import check_chunk, check_envelope, check_piece, check_varint
+from generation import check_answer, check_generation
+from generation import check_epoch as check_later_epoch
+from generation import check_preamble as check_later_preamble
 from incarnation import check_incarnation
 from introduction import check_introduction
 from invitation import check_invitation
@@ -36,6 +39,10 @@ CHECKS = {
     "envelope": check_envelope,
     "epoch": check_epoch,
     "fragment": check_fragment,
+    "generation": check_generation,
+    "generation-answer": check_answer,
+    "generation-epoch": check_later_epoch,
+    "generation-preamble": check_later_preamble,
     "grant": check_grant,
     "incarnation": check_incarnation,
     "introduction": check_introduction,

@@ -92,6 +92,14 @@ class Session:
         self.root = extract(self.salt, b"".join(agreements))
         self.generation = generation
 
+    def go_on(self, offered, answered, agreements):
+        """Begins the next generation; gives the confirmation of its answer."""
+        number = self.generation + 1
+        transcript = h(b"generation", SUITE, self.salt, u32(number), offered, answered)
+        former = expand(self.root, b"generation", self.generation)
+        self.root, self.generation = extract(transcript, former + b"".join(agreements)), number
+        return prf(expand(self.root, b"answer", number), b"answer", transcript)[:16]
+
     def epoch(self, number):
         """EK and context of an epoch."""
         chain = expand(self.root, b"chain", self.generation)

@@ -655,7 +655,10 @@ impl World {
             if done(self) {
                 return true;
             }
-            if !self.step() {
+            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            if next.is_some_and(|at| at > limit) {
+                self.now = limit;
+            } else if !self.step() {
                 return done(self);
             }
         }

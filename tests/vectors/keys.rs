@@ -106,7 +106,7 @@ pub fn decode_fragment(vector: &Vector) -> bool {
     true
 }
 
-fn identity(vector: &Vector, field: &str) -> Identity {
+pub fn identity(vector: &Vector, field: &str) -> Identity {
     Identity::decode(&vector.bytes(field)).unwrap()
 }
 
@@ -152,7 +152,7 @@ pub fn decode_card(vector: &Vector) -> bool {
     true
 }
 
-fn sending(vector: &Vector) -> (Identity, SendSession) {
+pub fn sending(vector: &Vector) -> (Identity, SendSession) {
     let me = identity(vector, "sender-key-file");
     let card = Card::from_text(vector.get("recipient-card")).unwrap();
     let mut random = Stated(vector.bytes("ephemeral-secret"));
@@ -215,7 +215,7 @@ pub fn decode_preamble(vector: &Vector) -> bool {
 }
 
 /// Label, hint and stored message keys, one after another.
-fn derived(epoch: &Epoch, message: [u8; 32]) -> Vec<u8> {
+pub fn derived(epoch: &Epoch, message: [u8; 32]) -> Vec<u8> {
     let label = epoch.label(MessageId(message));
     [
         &label[..],

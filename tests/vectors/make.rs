@@ -2,8 +2,8 @@
 
 use super::file::{Vector, hex};
 use super::{
-    content, encode, enrolment, grants, incarnation, introduction, invitation, lockbox, make_keys,
-    shared, spending, voice,
+    content, encode, enrolment, generations, grants, incarnation, introduction, invitation,
+    lockbox, make_keys, shared, spending, voice,
 };
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
@@ -28,6 +28,7 @@ pub fn all() -> Vec<Vector> {
         grants::all(),
         spending::all(),
         shared::all(),
+        generations::all(),
         voice::all(),
     ]
     .concat();

@@ -155,7 +155,7 @@ fn cards() -> Vec<Vector> {
     ]
 }
 
-fn session(name: &str, kind: &str, note: &str, epoch: u32) -> Vector {
+pub fn session(name: &str, kind: &str, note: &str, epoch: u32) -> Vector {
     let (sender, recipient) = (key_file(0x10), key_file(0x90));
     good(name, kind, note)
         .with_bytes("sender-key-file", &sender)

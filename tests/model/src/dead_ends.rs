@@ -1,29 +1,28 @@
 //! Whether there is a state from which what waits can never be confirmed, whatever comes to pass.
 
-use crate::model::{Protocol, World};
-use stateright::Model;
+use crate::explore::Explored;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 /// The property.
 pub const NAME: &str = "from everywhere, all that waits can still be confirmed";
 
 /// All states, by number: which lead to each, and which are over.
-#[derive(Default)]
-struct Graph {
-    numbers: HashMap<World, usize>,
+struct Graph<S> {
+    numbers: HashMap<S, usize>,
     before: Vec<Vec<usize>>,
     over: Vec<usize>,
 }
 
-impl Graph {
+impl<S: Clone + Eq + Hash> Graph<S> {
     /// The number of a state, and whether it is new.
-    fn number(&mut self, world: &World) -> (usize, bool) {
+    fn number(&mut self, world: &S, is_over: bool) -> (usize, bool) {
         if let Some(known) = self.numbers.get(world) {
             return (*known, false);
         }
         let new = self.before.len();
         self.before.push(Vec::new());
-        if world.is_over() {
+        if is_over {
             self.over.push(new);
         }
         self.numbers.insert(world.clone(), new);
@@ -32,16 +31,23 @@ impl Graph {
 }
 
 /// Looks for a dead end: from all states that are over it goes back along every step, and sees whether a state is left.
-pub fn found(protocol: &Protocol) -> bool {
-    let mut graph = Graph::default();
-    let mut open = protocol.init_states();
+pub fn found<M: Explored>(model: &M) -> bool
+where
+    M::State: Clone + Eq + Hash,
+{
+    let mut graph = Graph {
+        numbers: HashMap::new(),
+        before: Vec::new(),
+        over: Vec::new(),
+    };
+    let mut open = model.init_states();
     for world in &open {
-        graph.number(world);
+        graph.number(world, model.is_over(world));
     }
     while let Some(world) = open.pop() {
-        let (from, _) = graph.number(&world);
-        for next in protocol.next_states(&world) {
-            let (to, is_new) = graph.number(&next);
+        let (from, _) = graph.number(&world, model.is_over(&world));
+        for next in model.next_states(&world) {
+            let (to, is_new) = graph.number(&next, model.is_over(&next));
             graph.before[to].push(from);
             if is_new {
                 open.push(next);

@@ -8,41 +8,16 @@
 //! frame), the session that receipts travel in, time, and links that tell what they carry.
 
 mod dead_ends;
+mod exchange;
+mod explore;
 mod model;
 mod recipient;
 mod sender;
 
+use exchange::Exchange;
+use explore::explore;
 use model::{Bounds, Protocol, Rule};
-use stateright::{Checker, Model};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
-
-/// Explores a model. Gives the properties that do not hold.
-fn explore(protocol: &Protocol) -> (usize, Vec<&'static str>) {
-    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let checker = protocol
-        .clone()
-        .checker()
-        .threads(threads)
-        .spawn_bfs()
-        .join();
-    let found = checker.discoveries();
-    let properties = protocol.properties();
-    let fails = properties.iter().filter(|property| {
-        let discovered = found.contains_key(property.name);
-        // An example is wanted of what can happen, and none against what always holds.
-        match property.expectation {
-            stateright::Expectation::Sometimes => !discovered,
-            _ => discovered,
-        }
-    });
-    let mut failed: Vec<&str> = fails.map(|property| property.name).collect();
-    // What fails already needs no long search.
-    if failed.is_empty() && dead_ends::found(protocol) {
-        failed.push(dead_ends::NAME);
-    }
-    (checker.unique_state_count(), failed)
-}
 
 /// Messages, sessions, epochs, crashes, disks set back.
 const fn bounds([messages, sessions, epochs, crashes, set_back]: [u8; 5]) -> Bounds {
@@ -66,7 +41,7 @@ const SMALL: [Bounds; 4] = [
 const LARGE: [Bounds; 1] = [bounds([1, 2, 2, 1, 0])];
 
 fn main() -> ExitCode {
-    let mut wrong = false;
+    let mut wrong = !exchanges_hold();
     for rule in Rule::ALL {
         let broken = |bounds| Protocol {
             bounds,
@@ -92,6 +67,47 @@ fn main() -> ExitCode {
         wrong |= !failed.is_empty();
     }
     ExitCode::from(u8::from(wrong))
+}
+
+/// Generations after the first, sessions, crashes, disks set back.
+const EXCHANGES: [[u8; 4]; 3] = [[1, 1, 2, 0], [2, 2, 1, 0], [1, 3, 0, 1]];
+
+/// Likewise the exchanges of generations. Tells whether all is as it has to be.
+fn exchanges_hold() -> bool {
+    let worlds = EXCHANGES.map(
+        |[generations, sessions, crashes, set_back]| exchange::Bounds {
+            generations: generations.into(),
+            sessions,
+            crashes,
+            set_back,
+        },
+    );
+    let mut all = true;
+    for rule in exchange::Rule::ALL {
+        let broken = |bounds| Exchange {
+            bounds,
+            without: Some(rule),
+        };
+        let mut results = worlds
+            .map(broken)
+            .into_iter()
+            .map(|world| explore(&world).1);
+        let failed = results.find(|failed| !failed.is_empty());
+        let failed = failed.unwrap_or_default();
+        println!("without {}, fails: {}", rule.name(), named(&failed));
+        all &= !failed.is_empty();
+    }
+    for bounds in worlds {
+        let whole = Exchange {
+            bounds,
+            without: None,
+        };
+        let (states, failed) = explore(&whole);
+        let failed = named(&failed);
+        println!("exchanges as built, {bounds}: {states} states, fails: {failed}");
+        all &= failed == "nothing";
+    }
+    all
 }
 
 fn named(failed: &[&str]) -> String {

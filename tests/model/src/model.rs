@@ -1,5 +1,6 @@
 //! The whole: both ends, all frames that were ever sent, and what can happen next.
 
+use crate::explore::Explored;
 use crate::recipient::Recipient;
 use crate::sender::{Label, Sender};
 use stateright::{Model, Property};
@@ -311,6 +312,12 @@ impl World {
     pub fn is_over(&self) -> bool {
         let Home { now, disk, .. } = &self.sender;
         now.outbox.iter().chain(&disk.outbox).all(Option::is_none)
+    }
+}
+
+impl Explored for Protocol {
+    fn is_over(&self, world: &World) -> bool {
+        world.is_over()
     }
 }
 
