@@ -6,6 +6,7 @@ use ostrakon::node::Listen;
 use ostrakon::node::api::{
     ErrorKind, InvitationState, Level, PersonEntry, Request, Response, SendRequest, StrangerEntry,
 };
+use ostrakon::node::relay::{Limits, Relay};
 use people::{Someone, link, until};
 use serde_json::Value;
 use std::path::Path;
@@ -160,6 +161,46 @@ async fn who_is_invited_connects_directly() {
     until("a receipt", receipt).await;
     let back = ben.send(text("Ada", "welcome")).await;
     ada.received(&back).await;
+}
+
+/// Through a relay an invitation works although who has given it is away when it is used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_goes_through_a_relay() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    let dir = tempfile::tempdir().unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::open(dir.path(), listen, Limits::default())
+        .await
+        .unwrap();
+    let relay = std::sync::Arc::new(relay);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn({
+        let relay = relay.clone();
+        async move { relay.run(async { drop(stopped.await) }, None, |_| {}).await }
+    });
+    for someone in [&ada, &ben] {
+        someone
+            .done(Request::LinkAdd(link("post", relay.uri(None), None)))
+            .await;
+    }
+    let (_, invitation) = ben.invitation().await;
+    ada.adds(invitation).await;
+    let message = ada.send(text("Ben", "it is Ada")).await;
+    ada.run(Listen::Off).await;
+    until("preamble, card and text at the relay", async || {
+        (relay.counters().held_frames >= 3).then_some(())
+    })
+    .await;
+    ada.node.take().unwrap().stop().await;
+    ben.run(Listen::Off).await;
+    ben.received(&message).await;
+    let back = ben.send(text("Ada", "welcome")).await;
+    ada.run(Listen::Off).await;
+    ada.received(&back).await;
+    let receipt = async || ada.has_receipt(&message).await.then_some(());
+    until("a receipt", receipt).await;
+    stop.send(()).unwrap();
+    serving.await.unwrap().unwrap();
 }
 
 /// A stranger's message waits, by his own link, and comes to the inbox under the name that it is given once he is taken in.

@@ -89,10 +89,12 @@ impl Invitations {
         self.all.get(id).map(|one| &one.state)
     }
 
-    /// Whether somebody has used one.
-    pub fn has_used(&self, person: PersonId) -> bool {
-        let used = |one: &One| matches!(one.state, State::Used { by, .. } if by == person);
-        self.all.values().any(used)
+    /// The sessions that a person has opened by one.
+    fn sessions_of(&self, person: PersonId) -> impl Iterator<Item = SessionId> + '_ {
+        self.all.values().filter_map(move |one| match one.state {
+            State::Used { by, session, .. } if by == person => Some(session),
+            _ => None,
+        })
     }
 
     /// Changes how one stands, or begins it. Gives the rows to write: those that are over are forgotten beyond `most`,
@@ -197,9 +199,11 @@ impl Engine {
         all.map(|(id, state)| (id, state.clone())).collect()
     }
 
-    /// Whether a person has used an invitation of ours.
+    /// Whether a person has used an invitation of ours. Once his card is here it has to name the endpoint that did, or that
+    /// session is over: so who has used one in the name of somebody else has not got that one in either.
     pub fn was_invited(&self, person: PersonId) -> bool {
-        self.invitations.has_used(person)
+        let mut opened = self.invitations.sessions_of(person);
+        opened.any(|session| self.sessions.peer(session) == Some(person))
     }
 
     /// Whether somebody unknown may come: strangers are let in, an invitation is open, or who has used one has not sent

@@ -50,11 +50,11 @@ impl Engine {
         if !self.open_to_strangers {
             return Some("preamble of a stranger");
         }
-        // Without the bounds, everybody who has our card makes us work and keep as much as he likes.
         let new = !self.cards.contains_key(&from);
         let full = new && self.strangers() >= self.limits.strangers;
-        let refused = full || !self.porch.session();
-        (refused && cfg!(not(feature = "break-09"))).then_some(TOO_MANY)
+        // Without the bound, everybody who has our card makes us agree as often as he likes.
+        let often = !self.porch.session() && cfg!(not(feature = "break-09"));
+        (full || often).then_some(TOO_MANY)
     }
 
     /// Makes room for a session of a stranger: of his own ones the oldest goes, and of those of strangers without a card a

@@ -185,5 +185,13 @@ fn attack_28_an_invitation_forged_or_for_the_card_of_somebody_else() {
         );
         assert!(world.met.is_empty());
         assert!(world.nodes[B].inbox.is_empty());
+        // Nor has he got A in, who writes as a stranger later.
+        world.input(B, Input::Strangers(true));
+        let (me, to) = (world.identity(A), own_card(&world, B));
+        let session = SendSession::open(&me, &to, &mut world.rng).unwrap();
+        let stranger = Peer::of(me, session, to.person());
+        announce(&mut world, &stranger);
+        assert!(!speak(&mut world, &stranger, &card, 3));
+        assert_eq!(world.met[&(B, card.person())].0.level, Level::Unknown);
     });
 }
