@@ -298,7 +298,7 @@ impl Contacts {
 
     /// The name that we know somebody by.
     pub(super) fn name(&self, person: PersonId) -> String {
-        match self.known().get(&person) {
+        match self.get(person) {
             Some(card) => card.body().name.clone(),
             None => person.short(),
         }
