@@ -4,12 +4,14 @@
 
 use data_encoding::BASE64;
 use ostrakon::node::api::{DeviceEntry, ErrorKind, Request, Response};
+use ostrakon::node::relay::{Limits, Relay};
 use ostrakon::node::{Joining, Listen, hand_over, wait};
 use ostrakon::security::enrolment::Code;
 use people::{Someone, link, noise, text_and_file, until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -150,6 +152,64 @@ fn file(seed: u8) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
     let content = noise(300_000, seed);
     std::fs::write(&path, &content).unwrap();
     (dir, path, content)
+}
+
+/// Guards that a relay serves both devices, whichever comes first, though they and the sender are never there together; and
+/// that it keeps nothing that both have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_keeps_what_one_device_has_for_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let relay = Relay::open(dir.path(), listen, Limits::default()).await;
+    let relay = Arc::new(relay.unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn({
+        let relay = relay.clone();
+        async move { relay.run(async { drop(stopped.await) }, None, |_| {}).await }
+    });
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    for someone in [&ada, &ben] {
+        let post = link("post", relay.uri(None), None);
+        someone.done(Request::LinkAdd(post)).await;
+    }
+    ada.knows(&ben).await;
+    let mut second = another(&ada).await;
+    second
+        .done(Request::LinkAdd(link("post", relay.uri(None), None)))
+        .await;
+    // The card that Ben gets by hand names both.
+    ben.knows(&ada).await;
+    // Each has opened the mailbox once, so the relay knows of both.
+    for device in [&mut ada, &mut second] {
+        device.run(Listen::Off).await;
+        let is_up = async || {
+            device
+                .status()
+                .await
+                .links
+                .iter()
+                .any(|l| l.up)
+                .then_some(())
+        };
+        until("the relay", is_up).await;
+        device.node.take().unwrap().stop().await;
+    }
+    let (_files, path, content) = file(3);
+    ben.run(Listen::Off).await;
+    let message = ben.send(text_and_file("Ada", "by post", &path)).await;
+    let there = async || (relay.counters().held_frames >= 230).then_some(());
+    until("enough frames at the relay", there).await;
+    ben.node.take().unwrap().stop().await;
+    for device in [&mut ada, &mut second] {
+        device.run(Listen::Off).await;
+        device.received(&message).await;
+        let out = tempfile::tempdir().unwrap();
+        let saved = device.saved(&message, out.path()).await;
+        assert!(std::fs::read(&saved[1]).unwrap() == content);
+        device.node.take().unwrap().stop().await;
+    }
+    drop(stop);
+    serving.await.unwrap().unwrap();
 }
 
 /// Guards that a device that waits at an address is given what was sealed for it, refuses what was not and waits on.

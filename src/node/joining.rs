@@ -23,6 +23,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const KEYS: &str = "joining";
 /// What a step that was cut off has left.
@@ -118,22 +119,11 @@ impl Joining {
     ///
     /// # Errors
     /// [`NodeError`]; then nothing has changed, and it can be tried again.
-    pub fn finish(self, sealed: &[u8], passphrase: Option<&Passphrase>) -> Result<Home, NodeError> {
-        self.try_finish(sealed, passphrase)
-            .map_err(|(_, error)| error)
-    }
-
-    /// The same; gives itself back with the error.
-    fn try_finish(
-        self,
+    pub fn finish(
+        &self,
         sealed: &[u8],
         passphrase: Option<&Passphrase>,
-    ) -> Result<Home, (Self, NodeError)> {
-        self.complete(sealed, passphrase)
-            .map_err(|error| (self, error))
-    }
-
-    fn complete(&self, sealed: &[u8], passphrase: Option<&Passphrase>) -> Result<Home, NodeError> {
+    ) -> Result<Home, NodeError> {
         let (identity, bundle) = self.keys.open(&self.code(Vec::new()), sealed)?;
         for left in LEFT.map(|name| self.dir.join(name)) {
             match left.is_dir() {
@@ -169,6 +159,11 @@ pub async fn wait(
     passphrase: Option<Passphrase>,
     shown: impl FnOnce(&Code),
 ) -> Result<Home, NodeError> {
+    if at.ip().is_unspecified() {
+        return Err(NodeError::Usage(
+            "the other device has to know where this one is; give an address of this device".into(),
+        ));
+    }
     let secret = LinkSecret::from_seed(*joining.link_seed().bytes());
     let endpoint = QuicEndpoint::bind(at, &secret, EndpointOptions::default())?;
     let mut handovers = endpoint.accept_handovers(MAX_SEALED)?;
@@ -177,24 +172,21 @@ pub async fn wait(
         source,
     })?;
     shown(&joining.code(vec![local.to_string()]));
-    let mut joining = joining;
+    let joining = Arc::new(joining);
     loop {
         let Some(handover) = handovers.next().await else {
             return Err(NodeError::Stopped);
         };
-        let (bytes, kept) = (handover.bytes.clone(), passphrase.clone());
-        let ended = blocking(move || Ok(joining.try_finish(&bytes, kept.as_ref()))).await?;
-        match ended {
+        let (joining, bytes) = (joining.clone(), handover.bytes.clone());
+        let kept = passphrase.clone();
+        match blocking(move || joining.finish(&bytes, kept.as_ref())).await {
             Ok(home) => {
                 handover.taken().await;
                 endpoint.shutdown().await;
                 return Ok(home);
             }
-            Err((back, NodeError::Enrolment(error))) => {
-                tracing::warn!(%error, "refused");
-                joining = back;
-            }
-            Err((_, error)) => return Err(error),
+            Err(NodeError::Enrolment(error)) => tracing::warn!(%error, "refused"),
+            Err(error) => return Err(error),
         }
     }
 }

@@ -44,6 +44,7 @@ mod links;
 mod marks;
 mod paths;
 mod people;
+mod reading;
 pub mod relay;
 mod runtime;
 mod send;

@@ -10,10 +10,9 @@ use super::groups::Groups;
 use super::inbox;
 use super::keys::Keys;
 use super::linkbook::{self, Linkbook};
-use super::marks::Mark;
 use super::send::{Note, Order, Prepared, prepare, prepare_note};
 use super::upkeep::logged;
-use crate::engine::id::{MessageId, PersonId};
+use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
 use crate::engine::message::Priority;
@@ -24,8 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// Messages that are marked at once.
-const MARKED: usize = 1000;
 /// How long the engine may take until a message is durable.
 const ACCEPT: Duration = Duration::from_secs(60);
 
@@ -77,33 +74,9 @@ impl Service {
                 let report = self.ask(Command::Status).await?;
                 Ok(Response::Status(report))
             }
-            Request::Inbox => {
-                let messages = self
-                    .with_store(|s| inbox::list(&s.handle, &s.contacts))
-                    .await?;
-                let new = messages.iter().filter(|entry| !entry.seen);
-                let new = new.filter_map(|entry| entry.message.parse().ok());
-                self.mark(new.take(MARKED).collect(), Mark::Seen).await;
-                Ok(Response::Inbox { messages })
-            }
-            Request::Read { message } => {
-                let (message, texts) = self
-                    .with_store(move |s| inbox::texts(&s.handle, &message))
-                    .await?;
-                self.mark(message.parse().into_iter().collect(), Mark::Read)
-                    .await;
-                Ok(Response::Text { message, texts })
-            }
-            Request::Save { message, dir } => {
-                let (id, files) = self
-                    .with_store(move |s| {
-                        let files = inbox::save(&s.handle, &message, &dir)?;
-                        Ok((inbox::id_of(&s.handle, &message)?, files))
-                    })
-                    .await?;
-                self.mark(vec![id], Mark::Read).await;
-                Ok(Response::Saved { files })
-            }
+            Request::Inbox => self.inbox().await,
+            Request::Read { message } => self.read(message).await,
+            Request::Save { message, dir } => self.save(message, dir).await,
             Request::Delete { messages } => {
                 self.with_store(move |s| {
                     let messages = inbox::delete(&s.handle, &s.contacts.marks, &messages)?;
@@ -350,35 +323,6 @@ impl Service {
         self.send_note(Note::card(&card, priority), to).await?;
         self.with_store(move |s| s.contacts.note_told(to, sequence))
             .await
-    }
-
-    /// Marks messages here, and tells our other devices.
-    async fn mark(&self, messages: Vec<MessageId>, mark: Mark) {
-        let marked = self.with_store(move |s| s.contacts.marks.set(&messages, mark));
-        logged("what was read is not marked", marked.await);
-        self.tell_marks().await;
-    }
-
-    /// Tells our other devices what was seen or read here.
-    pub(super) async fn tell_marks(&self) {
-        while self.0.contacts.has_siblings() {
-            let untold = self.0.contacts.marks.untold();
-            if untold.is_empty() {
-                return;
-            }
-            let me = self.0.keys.identity().person();
-            let sent = self.send_note(Note::marks(&untold), me).await;
-            let done = match sent {
-                Ok(_) => {
-                    self.with_store(move |s| s.contacts.marks.told(&untold))
-                        .await
-                }
-                Err(error) => Err(error),
-            };
-            if done.is_err() {
-                return logged("other devices were not told what was read", done);
-            }
-        }
     }
 
     async fn courier(

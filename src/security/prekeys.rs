@@ -187,6 +187,19 @@ mod tests {
         assert_eq!(stored(&restored), state);
     }
 
+    /// Guards that a device that was off has the same prekeys as one that was not, once it has seen its card, and that a
+    /// card leads it no further than is sane.
+    #[test]
+    fn an_endpoint_that_aged_less_catches_up() {
+        let (mut a, mut b) = (prekeys(), prekeys());
+        (0..5).for_each(|_| a.advance());
+        assert!(b.catch_up(a.current()));
+        assert!(!b.catch_up(3) && !b.catch_up(5));
+        assert_eq!(stored(&a), stored(&b));
+        b.catch_up(u32::MAX);
+        assert_eq!(b.current(), 5 + AHEAD);
+    }
+
     #[test]
     fn a_state_that_would_derive_for_ever_is_refused() {
         let mut bad = stored(&prekeys());

@@ -37,7 +37,7 @@ pub fn all() -> Vec<Vector> {
         newcomer(vector)
     };
     let cut = &code.body[..code.body.len() - 1];
-    let form = [&[b'X'], &bundle.body[1..]].concat();
+    let form = [&b"X"[..], &bundle.body[1..]].concat();
     let mut low = bundle.body.clone();
     low[3..35].fill(0);
     let mut changed = bundle.body.clone();
