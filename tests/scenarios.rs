@@ -188,7 +188,7 @@ fn a_day_after_the_storm_brings_everything_to_everybody() {
 #[test]
 fn old_disks_make_no_nonce_meet_two_contents() {
     let scenario = shipped::find("rollback").unwrap();
-    let mut again = 0;
+    let (mut again, mut generations) = (0, 0);
     for seed in 1..20 {
         let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
         assert_eq!(
@@ -196,8 +196,10 @@ fn old_disks_make_no_nonce_meet_two_contents() {
             "seed {seed}; repeat with: ostrakon sim run rollback --seed {seed}"
         );
         again += outcome.duplicates;
+        generations += outcome.generations;
     }
     assert!(again > 0, "recipients have forgotten what they had");
+    assert!(generations > 19, "{generations}");
 }
 
 /// Guards everything that checkers look for, whatever goes wrong: nothing that was confirmed is lost, everything comes out
@@ -205,11 +207,14 @@ fn old_disks_make_no_nonce_meet_two_contents() {
 #[test]
 fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
     let scenario = shipped::find("chaos").unwrap();
+    let mut generations = 0;
     for seed in 1..150 {
         let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
         assert_eq!(
             outcome.violations, [""; 0],
             "seed {seed}; repeat with: ostrakon sim run chaos --seed {seed}"
         );
+        generations += outcome.generations;
     }
+    assert!(generations > 150, "{generations}");
 }

@@ -203,7 +203,11 @@ impl Engine {
     /// session is over: so who has used one in the name of somebody else has not got that one in either.
     pub fn was_invited(&self, person: PersonId) -> bool {
         let mut opened = self.invitations.sessions_of(person);
-        opened.any(|session| self.sessions.peer(session) == Some(person))
+        opened.any(|session| {
+            self.sessions
+                .opener(session)
+                .is_some_and(|end| end.person == person)
+        })
     }
 
     /// Whether somebody unknown may come: strangers are let in, an invitation is open, or who has used one has not sent

@@ -160,9 +160,14 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
         .flat_map(|planned| planned.parts.iter().map(|part| part.content))
         .collect();
     let person = plan.people.persons[place].clone();
-    let mut node = Node::new(person, Limits::default(), sends, plan.clock);
-    node.sync = plan.options[place].sync;
-    node.limit_disk(plan.options[place].disk);
+    let options = &plan.options[place];
+    let limits = Limits {
+        generation_every: options.generation,
+        ..Limits::default()
+    };
+    let mut node = Node::new(person, limits, sends, plan.clock);
+    node.sync = options.sync;
+    node.limit_disk(options.disk);
     for number in contents {
         if let Some(content) = plans.contents.get(&number) {
             node.add_content(number, content.clone());

@@ -136,6 +136,7 @@ mod tests {
             delivered: 1,
             confirmed: 0,
             duplicates: 2,
+            generations: 0,
             overhead: Some(1.5),
             achieved_s: Some(10.0),
             limit_s: Some(8.0),

@@ -2,6 +2,7 @@
 
 use super::relay::QUEUE_BYTES;
 use super::work;
+use crate::engine::limits::Limits;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::value::{self, ValueError};
 use ostrakon_netsim::scenario::{Node, NodeKind, Problem, Scenario, ScenarioError};
@@ -21,6 +22,8 @@ pub struct Options {
     pub disk: u64,
     /// The place of the node whose keys a node has: `twin`.
     pub twin: Option<usize>,
+    /// How long a generation of a node's sessions lasts: `generation`.
+    pub generation: Duration,
 }
 
 impl Options {
@@ -34,6 +37,7 @@ impl Options {
             sync: work::SYNC,
             disk: u64::MAX,
             twin: None,
+            generation: Limits::default().generation_every,
         };
         for (key, text) in &node.options {
             let read = match (key.as_str(), node.kind) {
@@ -42,6 +46,9 @@ impl Options {
                 }
                 ("disk", NodeKind::Node) => value::bytes(text).map(|bytes| options.disk = bytes),
                 ("sync", NodeKind::Node) => sync(text).map(|time| options.sync = time),
+                ("generation", NodeKind::Node) => {
+                    generation(text).map(|time| options.generation = time)
+                }
                 ("twin", NodeKind::Node) => {
                     twin(scenario, text).map(|place| options.twin = Some(place))
                 }
@@ -68,6 +75,13 @@ fn sync(text: &str) -> Result<Nanos, ValueError> {
     nanos.ok_or(ValueError { expected })
 }
 
+fn generation(text: &str) -> Result<Duration, ValueError> {
+    let expected = "a time of at least 1s, such as 20s";
+    let time = value::time(text).ok();
+    let time = time.filter(|time| *time >= Duration::from_secs(1));
+    time.ok_or(ValueError { expected })
+}
+
 /// A node with keys of its own, so that nobody is a twin of a twin.
 fn twin(scenario: &Scenario, name: &str) -> Result<usize, ValueError> {
     let expected = "the name of another node, one without a `twin`";
@@ -79,7 +93,7 @@ fn twin(scenario: &Scenario, name: &str) -> Result<usize, ValueError> {
 
 fn unknown(key: &str, node: &Node) -> Problem {
     let (kind, known) = match node.kind {
-        NodeKind::Node => ("node", "disk, sync, twin"),
+        NodeKind::Node => ("node", "disk, generation, sync, twin"),
         NodeKind::Relay => ("relay", "storage"),
         NodeKind::Courier => ("courier", "storage"),
     };

@@ -45,6 +45,8 @@ pub struct Outcome {
     pub confirmed: u64,
     /// Parts that came out more than once, as may happen when a process ends between taking and noting it.
     pub duplicates: u64,
+    /// Key exchanges within the sessions that are open at the end.
+    pub generations: u32,
     /// Bytes offered to all links over bytes of all parts; each hop counts.
     pub overhead: Option<f64>,
     /// The message with the most bytes took so long, in seconds.

@@ -221,6 +221,12 @@ impl Run {
             .collect()
     }
 
+    fn generations(&self) -> u32 {
+        let machines = self.world.hosts().map(|(_, machine)| machine);
+        let nodes = machines.filter_map(|machine| machine.node());
+        nodes.map(|node| node.generations()).sum()
+    }
+
     fn outcome(&mut self) -> Outcome {
         let (scenario, media) = (&self.scenario, &self.media);
         let counted = tally::count(scenario, &mut self.world);
@@ -252,6 +258,7 @@ impl Run {
             delivered: messages.iter().filter(|m| m.delivered_s.is_some()).count() as u64,
             confirmed: messages.iter().filter(|m| m.confirmed_s.is_some()).count() as u64,
             duplicates: logs.iter().map(|log| log.came_again).sum(),
+            generations: self.generations(),
             overhead: (bytes > 0).then(|| offered as f64 / bytes as f64),
             achieved_s: achieved,
             limit_s: limit,

@@ -126,6 +126,12 @@ impl Node {
         self.engine.as_ref().map(|engine| engine.status(Time(0)))
     }
 
+    /// Key exchanges within the sessions that the running engine has opened.
+    pub fn generations(&self) -> u32 {
+        let engine = self.engine.as_ref();
+        engine.map_or(0, Engine::generations)
+    }
+
     /// What the running engine has dropped, by reason.
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
         let mut dropped = self
