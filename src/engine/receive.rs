@@ -285,15 +285,15 @@ impl Engine {
 
     /// A fragment with a label that nothing is known of.
     fn on_unknown(&mut self, arrival: &Arrival, view: &View<'_>) {
-        // Otherwise a full quarantine shuts out what a session explains.
-        let bytes = self.quarantine_bytes + arrival.frame.len();
-        if cfg!(feature = "break-08") && bytes > self.limits.quarantine_bytes {
-            return self.count("fragment of an unknown session");
-        }
         let sessions = self.sessions.receiving();
         // Otherwise a flood of garbage has every session's keys tried on every frame.
         if !self.gate(arrival.link).hints(sessions) && cfg!(not(feature = "break-07")) {
             return self.count("too many fragments of unknown messages");
+        }
+        // Otherwise a full quarantine shuts out what a session explains.
+        let bytes = self.quarantine_bytes + arrival.frame.len();
+        if cfg!(feature = "break-08") && bytes > self.limits.quarantine_bytes {
+            return self.count("fragment of an unknown session");
         }
         for (session, epoch, keys) in self.sessions.candidates(view) {
             let Ok((place, plain)) = keys.open(view) else {

@@ -146,10 +146,7 @@ impl Service {
                 let narrower = narrow(&grant, &order, &self.0.keys.identity())?;
                 Ok(Response::Grant(narrower))
             }
-            Request::SpoolExport { dir } => {
-                self.send_first_cards().await?;
-                self.courier(dir, Command::Export).await
-            }
+            Request::SpoolExport { dir } => self.export(dir).await,
             Request::SpoolImport { dir } => self.courier(dir, Command::Import).await,
         }
     }
@@ -323,6 +320,11 @@ impl Service {
         self.send_note(Note::card(&card, priority), to).await?;
         self.with_store(move |s| s.contacts.note_told(to, sequence))
             .await
+    }
+
+    async fn export(&self, dir: PathBuf) -> Result<Response, NodeError> {
+        self.send_first_cards().await?;
+        self.courier(dir, Command::Export).await
     }
 
     async fn courier(
