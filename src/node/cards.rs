@@ -7,7 +7,7 @@ use super::standings::{Standings, Stored};
 use super::voices::Voices;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::engine::trust::Level;
-use crate::security::card::Card;
+use crate::security::card::{self, Card};
 use crate::security::identity::{Identity, safety_number};
 use crate::security::mailbox;
 use crate::store::meta::Meta;
@@ -277,8 +277,8 @@ fn ambiguous(text: &str, several: &[Card]) -> NodeError {
     ))
 }
 
-/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Blocks on the disk;
-/// callers take turns.
+/// One's own card as it has to be now: a new number if the name, the relays, the prekeys or what this program can do
+/// changed. Blocks on the disk; callers take turns.
 pub(super) fn own(
     meta: &Meta,
     identity: &Identity,
@@ -290,7 +290,8 @@ pub(super) fn own(
         Some(card)
             if card.body().name == name
                 && card.body().relays == relays
-                && card.body().prekeys == identity.prekeys.published() =>
+                && card.body().prekeys == identity.prekeys.published()
+                && card.body().capabilities == card::capabilities() =>
         {
             return Ok(card.clone());
         }

@@ -10,7 +10,6 @@
 //! ```
 
 use super::card::{self, Card, Endpoint};
-use super::hybrid;
 use super::introduction::{Introduction, Terms};
 use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
@@ -157,9 +156,7 @@ impl Identity {
             }],
             mailbox: self.mailbox_key(),
             relays,
-            capabilities: card::WIRE_FORMAT
-                | card::GENERATIONS
-                | if hybrid::IS_BUILT_IN { card::HYBRID } else { 0 },
+            capabilities: card::capabilities(),
         };
         Card::sign(body, &self.root)
     }
