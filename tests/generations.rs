@@ -101,6 +101,34 @@ fn generations_follow_each_other_while_a_session_is_used() {
     });
 }
 
+/// Guards that a link which carries only small frames gets fresh keys as well, if without X-Wing, and that a link which
+/// carries nothing back gets none.
+#[test]
+fn thin_links_have_generations_and_one_way_links_have_none() {
+    seeds(0..2, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.limits.generation_every = EVERY;
+        [A, B]
+            .into_iter()
+            .for_each(|node| restart(&mut world, node));
+        let spec = Spec {
+            mtu: 222,
+            rate: 9_600,
+            oneway: seed == 1,
+            ..Spec::default()
+        };
+        world.link(A, B, &spec);
+        for _ in 0..10 {
+            let id = text(&mut world, A);
+            let until = world.now + 60 * SECOND;
+            assert!(world.run_until(until, |w| w.delivered(B, id)));
+            pass(&mut world, 3 * SECOND);
+        }
+        let number = generations(&world, A);
+        assert_eq!(number > 0, seed == 0, "{number}");
+    });
+}
+
 /// Guards that a crash of either end at whatever moment of an exchange strands nobody: what is sent afterwards comes, and
 /// further generations begin.
 #[test]

@@ -503,9 +503,9 @@ fn ambiguous(text: &str, several: &[Card]) -> NodeError {
     ))
 }
 
-/// One's own card as it has to be now: a new number if the name, the relays or the prekeys changed. Other endpoints make
-/// cards as well: what they have put in stays, and an endpoint that the last card does not name makes none. Blocks on the disk;
-/// callers take turns.
+/// One's own card as it has to be now: a new number if the name, the relays, the prekeys or what this program can do changed.
+/// Other endpoints make cards as well: what they have put in stays, and an endpoint that the last card does not name makes
+/// none. Blocks on the disk; callers take turns.
 pub(super) fn own(
     meta: &Meta,
     identity: &Identity,

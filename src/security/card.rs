@@ -11,6 +11,7 @@
 //! or unknown fields, long integers and trailing bytes never get through. As text a card is
 //! `ostrakon-card:` and base32, safe to paste; white space in it is ignored, and so is other text around it.
 
+use super::hybrid;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use minicbor::{Decode, Encode};
@@ -93,6 +94,12 @@ pub const WIRE_FORMAT: u64 = 1;
 pub const GENERATIONS: u64 = 1 << 1;
 /// The capability of answering hybrid ones.
 pub const HYBRID: u64 = 1 << 2;
+
+/// What this program can do.
+pub fn capabilities() -> u64 {
+    let hybrid = if hybrid::IS_BUILT_IN { HYBRID } else { 0 };
+    WIRE_FORMAT | GENERATIONS | hybrid
+}
 
 /// A card whose signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

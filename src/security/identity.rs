@@ -10,7 +10,6 @@
 //! ```
 
 use super::card::{self, Card, Endpoint};
-use super::hybrid;
 use super::introduction::{Introduction, Terms};
 use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
@@ -213,9 +212,7 @@ impl Identity {
             endpoints,
             mailbox: self.mailbox_key(),
             relays,
-            capabilities: card::WIRE_FORMAT
-                | card::GENERATIONS
-                | if hybrid::IS_BUILT_IN { card::HYBRID } else { 0 },
+            capabilities: card::capabilities(),
         };
         Card::sign(body, &self.root)
     }
@@ -235,8 +232,14 @@ impl Identity {
         }
         let sequence = last.body().sequence.saturating_add(1);
         let new = self.card_of(name, sequence, relays, endpoints);
+        // Endpoints whose programs differ do not correct each other for ever: what one of them cannot do is not promised.
+        let capabilities = match new.body().endpoints.len() {
+            0 | 1 => card::capabilities(),
+            _ => card::capabilities() & last.body().capabilities,
+        };
         let body = card::Body {
             prekeys: prekeys.published(),
+            capabilities,
             ..new.body().clone()
         };
         Card::sign(body, &self.root)

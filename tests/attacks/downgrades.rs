@@ -123,6 +123,7 @@ fn attack_15_an_answer_to_something_else() {
     seeds(0..2, |seed| {
         let mut world = hasty(seed);
         let (peer, session, offer) = offered(&mut world);
+        assert_eq!(offer.hybrid.is_some(), cfg!(feature = "hybrid"));
         let genuine = answer(&mut world, &session, &offer);
         let mut bad = Vec::new();
         let unconfirmed = "answer that does not confirm its generation";
