@@ -35,7 +35,11 @@ impl Engine {
         if let Some((code, content)) = manifest.control() {
             let content = content.clone();
             // Reports and the like cost nothing; what others ask for is written down.
-            let asks = [manifest::CANCEL, manifest::INCARNATION];
+            let asks = [
+                manifest::CANCEL,
+                manifest::INCARNATION,
+                manifest::GENERATION,
+            ];
             let asks = manifest::control_name(code).is_some_and(|name| asks.contains(&name));
             if asks && self.is_stranger(from) {
                 return self.count("control record of a stranger");
@@ -56,9 +60,8 @@ impl Engine {
             self.dirty.insert(id);
             return self.tell_again(id);
         }
-        if !self.cards.contains_key(&from)
-            && let Err(why) = self.meet_stranger(from, &manifest)
-        {
+        let is_met = self.cards.contains_key(&from);
+        if !is_met && let Err(why) = self.meet_stranger(from, &manifest) {
             return self.count(why);
         }
         if let Some(why) = self.refusal(from, &manifest) {
@@ -81,6 +84,9 @@ impl Engine {
         }
         self.routes.insert(label, Route::Incoming(id));
         self.begin(message);
+        if !is_met {
+            self.leave_quarantine();
+        }
     }
 
     /// Why a message cannot be taken in now. Its sender goes on offering it, so nothing is lost once there is room.

@@ -202,8 +202,8 @@ impl Engine {
         }
     }
 
-    /// Frames that no session explained are looked at again, once.
-    fn leave_quarantine(&mut self) {
+    /// Frames that nothing explained are looked at again, once.
+    pub(super) fn leave_quarantine(&mut self) {
         self.quarantine_bytes = 0;
         for arrival in std::mem::take(&mut self.quarantine) {
             self.on_fragment(&arrival);
@@ -311,6 +311,11 @@ impl Engine {
             return self.add_to_assembly(arrival, keys, place, &plain);
         }
         self.count("fragment of an unknown session");
+        self.keep_in_quarantine(arrival);
+    }
+
+    /// Keeps a frame that something to come may explain. The oldest give way.
+    fn keep_in_quarantine(&mut self, arrival: &Arrival) {
         self.quarantine_bytes += arrival.frame.len();
         self.quarantine.push_back(arrival.clone());
         // Otherwise what nobody explains is kept for ever.
@@ -351,7 +356,12 @@ impl Engine {
             self.came_near(arrival.link, from);
         }
         if kind == Kind::Short {
-            self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
+            if self.is_ahead_of_card(from.person, plain) {
+                self.count("message of a stranger before its card");
+                self.keep_in_quarantine(arrival);
+            } else {
+                self.on_manifest(from, epoch, keys, (plain, arrival.age_s));
+            }
             return None;
         }
         let label = keys.label();

@@ -78,6 +78,12 @@ impl Engine {
         gone.into_iter().for_each(|row| self.writer.durable(row));
     }
 
+    /// Whether a message of somebody whose card is not here came ahead of it, as links may have it.
+    pub(super) fn is_ahead_of_card(&self, from: PersonId, manifest: &[u8]) -> bool {
+        let message = |m: Manifest| m.control().is_none() && !is_card(&m);
+        !self.cards.contains_key(&from) && Manifest::decode(manifest).is_ok_and(message)
+    }
+
     /// The first message of somebody whose card is not here has to be that card.
     pub(super) fn meet_stranger(
         &mut self,

@@ -131,7 +131,8 @@ fn attack_09_strangers_where_none_are_let_in() {
         );
         assert_eq!(occupancy(&world, B).inbox_messages, 0);
         assert!(!speak(&mut world, &peer, &card, 2), "it waits");
-        assert_eq!(occupancy(&world, B).inbox_messages, 1);
+        let both = occupancy(&world, B).inbox_messages;
+        assert_eq!(both, 2, "what came ahead of the card waits as well");
         world.open = false;
         world.kill(B, false);
         world.start(B);
