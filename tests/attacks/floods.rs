@@ -73,6 +73,10 @@ fn attack_07_random_ids() {
 fn attack_07_a_flood_of_random_ids() {
     seeds(0..1, |seed| {
         let mut world = World::new(seed, &NAMES);
+        // A full quarantine is attack 8.
+        world.limits.quarantine_bytes = 64 << 20;
+        world.kill(B, false);
+        world.start(B);
         let sessions = world.limits.sessions_per_endpoint;
         let peers: Vec<Peer> = (0..sessions)
             .map(|_| Peer::announced(&mut world, M, B))
