@@ -449,6 +449,39 @@ fn a_recipient_who_has_lost_his_disk_gets_what_is_sent_to_him_later() {
     });
 }
 
+/// Guards that messages of one priority leave in the order in which they were given, also after a restart of who sends
+/// them.
+#[test]
+fn what_was_queued_first_leaves_first_also_after_a_restart() {
+    seeds(0..4, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.kill(1, true);
+        world.link(0, 1, &Spec::default());
+        let ids: Vec<_> = (0..6u32)
+            .map(|n| {
+                world.created = Some(1_000 + n);
+                let text = vec![n as u8; 20];
+                let id = world.send(0, 1, &[("", text, Priority::Urgent)]);
+                world.run_until(world.now + 20 * MS, |_| false);
+                id
+            })
+            .collect();
+        world.kill(0, true);
+        world.start(0);
+        world.start(1);
+        let until = world.now + 300 * SECOND;
+        assert!(world.run_until(until, |w| ids.iter().all(|id| w.confirmed(0, *id))));
+        let arrived = world.nodes[1]
+            .events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Arriving { message, .. } => Some(*message),
+                _ => None,
+            });
+        assert_eq!(arrived.collect::<Vec<_>>(), ids);
+    });
+}
+
 /// Guards that a recipient who puts an older image of his disk back, in the middle of a message, gets all of it: what his
 /// later self has reported is not taken for what is there.
 #[test]

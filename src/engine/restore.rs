@@ -8,12 +8,19 @@ use super::outgoing::Outgoing;
 use super::reporting::Reporting;
 use super::{Damaged, Engine, HOLD, MessageId, Route};
 use crate::wire::read::{Malformed, Reader};
+use std::cmp::Reverse;
 
 impl Engine {
     pub(super) fn restore(&mut self, restored: Restored) -> Result<(), Damaged> {
+        let mut outbox = Vec::new();
         for (table, key, value) in &restored.rows {
-            self.restore_row(*table, key, value)
+            self.restore_row(*table, key, value, &mut outbox)
                 .map_err(|why| Damaged(format!("a row of table {table:?}: {why}")))?;
+        }
+        // Rows come in the order of their ids. What waited without any uptime has but the calendar to tell.
+        outbox.sort_by_key(|m: &Outgoing| (Reverse(m.age(self.now)), m.manifest.created));
+        for message in outbox {
+            self.enlist(message);
         }
         for note in &restored.journal {
             let inbox = &mut self.inbox;
@@ -28,7 +35,13 @@ impl Engine {
         Ok(())
     }
 
-    fn restore_row(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), Malformed> {
+    fn restore_row(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        value: &[u8],
+        outbox: &mut Vec<Outgoing>,
+    ) -> Result<(), Malformed> {
         match table {
             Table::Session => match key.split_first() {
                 Some((b'i', [])) => self.incarnations.restore_own(value),
@@ -52,7 +65,7 @@ impl Engine {
                     .parts
                     .values_mut()
                     .for_each(|part| part.pool.forget());
-                self.enlist(message);
+                outbox.push(message);
                 Ok(())
             }
             Table::Inbox => self.restore_inbox(key, value),
