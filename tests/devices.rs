@@ -5,7 +5,8 @@
 use data_encoding::BASE64;
 use ostrakon::node::api::{DeviceEntry, ErrorKind, Request, Response};
 use ostrakon::node::relay::{Limits, Relay};
-use ostrakon::node::{Joining, Listen, hand_over, wait};
+use ostrakon::node::{HomeError, Joining, Listen, hand_over, wait};
+use ostrakon::security::card::Card;
 use ostrakon::security::enrolment::Code;
 use people::{Someone, link, noise, text_and_file, until};
 use serde_json::Value;
@@ -322,4 +323,70 @@ fn one_command_on_each_device_enrols_it() {
     desk.run(2, "new", &["device", "remove", this]);
     desk.run(0, "new", &["device", "remove", other]);
     assert_ne!(card("old"), card("new"));
+}
+
+/// Guards that a passphrase that is given when the keys of the person come locks them, whatever was given before.
+#[test]
+fn a_passphrase_at_the_second_step_locks_the_keys() {
+    let desk = Desk(tempfile::tempdir().unwrap());
+    desk.run(0, "old", &["init", "--name", "Ada"]);
+    let shown = desk.run(0, "new", &["init", "--join", "--no-passphrase"]);
+    let [code, number] = ["code", "number"].map(|name| shown[name].as_str().unwrap());
+    let (file, words) = (desk.path("bundle"), desk.path("words"));
+    std::fs::write(&words, "correct horse\n").unwrap();
+    let add = ["device", "add", code, "--number", number, "--out"];
+    desk.run(0, "old", &[&add[..], &[text(&file)]].concat());
+    let from = ["init", "--join", "--from", text(&file)];
+    let under = ["--passphrase-file", text(&words)];
+    let joined = desk.run(0, "new", &[&from[..], &under].concat());
+    assert_eq!(joined["passphrase"], true);
+    desk.run(9, "new", &["card"]);
+}
+
+/// Guards that one process makes a home in a directory, and that a home which was made is not made anew by who has seen the
+/// code.
+#[test]
+fn a_home_is_joined_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let waiting = Joining::begin(dir.path(), None).unwrap();
+    let other = Joining::begin(dir.path(), None).unwrap_err();
+    assert!(matches!(other, HomeError::Joining(_)), "{other}");
+    drop(waiting);
+    let again = Joining::begin(dir.path(), None).unwrap();
+    drop(again);
+}
+
+/// Guards that a device which was away does not undo a removal by the card that it makes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_outlives_the_card_of_a_device_that_was_away() {
+    let mut ada = Someone::new("Ada");
+    let (mut away, gone) = (another(&ada).await, another(&ada).await);
+    let card = async |device: &Someone| Card::from_text(&device.card().await.0).unwrap();
+    let bytes = card(&ada).await;
+    away.run(Listen::Off).await;
+    ada.run(anywhere()).await;
+    connect(&away, "ada", &ada, "Ada").await;
+    let same = async || (card(&away).await.bytes() == bytes.bytes()).then_some(());
+    until("the card that names all three", same).await;
+    away.node.take().unwrap().stop().await;
+    let this = devices(&gone).await.into_iter().find(|d| d.this).unwrap();
+    let device = this.device.clone();
+    ada.ask(Request::DeviceRemove { device }).await;
+    // Two changes, so that its card has the higher number.
+    for name in ["post", "other-post"] {
+        let relay = format!("relay://127.0.0.1:{}?key={}", name.len(), "a".repeat(52));
+        away.done(Request::LinkAdd(link(name, relay, None))).await;
+        card(&away).await;
+    }
+    let numbers = [card(&ada).await, card(&away).await].map(|card| card.body().sequence);
+    assert!(numbers[1] > numbers[0], "{numbers:?}");
+    away.run(Listen::Off).await;
+    for device in [&ada, &away] {
+        let two = async || {
+            let all = devices(device).await;
+            let named = all.iter().any(|d| d.device == this.device);
+            (all.len() == 2 && !named).then_some(())
+        };
+        until("a card without the removed one", two).await;
+    }
 }

@@ -13,7 +13,7 @@ use super::voices::Voices;
 use crate::engine::ends::End;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::engine::trust::Level;
-use crate::security::card::{Body, Card, is_name};
+use crate::security::card::{Body, Card, Endpoint, is_name};
 use crate::security::enrolment::{Bundle, Known};
 use crate::security::identity::{Identity, safety_number};
 use crate::security::invitation::{Invitation, Ticket};
@@ -25,6 +25,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
 const OWN: &str = "own-card";
+/// Keys of devices that were removed here begin so.
+const REMOVED: &str = "removed/";
 /// Which relays of it this endpoint has put there.
 const OWN_RELAYS: &str = "own-relays";
 const TOLD: &str = "told/";
@@ -519,7 +521,8 @@ pub(super) fn own(
     if !body.endpoints.contains(&identity.described()) {
         return Ok(last);
     }
-    let alone = body.endpoints.len() == 1;
+    let endpoints = without_removed(meta, &body.endpoints)?;
+    let alone = endpoints.len() == 1;
     let (name, all) = match alone {
         true => (name, relays.to_vec()),
         false => (
@@ -527,7 +530,7 @@ pub(super) fn own(
             joined(&body.relays, &own_relays(meta)?, relays),
         ),
     };
-    let card = identity.card_after(&last, name, all, body.endpoints.clone());
+    let card = identity.card_after(&last, name, all, endpoints);
     let same = Body {
         sequence: body.sequence,
         ..card.body().clone()
@@ -536,6 +539,30 @@ pub(super) fn own(
         return Ok(last);
     }
     keep_own(meta, &card, relays)
+}
+
+/// Writes down that a device was removed here.
+pub(super) fn note_removed(meta: &Meta, endpoint: &Endpoint) -> Result<(), NodeError> {
+    let key = format!("{REMOVED}{}", to_base32(&endpoint.id));
+    Ok(meta.put(&key, &[1])?)
+}
+
+/// A device that was removed here joins again.
+pub(super) fn note_added(meta: &Meta, endpoint: &Endpoint) -> Result<(), NodeError> {
+    let key = format!("{REMOVED}{}", to_base32(&endpoint.id));
+    Ok(meta.delete(&key).map(drop)?)
+}
+
+/// The devices of a card but for those that were removed here.
+fn without_removed(meta: &Meta, endpoints: &[Endpoint]) -> Result<Vec<Endpoint>, NodeError> {
+    let mut stay = Vec::new();
+    for endpoint in endpoints {
+        let key = format!("{REMOVED}{}", to_base32(&endpoint.id));
+        if meta.get(&key)?.is_none() {
+            stay.push(endpoint.clone());
+        }
+    }
+    Ok(stay)
 }
 
 /// Writes down the card that we have made, and which relays in it are ours.

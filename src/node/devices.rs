@@ -82,6 +82,7 @@ fn enrol(s: &Inner, code: &Code) -> Result<(Card, Vec<u8>), NodeError> {
             )));
         }
         endpoints.push(code.endpoint.clone());
+        cards::note_added(&s.handle.meta(), &code.endpoint)?;
         card = follow(s, &card, endpoints)?;
     }
     let bundle = Bundle {
@@ -115,6 +116,8 @@ fn remove(s: &Inner, device: &str) -> Result<Card, NodeError> {
             "a device does not remove itself; do it on another one".into(),
         )),
         [one] => {
+            // A device that does not hear of it may name it in a card of its own.
+            cards::note_removed(&s.handle.meta(), one)?;
             let mut rest = card.body().endpoints.clone();
             rest.retain(|endpoint| endpoint != *one);
             follow(s, &card, rest)

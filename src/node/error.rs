@@ -51,7 +51,7 @@ pub enum NodeError {
     Enrolment(#[from] EnrolmentError),
     /// A new device was not reached.
     #[error(
-        "the new device was not reached ({0}); see that it waits there, or give it a file: ostrakon device add CODE --out FILE"
+        "the new device was not reached ({0}); see that it waits there, or give it a file: ostrakon device add CODE --out FILE; your card names it by now, until: ostrakon device remove"
     )]
     Handover(String),
     /// An introduction was not made or not taken.

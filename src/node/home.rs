@@ -34,6 +34,12 @@ pub enum HomeError {
         .0.display()
     )]
     Exists(PathBuf),
+    /// Another process makes one.
+    #[error(
+        "another process waits in {} for what a device of yours gives; stop that one first",
+        .0.display()
+    )]
+    Joining(PathBuf),
     /// There are other things, and no home.
     #[error(
         "{} is not empty and holds no whole home; choose another directory, or restore what is missing from a copy",
@@ -243,6 +249,11 @@ impl Home {
                 .collect();
             let dir = dir.to_owned();
             return Err(HomeError::Version { dir, found });
+        }
+        // Left by who was killed in the last step of joining: keys that are in the home by now.
+        let left = dir.join("joining");
+        if left.exists() {
+            fs::remove_file(&left).map_err(io_at(&left))?;
         }
         let name = String::from_utf8_lossy(&read_small(&dir.join("name"))?)
             .trim()

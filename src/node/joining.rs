@@ -33,6 +33,8 @@ const LEFT: [&str; 4] = ["keys", "name", "store", "version"];
 pub struct Joining {
     dir: PathBuf,
     keys: Newcomer,
+    /// The directory, locked: nobody else makes a home there meanwhile.
+    _lock: fs::File,
 }
 
 impl std::fmt::Debug for Joining {
@@ -55,6 +57,7 @@ impl Joining {
             .mode(0o700)
             .create(dir)
             .map_err(io_at(dir))?;
+        let lock = locked(dir)?;
         let path = dir.join(KEYS);
         let new = beside(&path);
         let known = |name: &PathBuf| {
@@ -71,12 +74,13 @@ impl Joining {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(dir, mode).map_err(io_at(dir))?;
         if path.exists() {
-            return Self::go_on(dir, passphrase);
+            return Self::go_on(dir, passphrase, lock);
         }
         let keys = Newcomer::generate(&mut seeded_rng().map_err(io_at(dir))?);
         KeyFile::create(&path, &keys.encode(), passphrase)?;
         let dir = dir.to_owned();
-        Ok(Self { dir, keys })
+        let _lock = lock;
+        Ok(Self { dir, keys, _lock })
     }
 
     /// Whether the keys of what was begun in `dir` need a passphrase; `None` if nothing was begun.
@@ -91,10 +95,14 @@ impl Joining {
         }
     }
 
-    fn go_on(dir: &Path, passphrase: Option<&Passphrase>) -> Result<Self, HomeError> {
+    fn go_on(
+        dir: &Path,
+        passphrase: Option<&Passphrase>,
+        lock: fs::File,
+    ) -> Result<Self, HomeError> {
         let path = dir.join(KEYS);
         let mut file = KeyFile::read(&path)?;
-        if let Some(passphrase) = passphrase {
+        if let Some(passphrase) = passphrase.filter(|_| file.is_locked()) {
             file.unlock(passphrase)?;
         }
         let keys = Newcomer::decode(file.secret()?).map_err(|error| HomeError::Damaged {
@@ -102,7 +110,8 @@ impl Joining {
             reason: error.to_string(),
         })?;
         let dir = dir.to_owned();
-        Ok(Self { dir, keys })
+        let _lock = lock;
+        Ok(Self { dir, keys, _lock })
     }
 
     /// What another device has to be given, with the addresses at which this one listens.
@@ -125,6 +134,10 @@ impl Joining {
         passphrase: Option<&Passphrase>,
     ) -> Result<Home, NodeError> {
         let (identity, bundle) = self.keys.open(&self.code(Vec::new()), sealed)?;
+        // A home is made once, whoever has seen the code.
+        if is_whole(&self.dir)? {
+            return Err(HomeError::Exists(self.dir.clone()).into());
+        }
         for left in LEFT.map(|name| self.dir.join(name)) {
             match left.is_dir() {
                 true => fs::remove_dir_all(&left).map_err(io_at(&left))?,
@@ -145,6 +158,16 @@ impl Joining {
         let (store, _) = Store::open(&self.dir.join("store"), identity.row_key())?;
         let contacts = Contacts::load(store.handle().meta(), identity.person())?;
         contacts.take_over(bundle)
+    }
+}
+
+/// Locks a directory for as long as the result lives.
+fn locked(dir: &Path) -> Result<fs::File, HomeError> {
+    let lock = fs::File::open(dir).map_err(io_at(dir))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(HomeError::Joining(dir.to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(io_at(dir)(error)),
     }
 }
 
@@ -211,7 +234,11 @@ pub async fn hand_over(code: &Code, sealed: &[u8]) -> Result<(), NodeError> {
             settings: QuicSettings::default(),
         };
         match endpoint.hand_over(&peer, sealed).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                // Otherwise the other side waits until it gives us up.
+                endpoint.shutdown().await;
+                return Ok(());
+            }
             Err(error) => reason = format!("{address}: {error}"),
         }
     }

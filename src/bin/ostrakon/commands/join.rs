@@ -78,6 +78,8 @@ pub fn joined(out: Out, home: &Home) -> Outcome {
 async fn passphrase(dir: &Path, without: bool) -> Outcome<Option<Passphrase>> {
     match Joining::is_locked(dir)? {
         Some(true) => unlock::given("Passphrase of the keys of this device").await,
+        // Keys that were begun without one are kept under it in the end.
+        Some(false) if !without => unlock::from_file(),
         Some(false) => Ok(None),
         None => match unlock::from_file()? {
             Some(_) if without => Ok(None),
