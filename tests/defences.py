@@ -16,8 +16,9 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 ENGINE = ["--package", "ostrakon", "--no-default-features", "--test", "attacks", "--test", "prekeys"]
 # What stands in the way of this attack is in another package.
 TRANSPORTS = {"32": ["--package", "ostrakon-transports", "--lib", "--test", "quic"]}
-# A defence that stands against another attack too: who finds no keys of old epochs can neither replay them nor steal them.
-TOO = {"05": ("25",)}
+# A defence that stands against another attack too. Who finds no keys of old epochs can neither replay them nor steal them; and
+# the session of an endpoint that no card names ends, be it revoked, or of who came by an invitation in the name of another.
+TOO = {"05": ("25",), "26": ("28",)}
 
 
 def known():
