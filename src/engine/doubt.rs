@@ -18,8 +18,11 @@ impl Engine {
         let Some(message) = self.outbox.get_mut(&seq) else {
             return;
         };
-        let lacking = message.lacking(report);
-        if lacking.is_empty() || !message.is_all_reported() {
+        let lacking = match message.is_all_reported() {
+            true => message.lacking(report),
+            false => Vec::new(),
+        };
+        if lacking.is_empty() {
             message.doubted = None;
             return;
         }

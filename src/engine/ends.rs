@@ -70,14 +70,20 @@ impl Engine {
         ends.into_iter().take(most).collect()
     }
 
+    /// The places of a message for the endpoints of a person.
+    fn places_for(&self, id: MessageId, person: PersonId) -> Vec<(End, u64)> {
+        let all = (id, End::any(person))..=(id, End::new(person, [255; 32]));
+        let places = self.outbox_ids.range(all);
+        places.map(|((_, end), seq)| (*end, *seq)).collect()
+    }
+
     /// The other places of a message for the same person.
     pub(super) fn siblings(&self, seq: u64) -> Vec<u64> {
         let Some(message) = self.outbox.get(&seq) else {
             return Vec::new();
         };
-        let all =
-            (message.id, End::any(message.to))..=(message.id, End::new(message.to, [255; 32]));
-        let places = self.outbox_ids.range(all).map(|(_, seq)| *seq);
+        let places = self.places_for(message.id, message.to).into_iter();
+        let places = places.map(|(_, place)| place);
         places.filter(|place| *place != seq).collect()
     }
 
@@ -87,13 +93,11 @@ impl Engine {
         if message.follows() {
             return false;
         }
-        let all =
-            (message.id, End::any(message.to))..=(message.id, End::new(message.to, [255; 32]));
-        let places: Vec<u64> = self.outbox_ids.range(all).map(|(_, seq)| *seq).collect();
+        let places = self.places_for(message.id, message.to);
         if !matches!(event, Event::Confirmed { .. }) {
             return places.is_empty();
         }
-        for seq in places {
+        for (_, seq) in places {
             if let Some(other) = self.outbox.get_mut(&seq) {
                 other.follow(self.now);
                 self.writer.durable(other.record(self.now));
@@ -178,10 +182,7 @@ impl Engine {
     }
 
     fn match_places_of(&mut self, id: MessageId, person: PersonId, named: &[End]) {
-        let all = (id, End::any(person))..=(id, End::new(person, [255; 32]));
-        let places: Vec<(End, u64)> = (self.outbox_ids.range(all))
-            .map(|((_, end), seq)| (*end, *seq))
-            .collect();
+        let places = self.places_for(id, person);
         let there: BTreeSet<End> = places.iter().map(|(end, _)| *end).collect();
         if named.iter().copied().eq(there.iter().copied()) {
             return;

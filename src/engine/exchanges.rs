@@ -10,11 +10,6 @@ use crate::wire::preamble;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How long the answer to an offer is waited for at first, and at least before what was not possible is looked at again;
-/// twice as long each time.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// The same where somebody carries the frames, who may take hours.
-const PATIENCE_FAR: Duration = Duration::from_secs(6 * 3600);
 /// How often at most somebody is told that a generation is not known, and is believed that. Whoever knows cards can make
 /// preambles that name one; who has lost a session must not wait long.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -52,10 +47,9 @@ impl Exchanges {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
-    /// Looks at somebody again once an answer, which may have to be carried `far`, cannot be expected any more.
-    /// `every`: generations follow each other in this time.
-    pub fn wait(&mut self, who: PersonId, far: bool, every: Duration, now: Time) {
-        let first = if far { PATIENCE_FAR } else { PATIENCE };
+    /// Looks at somebody again once an answer cannot be expected any more: `first` says how long that takes at first, and each
+    /// time it takes twice as long. `every`: generations follow each other in this time.
+    pub fn wait(&mut self, who: PersonId, first: Duration, every: Duration, now: Time) {
         let patience = self.patience.entry(who).or_insert(first.min(every / 4));
         let at = now.after(*patience);
         *patience = (*patience * 2).min(every);

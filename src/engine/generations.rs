@@ -6,7 +6,7 @@
 use super::ends::End;
 use super::exchanges::Word;
 use super::io::LinkId;
-use super::link::{Link, Ready};
+use super::link::{Link, Ready, UNHURRIED};
 use super::reporting::control_room;
 use super::{Effect, Engine, PersonId, SYNC_INTERVAL};
 use crate::security::announcement::Announcement;
@@ -63,7 +63,7 @@ impl Engine {
             Some(at) if at > now => self.exchanges.plan(to, at),
             Some(_) if sending.session.offer().is_some() => self.exchanges.owe(to, Word::Offer),
             // Where nobody answers there is nobody to exchange keys with.
-            Some(_) if !sending.is_known() => self.exchanges.wait(to, false, every, now),
+            Some(_) if !sending.is_known() => self.exchanges.wait(to, UNHURRIED, every, now),
             Some(_) => {
                 sending.session.make_offer(hybrid, &mut self.rng);
                 let record = sending.record(to, now);
@@ -90,10 +90,9 @@ impl Engine {
         let (to, word, content) = self.word_for(id)?;
         self.exchanges.said(to, word);
         if word == Word::Offer {
-            let profile = self.links.get(&id).and_then(|link| link.profile.as_ref());
-            let far = profile.is_some_and(|profile| profile.enveloped);
+            let first = self.links.get(&id).map_or(UNHURRIED, Link::unhurried);
             let every = self.limits.generation_every;
-            self.exchanges.wait(to, far, every, self.now);
+            self.exchanges.wait(to, first, every, self.now);
         }
         self.control(End::any(to), manifest::GENERATION, content)
     }

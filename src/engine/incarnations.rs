@@ -25,12 +25,8 @@ const LEAP: u32 = 1 << 16;
 const DELAY: Duration = Duration::from_secs(2);
 /// How much later a note leaves by another link than the one that its recipient was heard by.
 const DETOUR: Duration = Duration::from_secs(10);
-/// How long an answer to a note is waited for at first; twice as long each time.
-const PATIENCE: Duration = Duration::from_secs(600);
-/// The same where somebody carries the frames, who may take hours.
-const PATIENCE_FAR: Duration = Duration::from_secs(6 * 3600);
-/// How long at most.
-const PATIENCE_MOST: Duration = Duration::from_secs(24 * 3600);
+/// How long an answer to a note is waited for at most; twice as long each time.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// What was noticed is acted upon once in this time. Two homes that both live find each other again and again.
 const NOTICE: Duration = Duration::from_secs(3600);
 
@@ -140,12 +136,12 @@ impl Incarnations {
         self.others.values_mut().for_each(|other| other.ask = None);
     }
 
-    /// Something authentic came from somebody: whether he knows of our life is found out. `far`: by a link on which others
-    /// carry the frames. Gives the row of it, if that has to be written before.
+    /// Something authentic came from somebody: whether he knows of our life is found out. `patience`: how long the answer
+    /// is waited for at first on that link. Gives the row of it, if that has to be written before.
     pub fn met(
         &mut self,
         who: End,
-        (by, far): (LinkId, bool),
+        (by, patience): (LinkId, Duration),
         rng: &mut ChaCha20Rng,
         now: Time,
     ) -> Option<Record> {
@@ -158,9 +154,8 @@ impl Incarnations {
         if other.knows == newest || waits {
             return None;
         }
-        let first = if far { PATIENCE_FAR } else { PATIENCE };
-        let wait = other.ask.map_or(first, |(_, wait)| wait);
-        other.ask = Some((now.after(wait), (wait * 2).min(PATIENCE_MOST)));
+        let wait = other.ask.map_or(patience, |(_, wait)| wait);
+        other.ask = Some((now.after(wait), (wait * 2).min(PATIENCE)));
         self.owe(who, by, now.after(DELAY))
     }
 
@@ -302,6 +297,7 @@ fn read_lives(value: &[u8]) -> Result<Lives, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::link::UNHURRIED;
     use super::*;
     use rand_core::SeedableRng;
 
@@ -349,7 +345,7 @@ mod tests {
 
         /// What it says to somebody it has just heard of.
         fn note(&mut self, to: End, at: Time) -> Option<Note> {
-            let row = self.now.met(to, (LINK, false), &mut self.rng, at);
+            let row = self.now.met(to, (LINK, UNHURRIED), &mut self.rng, at);
             self.write(row);
             let taken = self.now.take(at.after(DELAY), LINK, |_| true);
             taken.map(|(_, note)| note)
@@ -420,7 +416,7 @@ mod tests {
             let answer = b.note(A, at).unwrap();
             assert_eq!(a.hear(B, &answer, at), (true, false));
             a.now.leap(answer.seen.unwrap(), &mut a.rng, at);
-            let [of_a, of_b] = exchange(&mut a, &mut b, at.after(PATIENCE));
+            let [of_a, of_b] = exchange(&mut a, &mut b, at.after(UNHURRIED));
             assert_eq!(of_a, (false, false), "{starts}");
             assert!(first.1 || of_b.1, "{starts}");
             a.start();

@@ -230,13 +230,8 @@ impl Incoming {
     /// The row of the message itself.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.from.0.to_vec();
-        let flags = [self.unwanted, self.apart, self.key.is_some()];
-        value.push(
-            flags
-                .iter()
-                .rev()
-                .fold(0, |all, flag| all << 1 | u8::from(*flag)),
-        );
+        let flags = [self.unwanted, self.apart, self.key.is_some()].map(u8::from);
+        value.push(flags[0] | flags[1] << 1 | flags[2] << 2);
         value.extend(self.key.iter().flatten());
         let age = self.age_s + now.since(self.taken).as_secs();
         value.extend_from_slice(&age.to_be_bytes());

@@ -22,6 +22,12 @@ const RELAYED: Duration = Duration::from_secs(3600);
 /// How long a relay's recipient may tell of nothing that the relay was given before that counts as lost.
 const UNPROVEN: Duration = Duration::from_secs(60);
 
+/// How long the answer to what is not urgent is waited for at first.
+pub const UNHURRIED: Duration = Duration::from_secs(600);
+
+/// The same where somebody carries the frames, who may take hours.
+const UNHURRIED_FAR: Duration = Duration::from_secs(6 * 3600);
+
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
@@ -204,6 +210,19 @@ impl Link {
     pub fn leads_to(&self, to: End) -> bool {
         let leads = |p: &LinkProfile| matches!(p.reach, Reach::Endpoint(end) if end.matches(to));
         self.profile.as_ref().is_some_and(leads)
+    }
+
+    /// Whether its frames have envelopes, for others to keep or to carry them.
+    pub fn is_enveloped(&self) -> bool {
+        self.profile.as_ref().is_some_and(|p| p.enveloped)
+    }
+
+    /// How long the answer to what is not urgent is waited for at first.
+    pub fn unhurried(&self) -> Duration {
+        match self.is_enveloped() {
+            true => UNHURRIED_FAR,
+            false => UNHURRIED,
+        }
     }
 
     /// Bytes of a frame that a fragment can take.

@@ -36,6 +36,8 @@
 //! | `overheard` | one copy of a symbol for several recipients |
 //! | `apart` | symbols that others may have made up: one recipient of several gets its own |
 //! | `generations`, `exchanges` | fresh keys for sessions; when they are offered |
+//! | [`ends`] | the devices of a person: what is meant for each |
+//! | `doubt` | a recipient lacks what it once reported |
 //! | `incarnations`, `wentback` | which life a home is in; homes that have gone back to an older disk |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |

@@ -227,11 +227,7 @@ fn round_len(message: &Outgoing, loss_ppm: u32) -> usize {
 /// How long to wait before the next round: twice as long each time, up to a minute, ten where a relay keeps what
 /// it was given, or as long as the answer to a courier takes.
 fn pause(link: &Link, rounds: u32) -> Duration {
-    let most = if link.profile.as_ref().is_some_and(|p| p.enveloped) {
-        600
-    } else {
-        60
-    };
+    let most = if link.is_enveloped() { 600 } else { 60 };
     let doubled = link
         .patience()
         .saturating_mul(1 << (rounds.saturating_sub(1)).min(12));

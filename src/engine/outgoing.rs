@@ -403,13 +403,8 @@ impl Outgoing {
     /// The row of this message.
     pub fn record(&self, now: Time) -> Record {
         let mut value = self.to.0.to_vec();
-        let flags = [self.withdrawn, self.apart, self.follows()];
-        value.push(
-            flags
-                .iter()
-                .rev()
-                .fold(0, |all, flag| all << 1 | u8::from(*flag)),
-        );
+        let flags = [self.withdrawn, self.apart, self.follows()].map(u8::from);
+        value.push(flags[0] | flags[1] << 1 | flags[2] << 2);
         value.extend_from_slice(&self.sealed_in.0);
         value.extend_from_slice(&self.sealed_in.1.to_be_bytes());
         value.extend_from_slice(&self.tag.to_be_bytes());

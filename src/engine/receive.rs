@@ -10,6 +10,7 @@ use super::io::{Event, LinkId};
 use super::lifetimes::Mortal;
 use super::link::Link;
 use super::sessions::Announced;
+use super::strangers::CARDLESS;
 use super::{Effect, Engine, MessageId, PersonId, Route};
 use crate::security::announcement::Announcement;
 use crate::security::seal::MessageKeys;
@@ -357,7 +358,7 @@ impl Engine {
         }
         if kind == Kind::Short {
             if self.is_ahead_of_card(from.person, plain) {
-                self.count("message of a stranger before its card");
+                self.count(CARDLESS);
                 self.keep_in_quarantine(arrival);
             } else {
                 self.on_manifest(from, epoch, keys, (plain, arrival.age_s));

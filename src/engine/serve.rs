@@ -189,7 +189,7 @@ impl Engine {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let enveloped = link.profile.as_ref().is_some_and(|p| p.enveloped);
+        let enveloped = link.is_enveloped();
         let frame = match mailbox {
             Some(key) if enveloped => {
                 let tag = mailbox::tag_of_day(&key, day);

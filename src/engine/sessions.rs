@@ -257,9 +257,7 @@ impl Sessions {
                 true => Announced::Next,
                 false => Announced::Known,
             };
-            known.epochs.clear();
-            known.preamble = frame.to_vec();
-            return (announced, id, vec![known.record()]);
+            return (announced, id, vec![known.announced(frame)]);
         }
         let mut records: Vec<Record> = self.make_room(&session, limits).into_iter().collect();
         let id = session.id();
@@ -275,9 +273,7 @@ impl Sessions {
         let mut all = self.receiving.iter_mut();
         let known = all.find(|r| r.session.id() == id)?;
         known.session.jump(epoch);
-        known.epochs.clear();
-        known.preamble = frame.to_vec();
-        Some(known.record())
+        Some(known.announced(frame))
     }
 
     /// Who has opened sessions, each once.
@@ -333,9 +329,8 @@ impl Sessions {
 
     /// Ends the sessions of endpoints that their owner's newest card does not name. Gives the rows to delete.
     pub fn revoke(&mut self, card: &Card) -> Vec<Record> {
-        let endpoints = &card.body().endpoints;
         let revoked = |r: &Receiving| {
-            let named = endpoints.iter().any(|e| e.key == r.session.endpoint());
+            let named = card.names(&r.session.endpoint());
             r.session.peer() == card.person() && !named && cfg!(not(feature = "break-26"))
         };
         let gone = self.receiving.extract_if(.., |r| revoked(r));
@@ -577,6 +572,13 @@ impl Receiving {
             key: self.key(),
             value: self.session.store(),
         }
+    }
+
+    /// It is where this preamble says. Gives the row to write.
+    fn announced(&mut self, preamble: &[u8]) -> Record {
+        self.epochs.clear();
+        self.preamble = preamble.to_vec();
+        self.record()
     }
 
     fn delete(&self) -> Record {

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Sessions that one stranger may have open with us.
 const SESSIONS_OF_ONE: usize = 2;
 
+/// What is counted when somebody says something before who he is.
+pub(super) const CARDLESS: &str = "message of a stranger before its card";
+
 /// What is counted when there is no room for another stranger, or for what he asks.
 const TOO_MANY: &str = "too many strangers";
 
@@ -91,7 +94,7 @@ impl Engine {
         manifest: &Manifest,
     ) -> Result<(), &'static str> {
         if !is_card(manifest) {
-            return Err("message of a stranger before its card");
+            return Err(CARDLESS);
         }
         if !self.was_invited(from) && self.strangers() >= self.limits.strangers {
             return Err(TOO_MANY);
@@ -100,11 +103,7 @@ impl Engine {
             return Err(TOO_MANY);
         }
         let card = card_in(manifest).filter(|card| card.person() == from);
-        let named = |card: &Card| {
-            let endpoints = &card.body().endpoints;
-            let mut own = self.sessions.endpoints(from);
-            own.any(|key| endpoints.iter().any(|e| e.key == key))
-        };
+        let named = |card: &Card| self.sessions.endpoints(from).any(|key| card.names(&key));
         let card = card.filter(named).ok_or("card of another person")?;
         self.guests.insert(from);
         // What came in a session that the card does not name has nothing to do with it.

@@ -2,7 +2,7 @@
 
 use super::ends::End;
 use super::io::{Event, LinkId, Record, Time};
-use super::link::{Link, Ready};
+use super::link::{Link, Ready, UNHURRIED};
 use super::{Effect, Engine, PersonId};
 use crate::wire::incarnation::{Incarnation, Note};
 use crate::wire::manifest;
@@ -19,9 +19,8 @@ fn beginning(key: [u8; 32]) -> [u8; 8] {
 impl Engine {
     /// Something authentic came from somebody.
     pub(super) fn meet(&mut self, who: End, by: LinkId) {
-        let profile = self.links.get(&by).and_then(|link| link.profile.as_ref());
-        let far = profile.is_some_and(|profile| profile.enveloped);
-        let met = (by, far);
+        let patience = self.links.get(&by).map_or(UNHURRIED, Link::unhurried);
+        let met = (by, patience);
         let row = self.incarnations.met(who, met, &mut self.rng, self.now);
         self.write_incarnation(row);
     }

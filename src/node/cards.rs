@@ -3,6 +3,7 @@
 use super::api::{PersonEntry, Response};
 use super::error::NodeError;
 use super::hidden::Outcome;
+use super::home::HomeError;
 use super::introductions::IntroductionBook;
 use super::linkbook::MAX_RELAYS;
 use super::marks::Marks;
@@ -275,9 +276,7 @@ impl Contacts {
     ) -> Result<Stored, NodeError> {
         let person = card.person();
         if alias.as_deref().is_some_and(|alias| !is_name(alias)) {
-            return Err(NodeError::Usage(
-                "a name has 1 to 64 bytes, all of them visible, and does not begin like a URI; choose another".into(),
-            ));
+            return Err(HomeError::Name.into());
         }
         if self.is_called(alias.as_deref().unwrap_or(&card.body().name), person) {
             return Err(NodeError::Usage(
@@ -390,8 +389,7 @@ impl Contacts {
         let known = self.known();
         let mut cards = known.values().chain(&own);
         let end = cards.find_map(|card| {
-            let mut endpoints = card.body().endpoints.iter();
-            let endpoint = endpoints.find(|endpoint| &endpoint.link == key)?;
+            let endpoint = card.endpoint_by_link(key)?;
             Some(End::new(card.person(), endpoint.key))
         });
         end.filter(|end| !self.standings.get(end.person).blocked)
@@ -472,6 +470,13 @@ fn told_key(person: PersonId) -> String {
 
 fn key(card: &Card) -> String {
     to_base32(&card.person().0)
+}
+
+/// Whether a card is meant by its name, or by the beginning of its key.
+pub(super) fn answers_to(card: &Card, text: &str) -> bool {
+    let low = text.trim().to_lowercase();
+    let keyed = id_head(&low).is_some_and(|head| key(card).starts_with(&head));
+    keyed || card.body().name.trim().to_lowercase() == low
 }
 
 pub(super) fn shown(text: &str) -> String {

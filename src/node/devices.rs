@@ -90,10 +90,7 @@ fn enrol(s: &Inner, code: &Code) -> Result<(Card, Vec<u8>), NodeError> {
         card: card.clone(),
         persons: s.contacts.hand_over(),
     };
-    let mut rng = seeded_rng().map_err(|source| NodeError::System {
-        what: "random numbers",
-        source,
-    })?;
+    let mut rng = seeded_rng().map_err(NodeError::random)?;
     let sealed = bundle.seal(&identity, code, &mut rng)?;
     Ok((card, sealed))
 }

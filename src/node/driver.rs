@@ -647,11 +647,11 @@ impl Driver {
                 }
             }
         }
+        let left_out = self.left_out();
         let Some(import) = &mut self.import else {
             return;
         };
         let failed = self.store_failing.clone().filter(|_| import.is_stuck());
-        let left_out = self.engine.dropped(EARLY) + self.engine.dropped(CARDLESS);
         if failed.is_none() && (!import.is_over(idle) || import.read_again(left_out)) {
             return;
         }

@@ -190,6 +190,12 @@ impl NodeError {
         }
     }
 
+    /// For `map_err`: the system gives no random numbers.
+    pub(super) fn random(source: io::Error) -> Self {
+        let what = "random numbers";
+        Self::System { what, source }
+    }
+
     /// For `map_err`: a failure to do `what` with a file of the user's.
     pub(super) fn file(
         what: &'static str,

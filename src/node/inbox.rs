@@ -88,11 +88,6 @@ pub(super) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The id of the message that begins so.
-pub(super) fn id_of(handle: &Handle, text: &str) -> Result<MessageId, NodeError> {
-    Ok(find(handle, text)?.message)
-}
-
 /// Everything delivered, in the order in which each message began to be.
 fn all(handle: &Handle) -> Result<Vec<Delivered>, NodeError> {
     let inbox = handle.inbox();
@@ -247,7 +242,11 @@ pub(super) fn texts(handle: &Handle, text: &str) -> Result<(String, Vec<String>)
 }
 
 /// Writes the parts of a message into a folder, and says where. Existing files stay as they are.
-pub(super) fn save(handle: &Handle, text: &str, dir: &Path) -> Result<Vec<PathBuf>, NodeError> {
+pub(super) fn save(
+    handle: &Handle,
+    text: &str,
+    dir: &Path,
+) -> Result<(MessageId, Vec<PathBuf>), NodeError> {
     if !dir.is_absolute() {
         return Err(NodeError::Usage(
             "the folder has to be an absolute path; give one".into(),
@@ -264,7 +263,7 @@ pub(super) fn save(handle: &Handle, text: &str, dir: &Path) -> Result<Vec<PathBu
         let content = row.content(handle, delivered.message, *part)?;
         files.push(save_one(dir, &safe_name(*part, row), content, row.bytes)?);
     }
-    Ok(files)
+    Ok((delivered.message, files))
 }
 
 fn save_one(dir: &Path, name: &str, content: Content, len: u64) -> Result<PathBuf, NodeError> {

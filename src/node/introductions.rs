@@ -1,63 +1,34 @@
 //! Introductions that came, on the disk: they wait for a word of the user.
 
 use super::api::IntroductionEntry;
-use super::cards::{Contacts, shown};
+use super::cards::{Contacts, answers_to, shown};
 use super::error::NodeError;
-use crate::engine::id::{PersonId, to_base32};
+use super::kept::Kept;
+use crate::engine::id::PersonId;
 use crate::security::card::Card;
 use crate::security::identity::safety_number;
-use crate::security::introduction::{Id, Introduction, IntroductionError};
+use crate::security::introduction::{Id, IntroductionError};
 use crate::security::introductions::{Introductions, Waiting};
 use crate::store::meta::Meta;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const KEY: &str = "introductions";
 
-/// All of them. Changes are durable before they are seen.
+/// All of them.
 pub(super) struct IntroductionBook {
-    meta: Meta,
     me: PersonId,
-    book: Mutex<Introductions>,
+    book: Kept<Introductions>,
     refused: AtomicU64,
 }
 
 impl IntroductionBook {
     /// Reads what was stored.
     pub(super) fn load(meta: Meta, me: PersonId) -> Result<Self, NodeError> {
-        let stored = meta.get(KEY)?;
-        let book = match stored.map(|bytes| Introductions::decode(&bytes)) {
-            None => Introductions::default(),
-            Some(Ok(book)) => book,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the stored introductions do not read");
-                Introductions::default()
-            }
-        };
-        Ok(Self {
-            meta,
-            me,
-            book: Mutex::new(book),
-            refused: AtomicU64::new(0),
-        })
-    }
-
-    fn book(&self) -> MutexGuard<'_, Introductions> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Introductions) -> Result<T, NodeError>,
-    ) -> Result<T, NodeError> {
-        let mut book = self.book();
-        let mut next = book.clone();
-        let done = change(&mut next)?;
-        self.meta.put(KEY, &next.encode())?;
-        *book = next;
-        Ok(done)
+        let book = Kept::load(meta, KEY, Introductions::decode, Introductions::encode)?;
+        let refused = AtomicU64::new(0);
+        Ok(Self { me, book, refused })
     }
 
     /// Takes in what a contact has sent. Blocks on the disk.
@@ -68,7 +39,9 @@ impl IntroductionBook {
         contacts: &Contacts,
     ) -> Result<(), NodeError> {
         let known = |person| contacts.get(person).is_some();
-        let taken = self.change(|book| Ok(book.take(bytes, from, self.me, known)?));
+        let taken = self
+            .book
+            .change(|book| Ok(book.take(bytes, from, self.me, known)?));
         if matches!(taken, Err(NodeError::Introduction(_))) {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -83,7 +56,7 @@ impl IntroductionBook {
     /// Makes a contact of who is introduced. Blocks on the disk.
     pub(super) fn accept(&self, text: &str, contacts: &Contacts) -> Result<Card, NodeError> {
         let (introducer, id) = self.find(text)?;
-        self.change(|book| {
+        self.book.change(|book| {
             let known = contacts.list();
             let introduction = book.accept(introducer, id, &known)?;
             if contacts.is_taken(introduction.card()) {
@@ -97,7 +70,7 @@ impl IntroductionBook {
     /// Who is introduced by this name or key.
     pub(super) fn person(&self, text: &str) -> Result<PersonId, NodeError> {
         let (introducer, id) = self.find(text)?;
-        let book = self.book();
+        let book = self.book.get();
         let mut all = book.waiting().iter().map(|waiting| &waiting.introduction);
         let found = all.find(|one| one.introducer() == introducer && one.terms().id == id);
         let found = found.ok_or(IntroductionError::Spent)?;
@@ -107,7 +80,7 @@ impl IntroductionBook {
     /// Drops an introduction. Blocks on the disk.
     pub(super) fn decline(&self, text: &str) -> Result<(), NodeError> {
         let (introducer, id) = self.find(text)?;
-        self.change(|book| match book.decline(introducer, id) {
+        self.book.change(|book| match book.decline(introducer, id) {
             true => Ok(()),
             false => Err(IntroductionError::Spent.into()),
         })
@@ -115,10 +88,10 @@ impl IntroductionBook {
 
     /// Counts uptime, on the disk as well. Blocks.
     pub(super) fn age(&self, uptime: Duration) -> Result<(), NodeError> {
-        if self.book().waiting().is_empty() {
+        if self.book.get().waiting().is_empty() {
             return Ok(());
         }
-        self.change(|book| {
+        self.book.change(|book| {
             book.age(uptime);
             Ok(())
         })
@@ -139,13 +112,13 @@ impl IntroductionBook {
                 safety_number: safety_number(self.me, card.person()),
             }
         };
-        self.book().waiting().iter().map(entry).collect()
+        self.book.get().waiting().iter().map(entry).collect()
     }
 
     /// Finds the oldest introduction of a person, by its name or the beginning of its key, as contacts are found.
     fn find(&self, text: &str) -> Result<(PersonId, Id), NodeError> {
-        let book = self.book();
-        let is_meant = |w: &&Waiting| is_called(&w.introduction, text);
+        let book = self.book.get();
+        let is_meant = |w: &&Waiting| answers_to(w.introduction.card(), text);
         let found: Vec<&Waiting> = book.waiting().iter().filter(is_meant).collect();
         let person = |w: &&Waiting| w.introduction.card().person();
         let persons: BTreeSet<PersonId> = found.iter().map(person).collect();
@@ -164,12 +137,4 @@ impl IntroductionBook {
             ))),
         }
     }
-}
-
-fn is_called(introduction: &Introduction, text: &str) -> bool {
-    let low = text.trim().to_lowercase();
-    let card = introduction.card();
-    let head = super::cards::id_head(&low);
-    let keyed = head.is_some_and(|head| to_base32(&card.person().0).starts_with(&head));
-    keyed || card.body().name.trim().to_lowercase() == low
 }

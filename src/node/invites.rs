@@ -101,12 +101,7 @@ impl Service {
             )));
         }
         let card = self.newest_card().await?;
-        let random = || {
-            random32().map_err(|source| NodeError::System {
-                what: "random numbers",
-                source,
-            })
-        };
+        let random = || random32().map_err(NodeError::random);
         let mut id = Id::default();
         let len = id.len();
         id.copy_from_slice(&random()?[..len]);

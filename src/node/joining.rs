@@ -219,10 +219,7 @@ pub async fn wait(
 /// # Errors
 /// [`NodeError::Handover`] if it was reached at none.
 pub async fn hand_over(code: &Code, sealed: &[u8]) -> Result<(), NodeError> {
-    let secret = random32().map_err(|source| NodeError::System {
-        what: "random numbers",
-        source,
-    })?;
+    let secret = random32().map_err(NodeError::random)?;
     // Who dials proves nothing here: what is sealed does.
     let endpoint = bind_any(0, &LinkSecret::from_seed(*secret))?;
     let mut reason = "its code names no address".to_owned();

@@ -35,6 +35,7 @@ mod inbox;
 mod introductions;
 mod invites;
 mod joining;
+mod kept;
 mod keyfile;
 mod keys;
 mod lanes;

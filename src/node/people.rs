@@ -105,10 +105,7 @@ impl Service {
         days: u16,
         note: &str,
     ) -> Result<Introduction, NodeError> {
-        let random = random32().map_err(|source| NodeError::System {
-            what: "random numbers",
-            source,
-        })?;
+        let random = random32().map_err(NodeError::random)?;
         let mut id = [0; 16];
         id.copy_from_slice(&random[..16]);
         let terms = Terms {

@@ -38,10 +38,7 @@ impl Service {
     /// The parts of a message, as files.
     pub(super) async fn save(&self, message: String, dir: PathBuf) -> Result<Response, NodeError> {
         let (id, files) = self
-            .with_store(move |s| {
-                let files = inbox::save(&s.handle, &message, &dir)?;
-                Ok((inbox::id_of(&s.handle, &message)?, files))
-            })
+            .with_store(move |s| inbox::save(&s.handle, &message, &dir))
             .await?;
         self.mark(vec![id], Mark::Read).await;
         Ok(Response::Saved { files })

@@ -273,10 +273,7 @@ fn spool_origin(meta: &Meta) -> Result<[u8; 8], NodeError> {
 }
 
 fn random() -> Result<zeroize::Zeroizing<[u8; 32]>, NodeError> {
-    random32().map_err(|source| NodeError::System {
-        what: "random numbers",
-        source,
-    })
+    random32().map_err(NodeError::random)
 }
 
 /// The socket that dials, and the one that listens. Apart, since one that listens on one address only could

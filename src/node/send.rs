@@ -115,12 +115,7 @@ pub(super) fn prepare(
 
 /// A message without parts.
 fn begin(handle: Handle, to: BTreeSet<PersonId>) -> Result<Prepared, NodeError> {
-    let random = || {
-        random32().map_err(|source| NodeError::System {
-            what: "random numbers",
-            source,
-        })
-    };
+    let random = || random32().map_err(NodeError::random);
     let mut salt = [0; 8];
     salt.copy_from_slice(&random()?[..8]);
     Ok(Prepared {

@@ -2,19 +2,19 @@
 //! in at all.
 
 use super::api::{Response, StrangerEntry};
-use super::cards::{Contacts, shown};
+use super::cards::{Contacts, answers_to, shown};
 use super::driver::Command;
 use super::error::NodeError;
 use super::hidden::Outcome;
+use super::kept::Kept;
 use super::service::Service;
-use crate::engine::id::{PersonId, to_base32};
+use crate::engine::id::PersonId;
 use crate::engine::trust::{Level, Standing};
 use crate::security::card::Card;
 use crate::security::identity::safety_number;
 use crate::security::strangers::{Stranger, Strangers};
 use crate::store::meta::Meta;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const KEY: &str = "strangers";
@@ -30,43 +30,18 @@ const DECLINED: Standing = Standing {
     blocked: true,
 };
 
-/// All of them. Changes are durable before they are seen.
+/// All of them.
 pub(super) struct StrangerBook {
     meta: Meta,
     me: PersonId,
-    book: Mutex<Strangers>,
+    book: Kept<Strangers>,
 }
 
 impl StrangerBook {
     /// Reads what was stored.
     pub(super) fn load(meta: Meta, me: PersonId) -> Result<Self, NodeError> {
-        let stored = meta.get(KEY)?;
-        let book = match stored.map(|bytes| Strangers::decode(&bytes)) {
-            None => Strangers::default(),
-            Some(Ok(book)) => book,
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the stored strangers do not read");
-                Strangers::default()
-            }
-        };
-        let book = Mutex::new(book);
+        let book = Kept::load(meta.clone(), KEY, Strangers::decode, Strangers::encode)?;
         Ok(Self { meta, me, book })
-    }
-
-    fn book(&self) -> MutexGuard<'_, Strangers> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Strangers) -> Result<T, NodeError>,
-    ) -> Result<T, NodeError> {
-        let mut book = self.book();
-        let mut next = book.clone();
-        let done = change(&mut next)?;
-        self.meta.put(KEY, &next.encode())?;
-        *book = next;
-        Ok(done)
     }
 
     /// Whether persons who are no contacts may write. Reads the disk.
@@ -80,7 +55,7 @@ impl StrangerBook {
 
     /// What the engine has to know at its start.
     pub(super) fn standings(&self) -> Vec<(PersonId, Standing, Option<Card>)> {
-        let book = self.book();
+        let book = self.book.get();
         let waiting = book.waiting().iter();
         let waiting = waiting.map(|s| (s.card.person(), UNKNOWN, Some(s.card.clone())));
         let declined = book.declined().map(|person| (person, DECLINED, None));
@@ -89,8 +64,8 @@ impl StrangerBook {
 
     /// Whose endpoint proves itself with this link key.
     pub(super) fn by_link_key(&self, key: &[u8; 32]) -> Option<PersonId> {
-        let book = self.book();
-        let proves = |s: &&Stranger| s.card.body().endpoints.iter().any(|e| &e.link == key);
+        let book = self.book.get();
+        let proves = |s: &&Stranger| s.card.endpoint_by_link(key).is_some();
         book.waiting().iter().find(proves).map(|s| s.card.person())
     }
 
@@ -107,7 +82,8 @@ impl StrangerBook {
             self.leave(card.person())?;
             stored.standing()
         } else {
-            self.change(|book| Ok(book.take(card.clone(), invited)?))?;
+            self.book
+                .change(|book| Ok(book.take(card.clone(), invited)?))?;
             UNKNOWN
         };
         let card = Box::new(card);
@@ -121,7 +97,7 @@ impl StrangerBook {
         alias: Option<String>,
         contacts: &Contacts,
     ) -> Result<Card, NodeError> {
-        self.change(|book| {
+        self.book.change(|book| {
             let stranger = book.remove(person).ok_or_else(|| nobody(""))?;
             let level = match stranger.invited {
                 true => Level::Invited,
@@ -135,27 +111,28 @@ impl StrangerBook {
     /// Somebody waits no more, since he is a contact by another way. Blocks on the disk.
     pub(super) fn leave(&self, person: PersonId) -> Result<(), NodeError> {
         let waits = self
-            .book()
+            .book
+            .get()
             .waiting()
             .iter()
             .any(|s| s.card.person() == person);
         match waits {
-            true => self.change(|book| Ok(book.remove(person))).map(drop),
+            true => self.book.change(|book| Ok(book.remove(person))).map(drop),
             false => Ok(()),
         }
     }
 
     /// Drops somebody for good. Gives who is forgotten for that. Blocks on the disk.
     fn decline(&self, person: PersonId) -> Result<Option<PersonId>, NodeError> {
-        self.change(|book| Ok(book.decline(person)))
+        self.book.change(|book| Ok(book.decline(person)))
     }
 
     /// Counts uptime, on the disk as well. Gives whose time is over. Blocks.
     fn age(&self, uptime: Duration) -> Result<Vec<PersonId>, NodeError> {
-        if self.book().waiting().is_empty() {
+        if self.book.get().waiting().is_empty() {
             return Ok(Vec::new());
         }
-        self.change(|book| Ok(book.age(uptime)))
+        self.book.change(|book| Ok(book.age(uptime)))
     }
 
     /// What people want to know of those who wait, the oldest first. `messages` says how many of each do.
@@ -171,25 +148,19 @@ impl StrangerBook {
                 left_s: stranger.left_s,
             }
         };
-        self.book().waiting().iter().map(entry).collect()
+        self.book.get().waiting().iter().map(entry).collect()
     }
 
     /// Those who wait, the oldest first.
     pub(super) fn persons(&self) -> Vec<PersonId> {
-        let book = self.book();
+        let book = self.book.get();
         book.waiting().iter().map(|s| s.card.person()).collect()
     }
 
     /// Finds somebody who waits, by the name he gives himself or the beginning of his key.
     pub(super) fn find(&self, text: &str) -> Result<PersonId, NodeError> {
-        let low = text.trim().to_lowercase();
-        let head = super::cards::id_head(&low);
-        let is_meant = |stranger: &&Stranger| {
-            let key = to_base32(&stranger.card.person().0);
-            let keyed = head.as_ref().is_some_and(|head| key.starts_with(head));
-            keyed || stranger.card.body().name.trim().to_lowercase() == low
-        };
-        let book = self.book();
+        let is_meant = |stranger: &&Stranger| answers_to(&stranger.card, text);
+        let book = self.book.get();
         let mut found = book.waiting().iter().filter(is_meant);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one.card.person()),

@@ -68,10 +68,7 @@ impl Service {
     /// Begins a comparison by voice, or goes on with it. Tells the number once there is one.
     pub(super) async fn voice(&self, person: String, again: bool) -> Result<Response, NodeError> {
         let peer = self.0.contacts.find(&person)?.person();
-        let nonce = random32().map_err(|source| NodeError::System {
-            what: "random numbers",
-            source,
-        })?;
+        let nonce = random32().map_err(NodeError::random)?;
         self.with_store(move |s| {
             s.contacts.voices.change(peer, |voice, _| {
                 if again || !voice.is_begun() {

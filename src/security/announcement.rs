@@ -74,9 +74,8 @@ impl Announcement {
 
     /// Whether a card of its sender names the endpoint.
     pub fn is_of(&self, card: &Card) -> bool {
-        let mut endpoints = card.body().endpoints.iter();
         // Without the list, any device speaks for the person.
-        cfg!(feature = "break-26") || endpoints.any(|e| e.key == self.body.sender_static)
+        cfg!(feature = "break-26") || card.names(&self.body.sender_static)
     }
 
     /// Whether it was made by who knows this confirmation key.

@@ -241,6 +241,16 @@ impl Card {
         PersonId(self.body.root)
     }
 
+    /// Whether it names the endpoint with this static key.
+    pub fn names(&self, endpoint: &[u8; 32]) -> bool {
+        self.body.endpoints.iter().any(|e| &e.key == endpoint)
+    }
+
+    /// The endpoint that proves itself with this key on links.
+    pub fn endpoint_by_link(&self, link: &[u8; 32]) -> Option<&Endpoint> {
+        self.body.endpoints.iter().find(|e| &e.link == link)
+    }
+
     /// Whether offers of new generations can be answered: by an endpoint that is alone, or each would have to answer alike.
     pub fn takes_generations(&self) -> bool {
         self.body.capabilities & GENERATIONS != 0 && self.body.endpoints.len() == 1

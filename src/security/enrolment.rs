@@ -16,6 +16,7 @@
 use super::card::{Card, Endpoint};
 use super::identity::{Identity, PERSON_LEN, digits};
 use super::kdf::{Key, expand, extract, hash};
+use super::session::{SessionError, agree};
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::wire::read::{Malformed, Reader};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
@@ -72,6 +73,13 @@ pub enum EnrolmentError {
     /// The person has very many contacts.
     #[error("there is more to hand over than {} MiB; remove contacts that are not needed", MAX_SEALED >> 20)]
     TooLarge,
+}
+
+impl From<SessionError> for EnrolmentError {
+    /// An agreement fails for this reason alone.
+    fn from(_: SessionError) -> Self {
+        Self::LowOrder
+    }
 }
 
 impl From<Malformed> for EnrolmentError {
@@ -202,9 +210,7 @@ impl Newcomer {
     /// Makes new keys.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let me = Identity::generate(rng);
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
-        let once = Once(StaticSecret::from(*seed));
+        let once = Once(StaticSecret::from(*Key::draw(rng).bytes()));
         Self { me, once }
     }
 
@@ -258,12 +264,8 @@ impl Newcomer {
         let mut ephemeral = [0; 32];
         ephemeral.copy_from_slice(&head[SEALED.len()..]);
         let (cipher, tag) = rest.split_last_chunk::<TAG>().ok_or(EnrolmentError::Form)?;
-        let public = PublicKey::from(ephemeral);
-        let shared = [&self.once.0, &self.me.endpoint_static].map(|s| s.diffie_hellman(&public));
-        if shared.iter().any(|shared| !shared.was_contributory()) {
-            return Err(EnrolmentError::LowOrder);
-        }
-        let [once, fixed] = shared.map(|shared| Zeroizing::new(shared.to_bytes()));
+        let once = agree(&self.once.0, &ephemeral)?;
+        let fixed = agree(&self.me.endpoint_static, &ephemeral)?;
         let mut plain = Zeroizing::new(cipher.to_vec());
         ChaCha20Poly1305::new(key(code, &ephemeral, &once, &fixed).bytes().into())
             .decrypt_inout_detached(
@@ -316,16 +318,10 @@ impl Bundle {
         code: &Code,
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, EnrolmentError> {
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
-        let secret = StaticSecret::from(*seed);
+        let secret = StaticSecret::from(*Key::draw(rng).bytes());
         let ephemeral = PublicKey::from(&secret).to_bytes();
-        let public = [code.once, code.endpoint.key].map(PublicKey::from);
-        let shared = public.map(|public| secret.diffie_hellman(&public));
-        if shared.iter().any(|shared| !shared.was_contributory()) {
-            return Err(EnrolmentError::LowOrder);
-        }
-        let [once, fixed] = shared.map(|shared| Zeroizing::new(shared.to_bytes()));
+        let once = agree(&secret, &code.once)?;
+        let fixed = agree(&secret, &code.endpoint.key)?;
         let mut plain = self.encode(me);
         let head = [&SEALED[..], &ephemeral].concat();
         let cipher = ChaCha20Poly1305::new(key(code, &ephemeral, &once, &fixed).bytes().into());

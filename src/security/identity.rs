@@ -49,19 +49,15 @@ impl Identity {
     /// Makes new keys.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let prekeys = Prekeys::generate(rng);
-        let mut seed = || {
-            let mut bytes = Zeroizing::new([0; 32]);
-            rng.fill_bytes(&mut bytes[..]);
-            bytes
-        };
+        let mut seed = || Key::draw(rng);
         Self {
             prekeys,
-            root: SigningKey::from_bytes(&seed()),
-            inbox: StaticSecret::from(*seed()),
-            endpoint: SigningKey::from_bytes(&seed()),
-            endpoint_static: StaticSecret::from(*seed()),
-            link: Key::new(*seed()),
-            mailbox: Key::new(*seed()),
+            root: SigningKey::from_bytes(seed().bytes()),
+            inbox: StaticSecret::from(*seed().bytes()),
+            endpoint: SigningKey::from_bytes(seed().bytes()),
+            endpoint_static: StaticSecret::from(*seed().bytes()),
+            link: seed(),
+            mailbox: seed(),
         }
     }
 

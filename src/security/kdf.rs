@@ -1,8 +1,9 @@
 //! Derivations. The pseudo-random function is keyed BLAKE3 over length-prefixed fields; key agreement uses
 //! HKDF-SHA-256 (RFC 5869).
 
+use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Thirty-two secret bytes that are wiped when dropped and never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -12,6 +13,13 @@ impl Key {
     /// Takes bytes over.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// Draws one.
+    pub fn draw(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut bytes[..]);
+        Self(*bytes)
     }
 
     /// The bytes, for storing and for use in a primitive.

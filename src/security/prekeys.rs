@@ -15,7 +15,6 @@ use crate::wire::read::{Malformed, Reader};
 use rand_core::CryptoRng;
 use std::time::Duration;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
 
 /// How long a prekey is the current one, in uptime: 30 days.
 pub const PERIOD: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -43,11 +42,9 @@ pub struct Prekeys {
 impl Prekeys {
     /// Begins a ratchet.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
         Self {
             first: 0,
-            seed: Key::new(*seed),
+            seed: Key::draw(rng),
             current: 0,
             age_s: 0,
         }

@@ -283,9 +283,7 @@ impl SendSession {
     ) -> Result<Self, SessionError> {
         let to = card.body();
         let prekey = to.prekeys.last().ok_or(SessionError::NoPrekey)?;
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
-        let ephemeral = StaticSecret::from(*seed);
+        let ephemeral = StaticSecret::from(*Key::draw(rng).bytes());
         let binding = Binding {
             sender_root: me.person().0,
             recipient_root: to.root,

@@ -18,9 +18,7 @@ pub struct Secret {
 impl Secret {
     /// Draws one.
     pub fn draw(rng: &mut impl CryptoRng) -> Option<Self> {
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
-        Self::restore(Key::new(*seed))
+        Self::restore(Key::draw(rng))
     }
 
     /// From a stored seed.

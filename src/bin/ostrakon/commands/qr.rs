@@ -1,4 +1,4 @@
-//! A contact card as a QR code: for a terminal, as an SVG or as a PNG picture.
+//! A text as a QR code: for a terminal, as an SVG or as a PNG picture.
 
 use crate::failure::{Failure, Outcome};
 use ostrakon::node::api::ErrorKind;
@@ -45,8 +45,8 @@ impl Drawing {
 pub fn draw(text: &str, drawing: Drawing) -> Outcome<Vec<u8>> {
     let code = QrCode::with_error_correction_level(text.to_uppercase(), EcLevel::L);
     let code = code.map_err(|error| {
-        let what = format!("this card does not fit into a QR code ({error})");
-        let hint = "give it as a file: ostrakon card --out FILE";
+        let what = format!("this does not fit into a QR code ({error})");
+        let hint = "give it as a text or a file: leave --qr out";
         Failure::api(ErrorKind::Limit, what, hint)
     })?;
     match drawing {

@@ -11,7 +11,6 @@ use crate::wire::read::{Malformed, Reader};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
 
 /// What a recipient keeps of the generations of a session.
 #[derive(Clone, Debug, Default)]
@@ -121,9 +120,7 @@ impl RecvSession {
             Some(_) => return Err(GenerationError::Another),
             None => {}
         }
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
-        let secret = StaticSecret::from(*seed);
+        let secret = StaticSecret::from(*Key::draw(rng).bytes());
         let key = PublicKey::from(&secret).to_bytes();
         let (hybrid, ciphertext) = match &offer.hybrid {
             Some(public) => {

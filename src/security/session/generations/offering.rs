@@ -11,7 +11,6 @@ use crate::wire::read::{Malformed, Reader};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
-use zeroize::Zeroizing;
 
 /// What a sender keeps of its generations.
 #[derive(Clone, Debug, Default)]
@@ -106,10 +105,9 @@ impl SendSession {
 
     /// Draws the keys of an offer. It may leave once they are durable.
     pub fn make_offer(&mut self, hybrid: bool, rng: &mut impl CryptoRng) {
-        let mut seed = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut seed[..]);
+        let secret = Key::draw(rng);
         let hybrid = hybrid.then(|| hybrid::Secret::draw(rng)).flatten();
-        self.offering.stage = Stage::Offered(Key::new(*seed), hybrid);
+        self.offering.stage = Stage::Offered(secret, hybrid);
     }
 
     /// The offer that is under way.
