@@ -4,15 +4,14 @@
 
 use data_encoding::BASE64;
 use ostrakon::node::api::{DeviceEntry, ErrorKind, Request, Response};
-use ostrakon::node::relay::{Limits, Relay};
 use ostrakon::node::{HomeError, Joining, Listen, hand_over, wait};
 use ostrakon::security::card::Card;
 use ostrakon::security::enrolment::Code;
 use people::{Someone, link, noise, text_and_file, until};
+use post::Post;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -21,6 +20,9 @@ use tokio::sync::oneshot;
     reason = "each test binary uses its part of what people can do"
 )]
 mod people;
+#[path = "people/post.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of the relay")]
+mod post;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -159,25 +161,14 @@ fn file(seed: u8) -> (tempfile::TempDir, PathBuf, Vec<u8>) {
 /// that it keeps nothing that both have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_keeps_what_one_device_has_for_the_other() {
-    let dir = tempfile::tempdir().unwrap();
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let relay = Relay::open(dir.path(), listen, Limits::default()).await;
-    let relay = Arc::new(relay.unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn({
-        let relay = relay.clone();
-        async move { relay.run(async { drop(stopped.await) }, None, |_| {}).await }
-    });
+    let post = Post::new().await;
     let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
     for someone in [&ada, &ben] {
-        let post = link("post", relay.uri(None), None);
-        someone.done(Request::LinkAdd(post)).await;
+        post.serve(someone).await;
     }
     ada.knows(&ben).await;
     let mut second = another(&ada).await;
-    second
-        .done(Request::LinkAdd(link("post", relay.uri(None), None)))
-        .await;
+    post.serve(&second).await;
     // The card that Ben gets by hand names both.
     ben.knows(&ada).await;
     // Each has opened the mailbox once, so the relay knows of both.
@@ -202,7 +193,7 @@ async fn a_relay_keeps_what_one_device_has_for_the_other() {
     let mut held = 0;
     let all = async || {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        let before = std::mem::replace(&mut held, relay.counters().held_frames);
+        let before = std::mem::replace(&mut held, post.held());
         (held >= 230 && held == before).then_some(())
     };
     until("all frames at the relay", all).await;
@@ -215,8 +206,7 @@ async fn a_relay_keeps_what_one_device_has_for_the_other() {
         assert!(std::fs::read(&saved[1]).unwrap() == content);
         device.node.take().unwrap().stop().await;
     }
-    drop(stop);
-    serving.await.unwrap().unwrap();
+    post.close().await;
 }
 
 /// Guards that a device that waits at an address is given what was sealed for it, refuses what was not and waits on.

@@ -6,8 +6,8 @@ use ostrakon::node::Listen;
 use ostrakon::node::api::{
     ErrorKind, InvitationState, Level, PersonEntry, Request, Response, SendRequest, StrangerEntry,
 };
-use ostrakon::node::relay::{Limits, Relay};
 use people::{Someone, link, until};
+use post::Post;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +18,9 @@ use std::time::Duration;
     reason = "each test binary uses its part of what people can do"
 )]
 mod people;
+#[path = "people/post.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of the relay")]
+mod post;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -167,28 +170,16 @@ async fn who_is_invited_connects_directly() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invitation_goes_through_a_relay() {
     let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
-    let dir = tempfile::tempdir().unwrap();
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let relay = Relay::open(dir.path(), listen, Limits::default())
-        .await
-        .unwrap();
-    let relay = std::sync::Arc::new(relay);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn({
-        let relay = relay.clone();
-        async move { relay.run(async { drop(stopped.await) }, None, |_| {}).await }
-    });
+    let post = Post::new().await;
     for someone in [&ada, &ben] {
-        someone
-            .done(Request::LinkAdd(link("post", relay.uri(None), None)))
-            .await;
+        post.serve(someone).await;
     }
     let (_, invitation) = ben.invitation().await;
     ada.adds(invitation).await;
     let message = ada.send(text("Ben", "it is Ada")).await;
     ada.run(Listen::Off).await;
     until("preamble, card and text at the relay", async || {
-        (relay.counters().held_frames >= 3).then_some(())
+        (post.held() >= 3).then_some(())
     })
     .await;
     ada.node.take().unwrap().stop().await;
@@ -199,8 +190,7 @@ async fn an_invitation_goes_through_a_relay() {
     ada.received(&back).await;
     let receipt = async || ada.has_receipt(&message).await.then_some(());
     until("a receipt", receipt).await;
-    stop.send(()).unwrap();
-    serving.await.unwrap().unwrap();
+    post.close().await;
 }
 
 /// A stranger's message waits, by his own link, and comes to the inbox under the name that it is given once he is taken in.

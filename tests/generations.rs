@@ -7,17 +7,14 @@
 
 #[path = "sim/store.rs"]
 mod store;
+#[path = "sim/thief.rs"]
+mod thief;
 #[path = "sim/world.rs"]
 mod world;
 
-use bytes::Bytes;
 use ostrakon::engine::id::MessageId;
-use ostrakon::engine::io::{
-    Batch, Event, Input, LinkId, Output, Record, Restored, Table, Time, Token,
-};
-use ostrakon::engine::limits::Limits;
+use ostrakon::engine::io::{Batch, Record, Token};
 use ostrakon::engine::message::Priority;
-use ostrakon::engine::{Config, Engine};
 use std::time::Duration;
 use world::{MS, SECOND, Spec, World, seeds};
 
@@ -212,46 +209,6 @@ fn a_disk_older_than_all_kept_epochs_is_not_cut_off() {
     });
 }
 
-/// The rows of the sessions of a node.
-fn sessions(world: &World, node: usize) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
-    let mut rows = world.nodes[node].disk.restored().rows;
-    rows.retain(|(table, _, _)| *table == Table::Session);
-    rows
-}
-
-/// Does any of these frames open to who has copied a node's keys and sessions? That something was delivered before does
-/// not matter to him, so he has no ledger.
-fn opens(world: &World, keys: &[u8], rows: &[(Table, Vec<u8>, Vec<u8>)], frames: &[Bytes]) -> bool {
-    let config = Config {
-        identity: ostrakon::security::identity::Identity::decode(keys).unwrap(),
-        limits: Limits::default(),
-        seed: [0; 32],
-        restored: Restored {
-            rows: rows.to_vec(),
-            ..Restored::default()
-        },
-    };
-    let now = Time(world.now);
-    let mut thief = Engine::new(config, now).unwrap();
-    let card = world.identity(A).card("a", 1, vec![]);
-    thief.handle_input(now, Input::Card(Box::new(card)));
-    for frame in frames {
-        let received = Input::Received {
-            link: LinkId(0),
-            frame: frame.clone(),
-            custody: None,
-        };
-        thief.handle_input(now, received);
-    }
-    loop {
-        match thief.poll_output() {
-            Output::Timeout(..) => return false,
-            Output::Event(Event::Arriving { .. }) => return true,
-            _ => {}
-        }
-    }
-}
-
 /// Guards what generations are for: who has copied everything of a recipient, keys and sessions, and only listens from
 /// then on, reads what comes in the present generation and nothing of the next.
 #[test]
@@ -261,9 +218,9 @@ fn who_has_copied_a_home_and_listens_is_shut_out_by_the_next_generation() {
         world.nodes[A].keep_sent = true;
         talk(&mut world, 10 * SECOND);
         let keys = world.nodes[B].keys.clone();
-        let rows = sessions(&world, B);
+        let rows = world.session_rows(B);
         talk(&mut world, 10 * SECOND);
-        assert!(opens(&world, &keys, &rows, &world.nodes[A].sent));
+        assert!(world.opens(&keys, A, rows.clone(), &world.nodes[A].sent));
         let before = generations(&world, A);
         pass(&mut world, 7 * SECOND);
         assert!(generations(&world, A) > before);
@@ -273,9 +230,9 @@ fn who_has_copied_a_home_and_listens_is_shut_out_by_the_next_generation() {
             talk(&mut world, 10 * SECOND);
             pass(&mut world, 3 * SECOND);
         }
-        assert!(!opens(&world, &keys, &rows, &world.nodes[A].sent));
-        let now = sessions(&world, B);
-        assert!(opens(&world, &keys, &now, &world.nodes[A].sent));
+        assert!(!world.opens(&keys, A, rows.clone(), &world.nodes[A].sent));
+        let now = world.session_rows(B);
+        assert!(world.opens(&keys, A, now, &world.nodes[A].sent));
     });
 }
 
@@ -301,7 +258,7 @@ fn rows_of_homes_of_before_go_on_without_generations() {
         talk(&mut world, 10 * SECOND);
         for node in [A, B] {
             world.kill(node, true);
-            let rows = sessions(&world, node).into_iter();
+            let rows = world.session_rows(node).into_iter();
             let records = rows.map(|(table, key, value)| Record::Put {
                 table,
                 value: value[..cut(&key, &value)].to_vec(),

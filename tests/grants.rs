@@ -10,7 +10,7 @@ use ostrakon::node::Listen;
 use ostrakon::node::api;
 use ostrakon::node::grants::{GrantEntry, GrantOrder};
 use ostrakon::node::relay::api::{Request, Response, Spent};
-use ostrakon::node::relay::{Limits, RateLimits, Relay, ask};
+use ostrakon::node::relay::{Limits, RateLimits, ask};
 use ostrakon::security::grant::{Grant, Terms};
 use ostrakon::security::mailbox;
 use ostrakon::wire::envelope::Envelope;
@@ -21,16 +21,18 @@ use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 mod people;
+#[path = "people/post.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of the relay")]
+mod post;
 
 use people::{Someone, link, text_and_file, until};
+use post::Post;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The mailbox that is granted, and another one.
@@ -40,48 +42,23 @@ const OTHER: [u8; 32] = [6; 32];
 const FRAME: u64 = 100;
 const LARGE: usize = 1400;
 
-/// A relay that stores what was granted and nothing else.
-struct Post {
-    dir: TempDir,
-    relay: Arc<Relay>,
-    stop: oneshot::Sender<()>,
-    running: JoinHandle<()>,
-}
-
 impl Post {
-    async fn new() -> Self {
-        Self::at(tempfile::tempdir().unwrap(), RateLimits::default()).await
+    /// Stores what was granted and nothing else.
+    async fn wary() -> Self {
+        Self::wary_at(tempfile::tempdir().unwrap(), RateLimits::default()).await
     }
 
-    async fn at(dir: TempDir, rates: RateLimits) -> Self {
+    async fn wary_at(dir: TempDir, rates: RateLimits) -> Self {
         let limits = Limits {
             grants_required: true,
             rates,
             ..Limits::default()
         };
-        let any = "127.0.0.1:0".parse().unwrap();
-        let relay = Arc::new(Relay::open(dir.path(), any, limits).await.unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let runs = relay.clone();
-        let running = tokio::spawn(async move {
-            let shutdown = async {
-                let _ = stopped.await;
-            };
-            runs.run(shutdown, None, |_| {}).await.unwrap();
-        });
-        Self {
-            dir,
-            relay,
-            stop,
-            running,
-        }
+        Self::at(dir, limits).await
     }
 
     async fn restarted(self) -> Self {
-        self.stop.send(()).unwrap();
-        self.running.await.unwrap();
-        drop(self.relay);
-        Self::at(self.dir, RateLimits::default()).await
+        Self::wary_at(self.close().await, RateLimits::default()).await
     }
 
     fn key(&self) -> String {
@@ -247,7 +224,7 @@ impl Sender {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_31_at_a_relay() {
     use Fate::{NotGranted, Stored};
-    let post = Post::new().await;
+    let post = Post::wary().await;
     let (alice, eve) = (endpoint(1), endpoint(2));
     let grant = post.issue(&alice, 3).await.grant;
 
@@ -282,7 +259,7 @@ async fn attack_31_at_a_relay() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_31_handed_on_at_a_relay() {
     use Fate::{NotGranted, Stored};
-    let post = Post::new().await;
+    let post = Post::wary().await;
     let (alice, bob, carol) = (endpoint(1), endpoint(2), endpoint(3));
     let entry = post.issue(&alice, 3).await;
     let grant = Grant::from_text(&entry.grant).unwrap();
@@ -319,7 +296,7 @@ async fn attack_31_handed_on_at_a_relay() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_31_a_grant_that_is_over_or_revoked() {
     use Fate::{NotGranted, Stored};
-    let post = Post::new().await;
+    let post = Post::wary().await;
     let (alice, bob) = (endpoint(1), endpoint(2));
     let (first, second) = (post.issue(&alice, 9).await, post.issue(&bob, 9).await);
     let mut one = Sender::to(&post, &alice, &[&first.grant]).await;
@@ -353,7 +330,7 @@ async fn attack_31_a_grant_that_is_over_or_revoked() {
 /// What is more urgent than was granted is stored as what was granted, so that it passes nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_31_more_urgent_than_granted() {
-    let post = Post::new().await;
+    let post = Post::wary().await;
     let alice = endpoint(1);
     let order = GrantOrder {
         to: to_base32(&alice.key().0),
@@ -366,12 +343,9 @@ async fn attack_31_more_urgent_than_granted() {
     let mut client = Sender::to(&post, &alice, &[&entry.grant]).await;
     assert_eq!(client.send(&MAILBOX, 0).await, Fate::Stored);
     drop(client);
-    post.stop.send(()).unwrap();
-    post.running.await.unwrap();
-    drop(post.relay);
+    let dir = post.close().await;
     let limits = Limits::default().mailbox;
-    let store =
-        ostrakon::store::mailbox::MailboxStore::open(&post.dir.path().join("mailboxes"), limits);
+    let store = ostrakon::store::mailbox::MailboxStore::open(&dir.path().join("mailboxes"), limits);
     let tag = mailbox::tag(&MAILBOX, 3);
     let held = store
         .unwrap()
@@ -404,7 +378,7 @@ fn line(output: &Output) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_31_spent_at_two_relays_shows() {
     use Fate::Stored;
-    let (first, second) = (Post::new().await, Post::new().await);
+    let (first, second) = (Post::wary().await, Post::wary().await);
     let (alice, bob) = (endpoint(1), endpoint(2));
     let (cheats, honest) = (first.issue(&alice, 3).await, first.issue(&bob, 3).await);
     let early = Sender::to(&second, &alice, &[&cheats.grant]).await;
@@ -452,7 +426,7 @@ async fn attack_31_spent_at_two_relays_shows() {
 /// From the operator's grant to the message in the inbox: issue, narrow, show, take in, send, list.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_sends_by_a_relay_that_wants_grants() {
-    let post = Post::new().await;
+    let post = Post::wary().await;
     let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
     let uri = post.relay.uri(None);
     for person in [&ada, &ben] {
@@ -540,7 +514,7 @@ async fn the_fast_wait_and_others_do_not() {
         grant: 131_072,
         ..RateLimits::default()
     };
-    let post = Post::at(tempfile::tempdir().unwrap(), rates).await;
+    let post = Post::wary_at(tempfile::tempdir().unwrap(), rates).await;
     let (alice, bob) = (endpoint(1), endpoint(2));
     let (one, two) = (post.issue(&alice, 9000).await, post.issue(&bob, 9).await);
     let mut fast = Sender::to(&post, &alice, &[&one.grant]).await;

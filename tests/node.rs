@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use ostrakon::node::api::{ErrorKind, Request, Response, SendRequest};
-use ostrakon::node::relay::{Limits, Relay};
 use ostrakon::node::{Client, Home, Listen, Node, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 mod people;
+#[path = "people/post.rs"]
+#[allow(dead_code, reason = "each test binary uses its part of the relay")]
+mod post;
 
 use people::{Someone, link, noise, text_and_file, until};
+use post::Post;
 
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -241,21 +244,9 @@ async fn a_far_side_with_the_wrong_key_gets_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_brings_together_who_never_meets() {
     let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
-    let dir = tempfile::tempdir().unwrap();
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let relay = Relay::open(dir.path(), listen, Limits::default())
-        .await
-        .unwrap();
-    let relay = std::sync::Arc::new(relay);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn({
-        let relay = relay.clone();
-        async move { relay.run(async { drop(stopped.await) }, None, |_| {}).await }
-    });
+    let post = Post::new().await;
     for someone in [&ada, &ben] {
-        someone
-            .done(Request::LinkAdd(link("post", relay.uri(None), None)))
-            .await;
+        post.serve(someone).await;
     }
     ada.knows(&ben).await;
     ben.knows(&ada).await;
@@ -267,8 +258,8 @@ async fn a_relay_brings_together_who_never_meets() {
     else {
         panic!("no person");
     };
-    assert_eq!(person.relays, [relay.uri(None)]);
-    let file = dir.path().join("map.bin");
+    assert_eq!(person.relays, [post.relay.uri(None)]);
+    let file = post.dir.path().join("map.bin");
     let content = noise(300_000, 4);
     fs::write(&file, &content).unwrap();
     let message = ada.send(text_and_file("Ben", "by post", &file)).await;
@@ -276,23 +267,19 @@ async fn a_relay_brings_together_who_never_meets() {
     ada.up("post").await;
     // 224 symbols solve the file; a few more are planned, and manifest and preamble are among the frames as well.
     until("enough frames at the relay", async || {
-        (relay.counters().held_frames >= 230).then_some(())
+        (post.held() >= 230).then_some(())
     })
     .await;
     ada.stop().await;
     ben.run(Listen::Off).await;
     ben.received(&message).await;
-    let saved = ben.saved(&message, &dir.path().join("out")).await;
+    let saved = ben.saved(&message, &post.dir.path().join("out")).await;
     assert!(fs::read(&saved[1]).unwrap() == content, "the file differs");
     // The receipt waits at the relay as well.
     ada.run(Listen::Off).await;
     ada.receipt(&message).await;
-    until("empty mailboxes", async || {
-        (relay.counters().held_frames == 0).then_some(())
-    })
-    .await;
-    stop.send(()).unwrap();
-    serving.await.unwrap().unwrap();
+    until("empty mailboxes", async || (post.held() == 0).then_some(())).await;
+    post.close().await;
 }
 
 /// A folder carried by hand, with no link on either side and no node running at the sender's.

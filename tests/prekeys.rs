@@ -6,14 +6,14 @@
 
 #[path = "sim/store.rs"]
 mod store;
+#[path = "sim/thief.rs"]
+mod thief;
 #[path = "sim/world.rs"]
 mod world;
 
 use bytes::Bytes;
-use ostrakon::engine::io::{Event, Input, LinkId, Output, Restored, Table, Time};
-use ostrakon::engine::limits::Limits;
+use ostrakon::engine::io::{Event, Input};
 use ostrakon::engine::message::Priority;
-use ostrakon::engine::{Config, Engine};
 use std::time::Duration;
 use world::{SECOND, Spec, World, seeds};
 
@@ -38,52 +38,9 @@ fn give_card(world: &mut World, of: usize, to: usize) {
 /// Who has stolen the keys and the sessions of a node: does what was recorded open to him, by the sessions or by the
 /// prekeys? That it was delivered before does not matter to him, so he forgets the ledger.
 fn opens(world: &World, node: usize, of: usize, recorded: &[Bytes]) -> bool {
-    let mut rows = world.nodes[node].disk.restored().rows;
-    rows.retain(|(table, _, _)| *table == Table::Session);
-    [rows, Vec::new()]
+    [world.session_rows(node), Vec::new()]
         .into_iter()
-        .any(|rows| opens_with(world, node, of, rows, recorded))
-}
-
-fn opens_with(
-    world: &World,
-    node: usize,
-    of: usize,
-    rows: Vec<(Table, Vec<u8>, Vec<u8>)>,
-    recorded: &[Bytes],
-) -> bool {
-    let config = Config {
-        identity: world.identity(node),
-        limits: Limits::default(),
-        seed: [0; 32],
-        restored: Restored {
-            rows,
-            ..Restored::default()
-        },
-    };
-    let now = Time(world.now);
-    let mut thief = Engine::new(config, now).unwrap();
-    let card = world.identity(of).card("of", 1, vec![]);
-    thief.handle_input(now, Input::Card(Box::new(card)));
-    for frame in recorded {
-        let (link, frame) = (LinkId(0), frame.clone());
-        let custody = None;
-        thief.handle_input(
-            now,
-            Input::Received {
-                link,
-                frame,
-                custody,
-            },
-        );
-    }
-    loop {
-        match thief.poll_output() {
-            Output::Timeout(..) => return false,
-            Output::Event(Event::Arriving { .. }) => return true,
-            _ => {}
-        }
-    }
+        .any(|rows| world.opens(&world.nodes[node].keys, of, rows, recorded))
 }
 
 /// Attack 25: a device is seized, and the thief holds a recording of everything that was ever sent to it.
