@@ -12,8 +12,9 @@ mod thief;
 mod world;
 
 use bytes::Bytes;
-use ostrakon::engine::io::{Event, Input};
+use ostrakon::engine::io::{Batch, Event, Input, Record, Token};
 use ostrakon::engine::message::Priority;
+use ostrakon::engine::opened_by_others;
 use std::time::Duration;
 use world::{SECOND, Spec, World, seeds};
 
@@ -137,5 +138,54 @@ fn a_new_session_in_the_middle_of_a_transfer_loses_nothing_and_delivers_once() {
             "other bytes arrived"
         );
         assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
+    });
+}
+
+/// The shared keys of a node are made anew, as its root does while it does not run.
+fn renew(world: &mut World, node: usize) {
+    world.kill(node, true);
+    let me = world.identity(node);
+    let mut root = me.root().unwrap();
+    let keys = me.renewed(&mut root, &mut world.rng);
+    world.nodes[node].keys = keys.encode().to_vec();
+    let mut rows = world.session_rows(node);
+    rows.retain(opened_by_others);
+    let records = rows.into_iter();
+    let records = records.map(|(table, key, _)| Record::Delete { table, key });
+    let batch = Batch {
+        token: Token(0),
+        records: records.collect(),
+        durable: true,
+    };
+    world.nodes[node].disk.apply(&batch).unwrap();
+    world.start(node);
+}
+
+/// Guards that who has all that a device had, its endpoint's keys aside, reads nothing that is sealed after the root has renewed
+/// the keys and the sender has the new card; and that what was under way arrives, once.
+#[test]
+fn attack_26_stolen_shared_keys_open_nothing_of_what_comes_after_their_renewal() {
+    seeds(0..10, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        world.link(0, 1, &Spec::default());
+        let file = world.bytes(2_000_000);
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        let when = world.below(3 * SECOND);
+        world.run_until(world.now + when, |_| false);
+        let (stolen, rows) = (world.nodes[1].keys.clone(), world.session_rows(1));
+        renew(&mut world, 1);
+        give_card(&mut world, 1, 0);
+        world.nodes[0].keep_sent = true;
+        let text = world.send(0, 1, &[("", b"after".to_vec(), Priority::Urgent)]);
+        let until = world.now + 300 * SECOND;
+        assert!(world.run_until(until, |w| w.confirmed(0, id) && w.confirmed(0, text)));
+        assert!(
+            world.content(1, id, 1).unwrap() == file,
+            "other bytes arrived"
+        );
+        assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
+        let sent = std::mem::take(&mut world.nodes[0].sent);
+        assert!(!world.opens(&stolen, 0, rows, &sent));
+        assert!(opens(&world, 1, 0, &sent), "what is new opens to the owner");
     });
 }

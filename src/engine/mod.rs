@@ -106,6 +106,8 @@ use arrival::Arrival;
 use assembly::Assemblies;
 use blocks::BlockKey;
 use bytes::Bytes;
+pub use sessions::opened_by_others;
+
 use ends::End;
 use exchanges::Exchanges;
 use gate::{Gate, Porch};
@@ -527,7 +529,11 @@ impl Engine {
     }
 
     fn put_card(&mut self, card: Card) {
-        if self.sessions.is_outdated(&card) {
+        let known = self.cards.get(&card.person());
+        if known.is_some_and(|known| known.body().inbox != card.body().inbox) {
+            self.sessions.close(card.person());
+            self.renew_session(&card);
+        } else if self.sessions.is_outdated(&card) {
             self.renew_session(&card);
         }
         let revoked = self.sessions.revoke(&card);

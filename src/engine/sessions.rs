@@ -95,6 +95,11 @@ pub enum Announced {
     Known,
 }
 
+/// Whether a stored row is of a session that somebody has opened with us.
+pub fn opened_by_others((table, key, _): &(Table, Vec<u8>, Vec<u8>)) -> bool {
+    *table == Table::Session && key.first() == Some(&b'r')
+}
+
 impl Sessions {
     /// From stored rows.
     pub fn restore(&mut self, key: &[u8], value: &[u8], now: Time) -> Result<(), Malformed> {
@@ -143,6 +148,11 @@ impl Sessions {
     pub fn is_outdated(&self, card: &Card) -> bool {
         let sending = self.sending.get(&card.person());
         sending.is_some_and(|s| s.is_over(card))
+    }
+
+    /// The session that we opened with a person is used no more.
+    pub fn close(&mut self, person: PersonId) {
+        self.sending.remove(&person);
     }
 
     /// The session with a person, if there is one.

@@ -523,10 +523,12 @@ pub(super) fn own(
         return keep_own(meta, &identity.card(name, 1, relays.to_vec()), relays);
     };
     let body = last.body();
-    if !body.endpoints.contains(&identity.described()) {
-        return Ok(last);
-    }
-    let endpoints = without_removed(meta, &body.endpoints)?;
+    let us = identity.described();
+    let endpoints = match identity.renews(&last) {
+        true => vec![us],
+        false if !body.endpoints.contains(&us) => return Ok(last),
+        false => without_removed(meta, &body.endpoints)?,
+    };
     let alone = endpoints.len() == 1;
     let (name, all) = match alone {
         true => (name, relays.to_vec()),

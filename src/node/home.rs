@@ -11,6 +11,7 @@
 
 use super::error::NodeError;
 use super::keyfile::{KeyFile, beside, write_new};
+use crate::engine::id::PersonId;
 use crate::security::card::{MAX_NAME, is_name};
 use crate::security::identity::Identity;
 use crate::security::lockbox::{LockError, Passphrase};
@@ -86,7 +87,7 @@ pub enum HomeError {
     },
     /// Others may read the keys.
     #[error(
-        "{} can be read by others (mode {mode:o}); run `chmod 600` on it, and make new keys if others use this machine",
+        "{} can be read by others (mode {mode:o}); run `chmod 600` on it, and make new keys if others use this machine (a file system without owners, as on many sticks, is mounted with umask=077)",
         path.display()
     )]
     Exposed {
@@ -177,6 +178,22 @@ impl Home {
         name: &str,
         passphrase: Option<&Passphrase>,
     ) -> Result<Self, HomeError> {
+        let new = || {
+            let mut rng = seeded_rng().map_err(io_at(dir))?;
+            Ok(Identity::generate(&mut rng))
+        };
+        Self::create_by(dir, name, passphrase, None, new)
+    }
+
+    /// The same with keys that `new` makes. Whole keys that were left by who was cut off have to be of `person`, if that is
+    /// somebody.
+    pub(super) fn create_by(
+        dir: &Path,
+        name: &str,
+        passphrase: Option<&Passphrase>,
+        person: Option<PersonId>,
+        new: impl FnOnce() -> Result<Identity, HomeError>,
+    ) -> Result<Self, HomeError> {
         if !is_name(name) {
             return Err(HomeError::Name);
         }
@@ -190,11 +207,7 @@ impl Home {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(dir, mode).map_err(io_at(dir))?;
         let keys = match left {
-            None => {
-                let mut rng = seeded_rng().map_err(io_at(dir))?;
-                let identity = Identity::generate(&mut rng);
-                KeyFile::create(&dir.join("keys"), &identity.encode(), passphrase)?
-            }
+            None => KeyFile::create(&dir.join("keys"), &new()?.encode(), passphrase)?,
             Some(mut keys) => {
                 match passphrase {
                     Some(words) if keys.is_locked() => keys.unlock(words)?,
@@ -202,7 +215,12 @@ impl Home {
                     None => {}
                 }
                 // Nothing is finished that could not be used.
-                keys.secret()?;
+                let found = Identity::decode(keys.secret()?)
+                    .map(|keys| keys.person())
+                    .ok();
+                if person.is_some_and(|person| found != Some(person)) {
+                    return Err(HomeError::Occupied(dir.to_owned()));
+                }
                 keys
             }
         };

@@ -38,7 +38,7 @@ impl IntroductionBook {
         bytes: &[u8],
         contacts: &Contacts,
     ) -> Result<(), NodeError> {
-        let known = |person| contacts.get(person).is_some();
+        let known = |person| contacts.get(person);
         let taken = self
             .book
             .change(|book| Ok(book.take(bytes, from, self.me, known)?));

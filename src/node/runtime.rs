@@ -13,6 +13,7 @@ use super::keys::Keys;
 use super::lanes::Lanes;
 use super::linkbook::Linkbook;
 use super::links::Links;
+use super::root::end_old_sessions;
 use super::service::{Inner, Service};
 use super::status;
 use super::upkeep::{Errand, Upkeep};
@@ -237,7 +238,7 @@ struct Opened {
 impl Opened {
     fn open(mut home: Home) -> Result<Self, NodeError> {
         let key = home.identity()?.row_key();
-        let (store, restored) = Store::open(&home.store_dir(), key)?;
+        let (mut store, mut restored) = Store::open(&home.store_dir(), key)?;
         home.refresh()?;
         store.seal_content(home.has_passphrase());
         let keys = Arc::new(Keys::new(home.clone())?);
@@ -245,6 +246,7 @@ impl Opened {
         let handle = store.handle();
         let meta = handle.meta();
         let links = Arc::new(Linkbook::load(meta.clone())?);
+        end_old_sessions(&mut store, &meta, &identity, &mut restored)?;
         cards::own(&meta, &identity, home.name(), &links.relays())?;
         Ok(Self {
             contacts: Arc::new(Contacts::load(meta.clone(), identity.person())?),

@@ -1,10 +1,11 @@
-//! The contact card: what one publishes about oneself, signed by the person's root key.
+//! The contact card: what one publishes about oneself, signed by the person's root key or a delegate of it.
 //!
 //! ```text
 //! 0..2   "OC"
-//! 2      version = 1
+//! 2      version = 1, signed by the root; 2, signed by a delegate
 //! 3..    canonical CBOR (RFC 8949, section 4.2.1) of the body, an array
-//! last 64 bytes: Ed25519 signature over everything before it
+//! last   64 bytes, Ed25519 signature over everything before it; of version 2 the delegation stands before it: see
+//!        [`super::signer`]
 //! ```
 //!
 //! There is one encoding of each card: what does not encode again to the same bytes is refused, so duplicate
@@ -12,15 +13,18 @@
 //! `ostrakon-card:` and base32, safe to paste; white space in it is ignored, and so is other text around it.
 
 use super::hybrid;
+use super::signer::{self, Signer};
 use crate::engine::id::{PersonId, from_base32, to_base32};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use minicbor::{Decode, Encode};
 
-const HEAD: [u8; 3] = *b"OC\x01";
+const MAGIC: [u8; 2] = *b"OC";
+/// Bytes of magic and version.
+const HEAD: usize = 3;
+const BY_ROOT: u8 = 1;
+const BY_DELEGATE: u8 = 2;
 const PREFIX: &str = "ostrakon-card:";
 /// What our URIs begin with.
 const URI: &str = "ostrakon:";
-const SIGNATURE: usize = 64;
 /// The media type of a part that holds a card, binary.
 pub const MEDIA_TYPE: &str = "application/x-ostrakon-card";
 /// Largest card in bytes.
@@ -105,6 +109,8 @@ pub fn capabilities() -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
     body: Body,
+    /// Of the delegation that it was signed under.
+    number: u32,
     bytes: Vec<u8>,
 }
 
@@ -128,6 +134,11 @@ pub enum CardError {
     /// A field makes no sense.
     #[error("this contact card has no usable {0}; ask for a new one")]
     Field(&'static str),
+    /// Signed by a key that the root has replaced.
+    #[error(
+        "this contact card was signed with a key that its owner has replaced; ask for the newest card"
+    )]
+    Replaced,
     /// Older than the one that is known.
     #[error(
         "this contact card (number {got}) is older than the known one (number {known}); ask for the newest"
@@ -141,13 +152,21 @@ pub enum CardError {
 }
 
 impl Card {
-    pub(crate) fn sign(body: Body, root: &SigningKey) -> Self {
-        let mut bytes = HEAD.to_vec();
+    pub(super) fn sign(body: Body, signer: &Signer) -> Self {
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(match signer.is_delegate() {
+            true => BY_DELEGATE,
+            false => BY_ROOT,
+        });
         // Encoding into memory cannot fail.
         let _ = minicbor::encode(&body, &mut bytes);
-        let signature = root.sign(&bytes);
-        bytes.extend_from_slice(&signature.to_bytes());
-        Self { body, bytes }
+        signer.sign(&mut bytes);
+        let number = signer.number();
+        Self {
+            body,
+            number,
+            bytes,
+        }
     }
 
     /// Reads and verifies.
@@ -155,28 +174,24 @@ impl Card {
     /// # Errors
     /// [`CardError`] says what is wrong and what to do.
     pub fn decode(bytes: &[u8]) -> Result<Self, CardError> {
-        if bytes.len() > MAX || !bytes.starts_with(&HEAD[..2]) {
+        if bytes.len() > MAX {
             return Err(CardError::Form);
         }
-        match bytes.get(2) {
-            Some(version) if *version == HEAD[2] => {}
-            Some(version) => return Err(CardError::Version(*version)),
-            None => return Err(CardError::Form),
-        }
-        let (signed, signature) = bytes.split_last_chunk::<64>().ok_or(CardError::Form)?;
-        let cbor = signed.get(3..).ok_or(CardError::Form)?;
+        let delegated = is_delegated(bytes)?;
+        let end = bytes.len().checked_sub(signer::trailer_len(delegated));
+        let cbor = end.and_then(|end| bytes.get(HEAD..end));
+        let cbor = cbor.ok_or(CardError::Form)?;
         let body: Body = minicbor::decode(cbor).map_err(|_| CardError::Encoding)?;
         // Without the comparison, one card has many forms.
         let canonical = minicbor::to_vec(&body).ok().as_deref() == Some(cbor);
         if !canonical && cfg!(not(feature = "break-36")) {
             return Err(CardError::Encoding);
         }
-        let root = VerifyingKey::from_bytes(&body.root).map_err(|_| CardError::Signature)?;
-        root.verify_strict(signed, &Signature::from_bytes(signature))
-            .map_err(|_| CardError::Signature)?;
+        let number = signer::verify(&body.root, delegated, bytes).ok_or(CardError::Signature)?;
         check(&body)?;
         Ok(Self {
             body,
+            number,
             bytes: bytes.to_vec(),
         })
     }
@@ -208,11 +223,12 @@ impl Card {
         // Eight digits are five bytes.
         let whole = body.get(..count - count % 8).unwrap_or_default();
         let bytes = from_base32(whole).map_err(|_| CardError::Encoding)?;
-        let cbor = bytes.get(HEAD.len()..).ok_or(CardError::Form)?;
+        let trailer = signer::trailer_len(is_delegated(&bytes)?);
+        let cbor = bytes.get(HEAD..).ok_or(CardError::Form)?;
         let mut decoder = minicbor::Decoder::new(cbor);
         // What does not read is refused with its reason below.
         let read = decoder.decode::<Body>().is_ok();
-        let len = HEAD.len() + decoder.position() + SIGNATURE;
+        let len = HEAD + decoder.position() + trailer;
         let own = match read {
             true => body.get(..(len * 8).div_ceil(5)),
             false => body.get(..count),
@@ -241,6 +257,11 @@ impl Card {
         PersonId(self.body.root)
     }
 
+    /// The number of the delegation that it was signed under; 0 if the root has signed.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Whether it names the endpoint with this static key.
     pub fn names(&self, endpoint: &[u8; 32]) -> bool {
         self.body.endpoints.iter().any(|e| &e.key == endpoint)
@@ -261,12 +282,19 @@ impl Card {
         self.takes_generations() && self.body.capabilities & HYBRID != 0
     }
 
-    /// Checks that this card may replace `known`, a card of the same person. Two endpoints of a person may give one number to
+    /// Checks that this card may replace `known`, a card of the same person. What a later delegate of the root has signed
+    /// comes after all that an earlier one, or the root itself, ever signs. Two endpoints of a person may give one number to
     /// two cards: then the one with the larger hash is the newer one, for everybody.
     ///
     /// # Errors
-    /// [`CardError::Stale`] if it is older.
+    /// [`CardError::Replaced`], [`CardError::Stale`] if it is older.
     pub fn replaces(&self, known: &Self) -> Result<(), CardError> {
+        if self.number != known.number && cfg!(not(feature = "break-26")) {
+            return match self.number > known.number {
+                true => Ok(()),
+                false => Err(CardError::Replaced),
+            };
+        }
         let (got, old) = (self.body.sequence, known.body.sequence);
         let later = |card: &Self| *blake3::hash(&card.bytes).as_bytes();
         if got > old || (got == old && later(self) >= later(known)) {
@@ -274,6 +302,16 @@ impl Card {
         } else {
             Err(CardError::Stale { known: old, got })
         }
+    }
+}
+
+/// Whether a delegate has signed, as the first bytes say.
+fn is_delegated(bytes: &[u8]) -> Result<bool, CardError> {
+    match bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first()) {
+        Some(&BY_ROOT) => Ok(false),
+        Some(&BY_DELEGATE) => Ok(true),
+        Some(version) => Err(CardError::Version(*version)),
+        None => Err(CardError::Form),
     }
 }
 
@@ -368,19 +406,27 @@ mod tests {
         assert!(Card::from_text(cut).is_err(), "{cut}");
     }
 
+    fn rng(seed: u64) -> rand_chacha::ChaCha20Rng {
+        rand_chacha::ChaCha20Rng::seed_from_u64(seed)
+    }
+
     #[test]
     fn every_flipped_bit_and_every_cut_is_refused() {
-        let bytes = identity()
-            .card("Amina", 3, vec!["relay://r:1?key=x".into()])
-            .bytes()
-            .to_vec();
-        for at in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut bad = bytes.clone();
-                bad[at] ^= 1 << bit;
-                assert!(Card::decode(&bad).is_err(), "bit {bit} of byte {at}");
+        let mut root = identity().root().unwrap();
+        let delegate = identity().without_root(&mut root, &mut rng(1));
+        for signer in [identity(), delegate] {
+            let card = signer.card("Amina", 3, vec!["relay://r:1?key=x".into()]);
+            let bytes = card.bytes();
+            assert_eq!(Card::decode(bytes).as_ref(), Ok(&card));
+            assert_eq!(Card::from_text(&card.to_text()).as_ref(), Ok(&card));
+            for at in 0..bytes.len() {
+                for bit in 0..8 {
+                    let mut bad = bytes.to_vec();
+                    bad[at] ^= 1 << bit;
+                    assert!(Card::decode(&bad).is_err(), "bit {bit} of byte {at}");
+                }
+                assert!(Card::decode(&bytes[..at]).is_err());
             }
-            assert!(Card::decode(&bytes[..at]).is_err());
         }
     }
 
@@ -424,18 +470,17 @@ mod tests {
 
     #[test]
     fn a_second_encoding_of_the_same_card_is_refused_although_its_signature_holds() {
-        let root = SigningKey::from_bytes(&[3; 32]);
+        let root = Signer::Root(ed25519_dalek::SigningKey::from_bytes(&[3; 32]));
         let body = Body {
-            root: root.verifying_key().to_bytes(),
+            root: root.person().0,
             ..identity().card("A", 1, vec![]).body().clone()
         };
-        let mut long = HEAD.to_vec();
+        let mut long = [&MAGIC[..], &[BY_ROOT]].concat();
         minicbor::encode(&body, &mut long).unwrap();
         // The sequence number 1 as a two-byte integer: valid CBOR, not canonical.
         assert_eq!(long[4], 1);
         long.splice(4..5, [0x18, 1]);
-        let signature = root.sign(&long);
-        long.extend_from_slice(&signature.to_bytes());
+        root.sign(&mut long);
         assert_eq!(Card::decode(&long), Err(CardError::Encoding));
     }
 }

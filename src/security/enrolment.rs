@@ -3,7 +3,7 @@
 //! ```text
 //! code      "OD" ‖ version 1 ‖ one-time X25519 32 ‖ endpoint: id 32, static key 32, link key 32
 //!                ‖ number of addresses 1, of each: length 1, text
-//! bundle    "OB" ‖ version 1 ‖ secrets of the person ‖ length 1, name ‖ length 2, own card ‖ number of persons 4,
+//! bundle    "OB" ‖ version 1, with the root; 2, without ‖ secrets of the person ‖ length 1, name ‖ length 2, own card ‖ number of persons 4,
 //!                of each: person 32, length 2, card or nothing, length 2, what the host keeps of it
 //! sealed    "OE" ‖ version 1 ‖ ephemeral X25519 32 ‖ the bundle, sealed ‖ tag 16
 //! key       Expand(Extract(H("enrolment", keys of the code, ephemeral), DH(ephemeral, one-time) ‖ DH(ephemeral, static)),
@@ -29,7 +29,9 @@ mod tests;
 
 const PREFIX: &str = "ostrakon-device:";
 const CODE: [u8; 3] = *b"OD\x01";
-const BUNDLE: [u8; 3] = *b"OB\x01";
+const BUNDLE: [u8; 2] = *b"OB";
+const WITH_ROOT: u8 = 1;
+const WITHOUT_ROOT: u8 = 2;
 const SEALED: [u8; 3] = *b"OE\x01";
 const NEW: [u8; 3] = *b"ON\x01";
 /// What stands before the sealed bundle.
@@ -349,9 +351,13 @@ impl Bundle {
             put(&mut rest, &known.kept);
         }
         // Room for all of it at once, so that no copy of a secret is left behind.
-        let len = BUNDLE.len() + PERSON_LEN + rest.len();
+        let len = BUNDLE.len() + 1 + PERSON_LEN + rest.len();
         let mut out = Zeroizing::new(Vec::with_capacity(len));
         out.extend_from_slice(&BUNDLE);
+        out.push(match me.has_root() {
+            true => WITH_ROOT,
+            false => WITHOUT_ROOT,
+        });
         me.encode_person(&mut out);
         out.extend_from_slice(&rest);
         out
@@ -362,7 +368,12 @@ impl Bundle {
         if r.array()? != BUNDLE {
             return Err(Malformed::Value("bundle"));
         }
-        let me = device.of_person(&mut r)?;
+        let has_root = match r.u8()? {
+            WITH_ROOT => true,
+            WITHOUT_ROOT => false,
+            other => return Err(Malformed::Version(other)),
+        };
+        let me = device.of_person(&mut r, has_root)?;
         let len = usize::from(r.u8()?);
         let name = std::str::from_utf8(r.take(len)?).map_err(|_| Malformed::Value("name"))?;
         let name = name.to_owned();

@@ -8,12 +8,17 @@
 //! 113..145 endpoint seed (Ed25519)      145..177 endpoint key (X25519)
 //! 177..209 link seed (Ed25519, QUIC)    209..241 mailbox seed (Ed25519)
 //! ```
+//!
+//! Where the root is kept elsewhere, it is version 3, and in the place of the root seed stand the root key, the delegation
+//! and the seed of the delegate: see [`super::signer`].
 
 use super::card::{self, Card, Endpoint};
 use super::introduction::{Introduction, Terms};
 use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
+use super::root::Root;
 use super::rows::RowKey;
+use super::signer::Signer;
 use crate::engine::id::{EndpointId, PersonId};
 use crate::wire::read::{Malformed, Reader};
 use ed25519_dalek::SigningKey;
@@ -22,14 +27,16 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 const MAGIC: [u8; 4] = *b"OSTK";
-const VERSION: u8 = 2;
-const LEN: usize = 4 + 1 + 6 * 32 + prekeys::LEN;
-/// Bytes of what all endpoints of a person share.
-pub(super) const PERSON_LEN: usize = 3 * 32 + prekeys::LEN;
+const WITH_ROOT: u8 = 2;
+const WITHOUT_ROOT: u8 = 3;
+/// Bytes of the longer encoding.
+const LEN: usize = 4 + 1 + PERSON_LEN + 3 * 32;
+/// Bytes of what all endpoints of a person share, at most.
+pub(super) const PERSON_LEN: usize = (32 + 100 + 32) + 2 * 32 + prekeys::LEN;
 
 /// All secrets of one person on one endpoint. Wiped when dropped, never printed.
 pub struct Identity {
-    root: SigningKey,
+    signer: Signer,
     pub(crate) inbox: StaticSecret,
     /// The inbox prekeys, which age with uptime.
     pub prekeys: Prekeys,
@@ -52,7 +59,7 @@ impl Identity {
         let mut seed = || Key::draw(rng);
         Self {
             prekeys,
-            root: SigningKey::from_bytes(seed().bytes()),
+            signer: Signer::Root(SigningKey::from_bytes(seed().bytes())),
             inbox: StaticSecret::from(*seed().bytes()),
             endpoint: SigningKey::from_bytes(seed().bytes()),
             endpoint_static: StaticSecret::from(*seed().bytes()),
@@ -65,8 +72,11 @@ impl Identity {
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(LEN));
         out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
-        out.extend_from_slice(self.root.as_bytes());
+        out.push(match self.has_root() {
+            true => WITH_ROOT,
+            false => WITHOUT_ROOT,
+        });
+        self.signer.encode(&mut out);
         out.extend_from_slice(self.inbox.as_bytes());
         self.prekeys.encode(&mut out);
         out.extend_from_slice(self.endpoint.as_bytes());
@@ -76,18 +86,18 @@ impl Identity {
         out
     }
 
-    /// Appends the secrets that all endpoints of the person have: root seed, inbox key, prekeys, mailbox seed.
+    /// Appends the secrets that all endpoints of the person have: what signs, inbox key, prekeys, mailbox seed.
     pub(super) fn encode_person(&self, out: &mut Zeroizing<Vec<u8>>) {
-        out.extend_from_slice(self.root.as_bytes());
+        self.signer.encode(out);
         out.extend_from_slice(self.inbox.as_bytes());
         self.prekeys.encode(out);
         out.extend_from_slice(self.mailbox.bytes());
     }
 
-    /// This endpoint as one of the person whose secrets [`Identity::encode_person`] wrote.
-    pub(super) fn of_person(&self, r: &mut Reader<'_>) -> Result<Self, Malformed> {
+    /// This endpoint as one of the person whose secrets [`Identity::encode_person`] wrote, with the root or without.
+    pub(super) fn of_person(&self, r: &mut Reader<'_>, has_root: bool) -> Result<Self, Malformed> {
         Ok(Self {
-            root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
+            signer: Signer::read(r, !has_root)?,
             inbox: StaticSecret::from(r.array()?),
             prekeys: Prekeys::decode(r)?,
             mailbox: Key::new(r.array()?),
@@ -106,9 +116,13 @@ impl Identity {
         if r.array()? != MAGIC {
             return Err(Malformed::Value("key file"));
         }
-        r.version(VERSION)?;
+        let has_root = match r.u8()? {
+            WITH_ROOT => true,
+            WITHOUT_ROOT => false,
+            other => return Err(Malformed::Version(other)),
+        };
         let identity = Self {
-            root: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
+            signer: Signer::read(&mut r, !has_root)?,
             inbox: StaticSecret::from(r.array()?),
             prekeys: Prekeys::decode(&mut r)?,
             endpoint: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
@@ -122,7 +136,53 @@ impl Identity {
 
     /// Who this is.
     pub fn person(&self) -> PersonId {
-        PersonId(self.root.verifying_key().to_bytes())
+        self.signer.person()
+    }
+
+    /// Whether the root key is here, rather than a delegate of it.
+    pub fn has_root(&self) -> bool {
+        !self.signer.is_delegate()
+    }
+
+    /// The root key, to be kept elsewhere, if it is here.
+    pub fn root(&self) -> Option<Root> {
+        Root::of(&self.signer)
+    }
+
+    /// The same keys with a new delegate in the place of the root.
+    ///
+    /// `root` is of the same person. It has to be durable with its new number before these keys are used.
+    pub fn without_root(&self, root: &mut Root, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            signer: root.delegate(self.signer.number(), rng),
+            inbox: self.inbox.clone(),
+            prekeys: self.prekeys.clone(),
+            endpoint: self.endpoint.clone(),
+            endpoint_static: self.endpoint_static.clone(),
+            link: self.link.clone(),
+            mailbox: self.mailbox.clone(),
+        }
+    }
+
+    /// This endpoint with new keys for all that the endpoints of the person share: what others of them know opens nothing
+    /// of what comes, and what they sign is stale. As [`Identity::without_root`] otherwise.
+    pub fn renewed(&self, root: &mut Root, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            signer: root.delegate(self.signer.number(), rng),
+            prekeys: self.prekeys.anew(rng),
+            endpoint: self.endpoint.clone(),
+            endpoint_static: self.endpoint_static.clone(),
+            link: self.link.clone(),
+            ..Self::generate(rng)
+        }
+    }
+
+    /// Makes new keys for the person of a root.
+    pub fn of_root(root: &mut Root, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            signer: root.delegate(0, rng),
+            ..Self::generate(rng)
+        }
     }
 
     /// Which endpoint this is.
@@ -148,7 +208,7 @@ impl Identity {
     pub fn another_endpoint(&self, rng: &mut impl CryptoRng) -> Self {
         let new = Self::generate(rng);
         Self {
-            root: self.root.clone(),
+            signer: self.signer.clone(),
             inbox: self.inbox.clone(),
             prekeys: self.prekeys.clone(),
             mailbox: self.mailbox.clone(),
@@ -210,7 +270,7 @@ impl Identity {
             relays,
             capabilities: card::capabilities(),
         };
-        Card::sign(body, &self.root)
+        Card::sign(body, &self.signer)
     }
 
     /// Signs the card that follows another one of this person. Another endpoint may have made that, whose prekeys have gone
@@ -223,7 +283,12 @@ impl Identity {
         endpoints: Vec<Endpoint>,
     ) -> Card {
         let mut prekeys = self.prekeys.clone();
-        if let Some(first) = last.body().prekeys.first() {
+        if let Some(first) = last
+            .body()
+            .prekeys
+            .first()
+            .filter(|_| self.has_inbox_of(last))
+        {
             prekeys.catch_up(first.id);
         }
         let sequence = last.body().sequence.saturating_add(1);
@@ -238,12 +303,21 @@ impl Identity {
             capabilities,
             ..new.body().clone()
         };
-        Card::sign(body, &self.root)
+        Card::sign(body, &self.signer)
+    }
+
+    fn has_inbox_of(&self, card: &Card) -> bool {
+        card.body().inbox == PublicKey::from(&self.inbox).to_bytes()
+    }
+
+    /// Whether these keys were made after a card of this person, in the place of those that it names.
+    pub fn renews(&self, card: &Card) -> bool {
+        self.signer.number() > card.number() && !self.has_inbox_of(card)
     }
 
     /// Vouches to `recipient` for a card of somebody else. Unlike all that is sealed, this is signed.
     pub fn introduce(&self, recipient: PersonId, card: &Card, terms: Terms) -> Introduction {
-        Introduction::sign(terms, &self.root, recipient, card)
+        Introduction::sign(terms, &self.signer, recipient, card)
     }
 }
 
@@ -291,7 +365,33 @@ mod tests {
         let mut other = bytes.to_vec();
         other[4] = 9;
         assert_eq!(Identity::decode(&other).unwrap_err(), Malformed::Version(9));
-        assert!(Identity::decode(&bytes[..LEN - 1]).is_err());
+        assert!(Identity::decode(&bytes[..bytes.len() - 1]).is_err());
+    }
+
+    /// Guards that a home without its root signs as the same person, that a renewed one shares nothing of what its other
+    /// devices had, and that a root counts on from what a home knows.
+    #[test]
+    fn keys_live_on_without_their_root_and_are_renewed_by_it() {
+        let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(9);
+        let me = identity(1);
+        let mut root = me.root().unwrap();
+        let without = me.without_root(&mut root, &mut rng);
+        let read = Identity::decode(&without.encode()).unwrap();
+        assert_eq!(*read.encode(), *without.encode());
+        assert!(!read.has_root() && read.root().is_none());
+        let seed = me.encode()[5..37].to_vec();
+        assert!(!without.encode().windows(32).any(|bytes| bytes == seed));
+        // An older copy of the root does not fall behind the home.
+        let mut copy = me.root().unwrap();
+        let renewed = read.renewed(&mut copy, &mut rng);
+        assert_eq!((root.number(), copy.number()), (1, 2));
+        let [old, new] = [&without, &renewed].map(|keys| keys.card("Me", 1, vec![]));
+        assert_eq!(new.person(), old.person());
+        assert_eq!(new.body().endpoints, old.body().endpoints);
+        assert_ne!(new.body().inbox, old.body().inbox);
+        assert_ne!(new.body().mailbox, old.body().mailbox);
+        assert!(new.body().prekeys[0].id > old.body().prekeys[1].id);
+        assert!(renewed.renews(&old) && !without.renews(&new) && !renewed.renews(&new));
     }
 
     #[test]

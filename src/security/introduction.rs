@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0..2     "OI"
-//! 2        version = 1
+//! 2        version = 1, signed by the root key; 2, signed by a delegate
 //! 3        how often it may be used = 1
 //! 4..8     for how long, in seconds
 //! 8..24    id, random
@@ -12,7 +12,8 @@
 //! 120..152 digest of the card
 //! 152      length of the note, at most 128
 //! 153..    note
-//! 64 bytes Ed25519 signature by the root key of who introduces, over everything before it
+//! 64 bytes Ed25519 signature by the root key of who introduces, over everything before it; of version 2 the delegation stands
+//!          before it: see [`super::signer`]
 //! ...      the card
 //! ```
 //!
@@ -21,12 +22,14 @@
 
 use super::card::{Card, CardError, is_visible};
 use super::kdf::hash;
+use super::signer::{self, Signer};
 use crate::engine::id::PersonId;
 use crate::wire::read::{Malformed, Reader};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use std::time::Duration;
 
-const HEAD: [u8; 3] = *b"OI\x01";
+const MAGIC: [u8; 2] = *b"OI";
+const BY_ROOT: u8 = 1;
+const BY_DELEGATE: u8 = 2;
 /// How often an introduction may be used.
 const USES: u8 = 1;
 /// Bytes before the note.
@@ -59,6 +62,8 @@ pub struct Introduction {
     introducer: PersonId,
     recipient: PersonId,
     card: Card,
+    /// Of the delegation that it was signed under.
+    number: u32,
     bytes: Vec<u8>,
 }
 
@@ -79,6 +84,11 @@ pub enum IntroductionError {
         "the signature of this introduction is wrong: it was changed or forged; ask for it again"
     )]
     Signature,
+    /// Signed by a key that its author's root has replaced.
+    #[error(
+        "this introduction was signed with a key that its author has replaced; ask the author for another one"
+    )]
+    Replaced,
     /// Its card does not read.
     #[error(transparent)]
     Card(#[from] CardError),
@@ -119,9 +129,13 @@ impl From<Malformed> for IntroductionError {
 }
 
 impl Introduction {
-    pub(crate) fn sign(terms: Terms, root: &SigningKey, recipient: PersonId, card: &Card) -> Self {
-        let introducer = PersonId(root.verifying_key().to_bytes());
-        let mut bytes = HEAD.to_vec();
+    pub(super) fn sign(terms: Terms, signer: &Signer, recipient: PersonId, card: &Card) -> Self {
+        let introducer = signer.person();
+        let mut bytes = MAGIC.to_vec();
+        bytes.push(match signer.is_delegate() {
+            true => BY_DELEGATE,
+            false => BY_ROOT,
+        });
         bytes.push(USES);
         bytes.extend_from_slice(&terms.seconds.to_be_bytes());
         bytes.extend_from_slice(&terms.id);
@@ -131,14 +145,14 @@ impl Introduction {
         bytes.extend_from_slice(&digest(card.bytes()));
         bytes.push(terms.note.len() as u8);
         bytes.extend_from_slice(terms.note.as_bytes());
-        let signature = root.sign(&bytes);
-        bytes.extend_from_slice(&signature.to_bytes());
+        signer.sign(&mut bytes);
         bytes.extend_from_slice(card.bytes());
         Self {
             terms,
             introducer,
             recipient,
             card: card.clone(),
+            number: signer.number(),
             bytes,
         }
     }
@@ -150,12 +164,14 @@ impl Introduction {
     pub fn decode(bytes: &[u8]) -> Result<Self, IntroductionError> {
         let mut r = Reader::new(bytes);
         let [o, i, version] = r.array()?;
-        if [o, i] != HEAD[..2] {
+        if [o, i] != MAGIC {
             return Err(IntroductionError::Form);
         }
-        if version != HEAD[2] {
-            return Err(IntroductionError::Version(version));
-        }
+        let delegated = match version {
+            BY_ROOT => false,
+            BY_DELEGATE => true,
+            other => return Err(IntroductionError::Version(other)),
+        };
         if r.u8()? != USES {
             return Err(IntroductionError::Field("number of uses"));
         }
@@ -170,11 +186,12 @@ impl Introduction {
         if introducer == recipient || introducer == introduced || recipient == introduced {
             return Err(IntroductionError::Field("three persons"));
         }
-        let signature = Signature::from_bytes(&r.array()?);
-        let signed = bytes.get(..FIXED + len).ok_or(IntroductionError::Form)?;
-        let root = VerifyingKey::from_bytes(&introducer.0);
-        root.and_then(|root| root.verify_strict(signed, &signature))
-            .map_err(|_| IntroductionError::Signature)?;
+        let trailer = signer::trailer_len(delegated);
+        let signed = bytes.get(..FIXED + len + trailer);
+        let signed = signed.ok_or(IntroductionError::Form)?;
+        let number = signer::verify(&introducer.0, delegated, signed);
+        let number = number.ok_or(IntroductionError::Signature)?;
+        r.take(trailer)?;
         let rest = r.rest();
         if digest(rest) != card_digest {
             return Err(IntroductionError::OtherCard);
@@ -188,6 +205,7 @@ impl Introduction {
             introducer,
             recipient,
             card,
+            number,
             bytes: bytes.to_vec(),
         })
     }
@@ -205,6 +223,11 @@ impl Introduction {
     /// Whom it is for.
     pub fn recipient(&self) -> PersonId {
         self.recipient
+    }
+
+    /// The number of the delegation that it was signed under; 0 if the root has signed.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// The card of who is introduced.

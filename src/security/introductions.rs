@@ -40,7 +40,7 @@ pub struct Introductions {
 }
 
 impl Introductions {
-    /// Takes in what `from` has sent to `me`. `known` tells who is a contact.
+    /// Takes in what `from` has sent to `me`. `known` gives the card of who is a contact.
     ///
     /// # Errors
     /// [`IntroductionError`]; nothing has changed then.
@@ -49,7 +49,7 @@ impl Introductions {
         bytes: &[u8],
         from: PersonId,
         me: PersonId,
-        known: impl Fn(PersonId) -> bool,
+        known: impl Fn(PersonId) -> Option<Card>,
     ) -> Result<(), IntroductionError> {
         let introduction = Introduction::decode(bytes)?;
         if introduction.recipient() != me {
@@ -58,6 +58,10 @@ impl Introductions {
         if introduction.introducer() != from {
             return Err(IntroductionError::PassedOn);
         }
+        let newest = known(from).map_or(0, |card| card.number());
+        if introduction.number() < newest && cfg!(not(feature = "break-26")) {
+            return Err(IntroductionError::Replaced);
+        }
         let id = introduction.terms().id;
         if self.spent.contains(&(from, id)) {
             return Err(IntroductionError::Spent);
@@ -65,7 +69,7 @@ impl Introductions {
         if self.place(from, id).is_some() {
             return Err(IntroductionError::Waiting);
         }
-        if known(introduction.card().person()) {
+        if known(introduction.card().person()).is_some() {
             return Err(IntroductionError::Known);
         }
         let own = self.waiting.iter().filter(|w| w.is_of(from));
@@ -240,7 +244,7 @@ mod tests {
         let (used, left) = (introduced(&m, &a, 3, "Bo"), introduced(&m, &a, 4, "Cy"));
         let mut book = Introductions::default();
         for one in [&used, &left] {
-            let taken = book.take(one.bytes(), m.person(), a.person(), |_| false);
+            let taken = book.take(one.bytes(), m.person(), a.person(), |_| None);
             assert_eq!(taken, Ok(()));
         }
         let accepted = book.accept(m.person(), used.terms().id, []);
@@ -263,7 +267,7 @@ mod tests {
         let mut book = Introductions::default();
         let take = |book: &mut Introductions, of: &Identity, who: u64| {
             let one = introduced(of, &a, who, &format!("Bo {who}"));
-            book.take(one.bytes(), of.person(), a.person(), |_| false)
+            book.take(one.bytes(), of.person(), a.person(), |_| None)
         };
         assert_eq!(take(&mut book, &n, 9), Ok(()));
         assert!(book.decline(n.person(), [9; 16]));

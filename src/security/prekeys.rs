@@ -50,6 +50,16 @@ impl Prekeys {
         }
     }
 
+    /// A ratchet of new secrets, whose numbers are above all that this one can have published.
+    pub fn anew(&self, rng: &mut impl CryptoRng) -> Self {
+        let first = self.current.saturating_add(2 * AHEAD);
+        Self {
+            first,
+            current: first,
+            ..Self::generate(rng)
+        }
+    }
+
     /// The number of the current prekey.
     pub fn current(&self) -> u32 {
         self.current

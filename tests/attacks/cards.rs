@@ -6,6 +6,11 @@ use ostrakon::engine::io::{Input, Table};
 use ostrakon::security::card::{Card, CardError};
 use ostrakon::security::identity::Identity;
 use ostrakon::security::session::SendSession;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+/// Delegation and signature of a card that a delegate has signed.
+const TRAILER: usize = 100 + 64;
 
 /// Guards that an older card never replaces a newer one, and that an endpoint which the newest card does not name any more
 /// opens no session.
@@ -61,6 +66,36 @@ fn attack_26_sessions_of_a_revoked_endpoint() {
                 .any(|(table, key, _)| *table == Table::Session && key[0] == b'r')
         );
     });
+}
+
+/// Guards that no number helps whoever holds the root's former delegate, or the root's own former signature, once there
+/// is a later one; and that nobody can be his own delegate's root.
+#[test]
+fn attack_26_what_a_former_delegate_signs_is_stale_whatever_its_number() {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let me = Identity::generate(&mut rng);
+    let mut root = me.root().unwrap();
+    let first = me.without_root(&mut root, &mut rng);
+    let second = first.renewed(&mut root, &mut rng);
+    let cards = [
+        me.card("Amina", u64::MAX, vec![]),
+        first.card("Amina", u64::MAX, vec![]),
+        second.card("Amina", 1, vec![]),
+    ];
+    assert_eq!(cards.each_ref().map(Card::number), [0, 1, 2]);
+    for (older, newer) in [(0, 1), (0, 2), (1, 2)] {
+        let [older, newer] = [&cards[older], &cards[newer]];
+        assert_eq!(newer.replaces(older), Ok(()));
+        assert_eq!(older.replaces(newer), Err(CardError::Replaced));
+    }
+    // A thief's own root does not make a delegate of somebody else.
+    let mut forged = second.card("Amina", 2, vec![]).bytes().to_vec();
+    let mut other = Identity::generate(&mut rng).root().unwrap();
+    let thief = me.without_root(&mut other, &mut rng);
+    let own = thief.card("Amina", 2, vec![]);
+    forged.truncate(forged.len() - TRAILER);
+    forged.extend_from_slice(&own.bytes()[own.bytes().len() - TRAILER..]);
+    assert_eq!(Card::decode(&forged), Err(CardError::Signature));
 }
 
 /// Guards that a card has one encoding: none with longer integers, open lengths, keys named twice, things added or nested

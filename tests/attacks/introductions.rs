@@ -36,7 +36,7 @@ impl Recipient {
     }
 
     fn take(&mut self, from: &Identity, bytes: &[u8]) -> Result<(), IntroductionError> {
-        let known = |person| self.contacts.contains_key(&person);
+        let known = |person| self.contacts.get(&person).cloned();
         self.book.take(bytes, from.person(), self.me, known)
     }
 

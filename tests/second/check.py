@@ -26,6 +26,7 @@ from manifest import check_manifest
 from report import check_report
 from session import check_epoch, check_preamble
 from shared import check_shared
+from signer import check_root
 from spending import check_spending
 from vector import Refused, Vector
 from voice import check_number, check_step
@@ -54,6 +55,7 @@ CHECKS = {
     "piece": check_piece,
     "preamble": check_preamble,
     "report": check_report,
+    "root": check_root,
     "safety-number": check_safety_number,
     "shared": check_shared,
     "spending": check_spending,

@@ -64,14 +64,15 @@ def check_enrolment(vector):
     new = Newcomer(vector.bytes("newcomer"))
     reader = Reader(opened(vector.body, new))
     me = keys.KeyFile(vector.bytes("key-file"))
-    same(reader.take(3), b"OB\1", "head of a bundle")
-    same([reader.take(32), reader.take(32)], [me.root, me.inbox], "root and inbox")
+    same(reader.take(3), b"OB\2" if me.delegated else b"OB\1", "head of a bundle")
+    signs = (me.person + me.delegation if me.delegated else b"") + me.signs
+    same([reader.take(len(signs)), reader.take(32)], [signs, me.inbox], "what signs, and inbox")
     prekeys = [reader.number(4) for _ in range(3)]
     same(prekeys[:2] + [reader.take(32)], [me.oldest, me.current, me.oldest_state], "prekeys")
     same(reader.take(32), me.mailbox, "mailbox")
     same(reader.take(reader.number(1)), vector.text("name").encode(), "name")
     own = card.decode(listed(reader))
-    same([own["root"], own["sequence"]], [me.verifier(me.root), vector.number("sequence")], "own card")
+    same([own["root"], own["sequence"]], [me.person, vector.number("sequence")], "own card")
     same([list(e) for e in own["endpoints"]][-1], new.endpoint, "the endpoint in the card")
     same(reader.number(4), 2, "number of persons")
     contact, blocked = ((reader.take(32), listed(reader), listed(reader)) for _ in range(2))

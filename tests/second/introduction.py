@@ -1,10 +1,8 @@
 """Introductions: the fields, the signature of who introduces, the digest of the card."""
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 import card
 import keys
+import signer
 from fields import Reader
 from vector import Refused, same
 
@@ -17,7 +15,7 @@ FIXED = 153
 def check_introduction(vector):
     read = decode(vector.body)
     own = keys.KeyFile(vector.bytes("key-file"))
-    same(read["introducer"], own.verifier(own.root), "key of who introduces")
+    same(read["introducer"], own.person, "key of who introduces")
     for name in ("recipient", "id"):
         same(read[name], vector.bytes(name), name)
     same(read["seconds"], vector.number("seconds"), "seconds")
@@ -25,10 +23,10 @@ def check_introduction(vector):
     same("ostrakon-card:" + card.base32(read["card"]), vector.text("card"), "card")
     introduced = card.from_text(vector.text("card"))["root"]
     note = vector.bytes("word")
-    signed = b"OI\1\1" + keys.u32(vector.number("seconds")) + vector.bytes("id") + own.verifier(own.root)
+    signed = b"\1" + keys.u32(vector.number("seconds")) + vector.bytes("id") + own.person
     signed += vector.bytes("recipient") + introduced + keys.h(b"introduced card", read["card"])
     signed += bytes([len(note)]) + note
-    same(signed + own.signer(own.root).sign(signed) + read["card"], vector.body, "bytes")
+    same(own.sign(b"OI", signed) + read["card"], vector.body, "bytes")
 
 
 def decode(data):
@@ -37,7 +35,7 @@ def decode(data):
         head, version = reader.take(3)[:2], data[2]
         if head != b"OI":
             raise Refused(NONE)
-        if version != 1:
+        if version not in (1, 2):
             raise Refused(f"this introduction is of version {version}, which this program does not know; update it")
         if reader.number(1) != 1:
             raise Refused(unusable("number of uses"))
@@ -50,13 +48,13 @@ def decode(data):
         read["note"] = visible(note)
         if len(set(persons)) < 3:
             raise Refused(unusable("three persons"))
-        signature, read["card"] = reader.take(64), reader.rest
+        trailer = signer.length(version == 2)
+        reader.take(trailer)
+        read["card"] = reader.rest
     except Refused as refused:
         raise Refused(NONE) if str(refused) == "truncated" else refused from None
-    try:
-        Ed25519PublicKey.from_public_bytes(read["introducer"]).verify(signature, data[: FIXED + length])
-    except (InvalidSignature, ValueError):
-        raise Refused(FORGED) from None
+    if not signer.is_signed(read["introducer"], version == 2, data[: FIXED + length + trailer]):
+        raise Refused(FORGED)
     if keys.h(b"introduced card", read["card"]) != digest or card.decode(read["card"])["root"] != introduced:
         raise Refused(OTHER)
     return read

@@ -53,8 +53,13 @@ class KeyFile:
 
     def __init__(self, data):
         reader = Reader(data)
-        same(reader.take(5), b"OSTK\2", "head of a key file")
-        self.root, self.inbox = reader.take(32), reader.take(32)
+        head = reader.take(5)
+        self.delegated = head == b"OSTK\3"
+        same(head[:4] + b"\2", b"OSTK\2", "head of a key file")
+        self.person, self.delegation = (reader.take(32), reader.take(100)) if self.delegated else (None, b"")
+        self.signs = reader.take(32)
+        self.person = self.person or self.verifier(self.signs)
+        self.inbox = reader.take(32)
         self.oldest, self.current, _age = (reader.number(4) for _ in range(3))
         self.oldest_state = reader.take(32)
         self.endpoint, self.static, self.link, self.mailbox = (reader.take(32) for _ in range(4))
@@ -68,6 +73,11 @@ class KeyFile:
         for passed in range(self.oldest, number):
             state = expand(state, b"prekey next", passed)
         return expand(state, b"prekey", number)
+
+    def sign(self, magic, content):
+        """A content with its version before it and its trailer behind it."""
+        signed = magic + (b"\2" if self.delegated else b"\1") + content + self.delegation
+        return signed + self.signer(self.signs).sign(signed)
 
     @staticmethod
     def signer(seed):

@@ -40,7 +40,7 @@ def opened(vector):
     """The session as its sender opens it, and what writes its preamble."""
     me, to = keys.KeyFile(vector.bytes("sender-key-file")), card.from_text(vector.text("recipient-card"))
     secret = vector.bytes("ephemeral-secret")
-    ephemeral, static, root = keys.public(secret), keys.public(me.static), me.verifier(me.root)
+    ephemeral, static, root = keys.public(secret), keys.public(me.static), me.person
     prekey_id, prekey = to["prekeys"][-1]
     inbox = keys.agree(secret, to["inbox"])
     agreements = [keys.agree(me.static, prekey), inbox, keys.agree(secret, prekey), keys.agree(me.static, to["inbox"])]
@@ -88,7 +88,7 @@ def accept(me, sender, frame, invitation=None):
         raise Refused("a preamble with an invitation that is not open")
     prekey = me.prekey(prekey_id)
     agreements = [keys.agree(prekey, static), inbox, keys.agree(prekey, ephemeral), keys.agree(me.inbox, static)]
-    own = me.verifier(me.root), keys.public(me.inbox)
+    own = me.person, keys.public(me.inbox)
     session = keys.Session(root, own[0], static, own[1], prekey_id, ephemeral, agreements, generation, invitation if named else None)
     if session.confirmation(body) != nonce:
         raise Refused("a preamble does not open")

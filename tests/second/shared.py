@@ -15,7 +15,7 @@ def check_shared(vector):
     core = encode(salt, created, parts, SHARED) + bytes([len(recipients)]) + b"".join(recipients) + (commitment or b"")
     same(core + (key or b"") + signature, vector.body, "bytes")
     hashed = blake3(derive_key_context="ostrakon 2026 shared message id v1")
-    hashed.update(sender.verifier(sender.root) + core)
+    hashed.update(sender.person + core)
     message = hashed.digest()
     if key is not None and keys.h(b"content key", key) != commitment:
         raise Refused("a content key that is not the committed one")

@@ -2,7 +2,7 @@
 
 use super::file::{Vector, hex};
 use super::make::{good, made, run};
-use super::make_keys::{key_file, text_card};
+use super::make_keys::{key_file, key_file_without_root, text_card};
 use ostrakon::engine::id::PersonId;
 use ostrakon::security::card::Card;
 use ostrakon::security::identity::Identity;
@@ -12,6 +12,12 @@ use ostrakon::security::introduction::{Introduction, Terms};
 pub fn all() -> Vec<Vector> {
     let good = made(stated("introduction", "a card of one contact for another"));
     let bare = made(with_note("introduction-without-a-note", "no note", ""));
+    let mut delegated = stated(
+        "introduction-delegate",
+        "the same, signed by a delegate of the root",
+    );
+    delegated.replace("key-file", hex(&key_file_without_root(0x10)));
+    let delegated = made(delegated);
     let bad = |name: &str, expect: &str, note: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let mut vector = stated(name, note).expecting(expect);
         vector.body = good.body.clone();
@@ -19,7 +25,7 @@ pub fn all() -> Vec<Vector> {
         vector
     };
     let form = "this is no introduction, or a piece of one; ask for it again";
-    let version = "this introduction is of version 2, which this program does not know; update it";
+    let version = "this introduction is of version 3, which this program does not know; update it";
     let field = |name: &str| format!("this introduction has no usable {name}; ask for a new one");
     let forged =
         "the signature of this introduction is wrong: it was changed or forged; ask for it again";
@@ -41,8 +47,8 @@ pub fn all() -> Vec<Vector> {
         bad("introduction-refused-cut", form, "before the note", &|b| {
             b.truncate(FIXED - 1)
         }),
-        bad("introduction-refused-version", version, "version 2", &|b| {
-            b[2] = 2
+        bad("introduction-refused-version", version, "version 3", &|b| {
+            b[2] = 3
         }),
         bad(
             "introduction-refused-uses",
@@ -76,7 +82,7 @@ pub fn all() -> Vec<Vector> {
         ),
         bad("introduction-refused-card", other, "another card", &swap),
     ];
-    [vec![good, bare], refused].concat()
+    [vec![good, bare, delegated], refused].concat()
 }
 
 /// Bytes before the note.

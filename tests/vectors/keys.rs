@@ -8,6 +8,7 @@ use ostrakon::security::identity::{Identity, safety_number};
 use ostrakon::security::invitation::Ticket;
 use ostrakon::security::kdf::Key;
 use ostrakon::security::mailbox;
+use ostrakon::security::root::Root;
 use ostrakon::security::seal::MessageKeys;
 use ostrakon::security::session::{Epoch, RecvSession, SendSession, SessionError};
 use ostrakon::wire::fragment::{Kind, Place, View};
@@ -119,6 +120,20 @@ pub fn encode_card(vector: &Vector) -> Vec<u8> {
     let card =
         identity(vector, "key-file").card(vector.get("name"), vector.number("sequence"), relays);
     card.bytes().to_vec()
+}
+
+/// The root that a person made of this seed has.
+pub fn encode_root(vector: &Vector) -> Vec<u8> {
+    let mut keys = super::make_keys::key_file(0);
+    keys[5..37].copy_from_slice(&vector.bytes("seed"));
+    let root = Identity::decode(&keys).unwrap().root().unwrap();
+    root.encode().to_vec()
+}
+
+pub fn decode_root(vector: &Vector) -> bool {
+    let root = Root::decode(&vector.body).unwrap();
+    assert_eq!(u64::from(root.number()), vector.number::<u64>("number"));
+    true
 }
 
 pub fn decode_card(vector: &Vector) -> bool {

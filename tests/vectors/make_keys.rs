@@ -4,6 +4,7 @@ use super::file::{Vector, hex};
 use super::keys::Stated;
 use super::make::{good, made, run};
 use ostrakon::engine::id::PersonId;
+use ostrakon::security::card::Card;
 use ostrakon::security::identity::{Identity, safety_number};
 use ostrakon::security::invitation::Ticket;
 use ostrakon::security::kdf::Key;
@@ -11,7 +12,7 @@ use ostrakon::security::session::SendSession;
 
 /// All of them.
 pub fn all() -> Vec<Vector> {
-    [fragments(), cards(), sessions(), names()].concat()
+    [fragments(), cards(), roots(), sessions(), names()].concat()
 }
 
 fn fragment(name: &str, note: &str, kind: &str, place: [u16; 4], plain: &[u8]) -> Vector {
@@ -98,6 +99,14 @@ pub fn key_file(first: u8) -> Vec<u8> {
     identity.encode().to_vec()
 }
 
+/// The key file of the same person after the root was moved out of it.
+pub fn key_file_without_root(first: u8) -> Vec<u8> {
+    let me = Identity::decode(&key_file(first)).unwrap();
+    let mut root = me.root().unwrap();
+    let new = me.without_root(&mut root, &mut Stated(run(first + 0x48, 32)));
+    new.encode().to_vec()
+}
+
 pub fn text_card(key_file: &[u8], name: &str, sequence: u64) -> String {
     Identity::decode(key_file)
         .unwrap()
@@ -110,13 +119,21 @@ fn cards() -> Vec<Vector> {
     let me = Identity::decode(&keys).unwrap();
     let relay = "relay://relay.example:7412?key=x";
     let card = me.card("Amina", 3, vec![relay.to_owned()]);
-    let good = good("card", "card", "a person with one device and one relay")
-        .with_bytes("key-file", &keys)
-        .with("name", "Amina")
-        .with("sequence", 3)
-        .with("relay", relay)
-        .with("person", me.person())
-        .with("text", card.to_text());
+    let stated = |name: &str, note: &str, keys: &[u8], card: &Card| {
+        good(name, "card", note)
+            .with_bytes("key-file", keys)
+            .with("name", "Amina")
+            .with("sequence", 3)
+            .with("relay", relay)
+            .with("person", me.person())
+            .with("text", card.to_text())
+    };
+    let without = key_file_without_root(0x10);
+    let delegate = Identity::decode(&without).unwrap();
+    let by_delegate = delegate.card("Amina", 3, vec![relay.to_owned()]);
+    let mut renumbered = by_delegate.bytes().to_vec();
+    let number = renumbered.len() - 161;
+    renumbered[number] ^= 3;
     let bad = |name: &str, expect: &str, note: &str, at: usize, value: u8| {
         let mut bytes = card.bytes().to_vec();
         bytes[at] ^= value;
@@ -124,7 +141,7 @@ fn cards() -> Vec<Vector> {
     };
     let forged =
         "the signature of this contact card is wrong: it was changed or forged; ask for it again";
-    let version = "this contact card is of version 2, which this program does not know; update it";
+    let version = "this contact card is of version 3, which this program does not know; update it";
     let nameless = "this contact card has no usable name; ask for a new one";
     let named = |file: &str, note: &str, name: &str| {
         let card = me.card(name, 3, vec![relay.to_owned()]);
@@ -132,8 +149,26 @@ fn cards() -> Vec<Vector> {
     };
     let damaged = "this contact card is damaged or not in canonical form; ask for it again";
     vec![
-        made(good),
-        bad("card-refused-version", version, "version 2", 2, 3),
+        made(stated(
+            "card",
+            "a person with one device and one relay",
+            &keys,
+            &card,
+        )),
+        made(stated(
+            "card-delegate",
+            "the same, signed by a delegate of the root",
+            &without,
+            &by_delegate,
+        )),
+        Vector::new(
+            "card-refused-delegation",
+            "card",
+            forged,
+            "the delegation with another number",
+            &renumbered,
+        ),
+        bad("card-refused-version", version, "version 3", 2, 2),
         bad("card-refused-name", forged, "another name", 6, 1),
         named(
             "card-refused-name-hidden",
@@ -153,6 +188,13 @@ fn cards() -> Vec<Vector> {
             2,
         ),
     ]
+}
+
+fn roots() -> Vec<Vector> {
+    let root = good("root", "root", "a root key that was never used")
+        .with_bytes("seed", &run(0x18, 32))
+        .with("number", 0);
+    vec![made(root)]
 }
 
 pub fn session(name: &str, kind: &str, note: &str, epoch: u32) -> Vector {

@@ -63,10 +63,19 @@ pub enum Command {
         /// How this device becomes another one of yours, rather than somebody new.
         #[command(flatten)]
         join: JoinArgs,
+        /// Be the person whose root key is in this file, with new keys: when no device of yours is left.
+        #[arg(long, value_name = "FILE", conflicts_with = "join")]
+        root: Option<PathBuf>,
+        /// A file whose first line is the passphrase of the root key.
+        #[arg(long, value_name = "FILE", requires = "root")]
+        root_passphrase_file: Option<PathBuf>,
         /// Ask for no passphrase and use none: whoever gets at the disk gets the keys.
         #[arg(long, conflicts_with = "passphrase_file")]
         no_passphrase: bool,
     },
+    /// Your root key, which makes you who you are: kept apart from your devices.
+    #[command(subcommand)]
+    Root(RootCommand),
     /// The passphrase under which your keys are kept on the disk.
     #[command(subcommand)]
     Passphrase(PassphraseCommand),
@@ -187,6 +196,31 @@ pub enum PassphraseCommand {
     },
     /// Keep the keys without one.
     Remove,
+}
+
+/// Of the root key. The node must not run meanwhile.
+#[derive(Debug, Subcommand)]
+pub enum RootCommand {
+    /// Move it out of this home into a file, to be put away: on a stick in a drawer, with a copy elsewhere.
+    ///
+    /// The home goes on without it. Who steals the device then can be stopped: root renew.
+    Move {
+        /// The new file.
+        file: PathBuf,
+        /// A file whose first line is a passphrase for it [default: asked for at a terminal, else none].
+        #[arg(long, value_name = "FILE")]
+        root_passphrase_file: Option<PathBuf>,
+    },
+    /// Make all keys anew that your devices share: when one of them was stolen, on one that you have.
+    ///
+    /// Your card names this device alone then; others join anew. Contacts stay, and are sent the new card.
+    Renew {
+        /// The file with the root key. It is written anew, so copies of it have to be made again.
+        file: PathBuf,
+        /// A file whose first line is its passphrase [default: asked for at a terminal].
+        #[arg(long, value_name = "FILE")]
+        root_passphrase_file: Option<PathBuf>,
+    },
 }
 
 /// Of invitations.

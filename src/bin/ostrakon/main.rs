@@ -20,7 +20,7 @@ use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
     card, device, grant, group, inbox, init, invite, join, link, node, pages, passphrase, person,
-    relay, routes, send, sim, spool, status, strangers,
+    relay, root, routes, send, sim, spool, status, strangers,
 };
 use failure::{Failure, Kind, Outcome};
 use grant_args::GrantCommand;
@@ -110,15 +110,25 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
     match command {
         Command::Init {
             name: Some(name),
+            root,
+            root_passphrase_file,
             no_passphrase,
             ..
-        } => init::run(out, home, &name, no_passphrase).await,
+        } => {
+            let root = match root {
+                Some(file) => Some(root::opened(&file, root_passphrase_file).await?),
+                None => None,
+            };
+            init::run(out, home, &name, root, no_passphrase).await
+        }
         Command::Init {
             name: None,
             join,
             no_passphrase,
+            ..
         } => join::run(out, home, join, no_passphrase).await,
         Command::Device(command) => device::run(out, home, command).await,
+        Command::Root(command) => root::run(out, home, command).await,
         Command::Passphrase(command) => passphrase::run(out, home, command).await,
         Command::Card {
             qr,

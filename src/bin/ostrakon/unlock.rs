@@ -91,12 +91,17 @@ pub fn forget() {
 pub async fn given(question: &str) -> Outcome<Option<Passphrase>> {
     match FILE.get() {
         Some(file) => read(file).map(Some),
-        None if terminal::is_there() => {
-            let line = terminal::hidden_line(question).await?;
-            Ok(Some(one_line(&line)?))
-        }
+        None if terminal::is_there() => asked(question).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// A passphrase that is typed.
+///
+/// # Errors
+/// If nobody answers.
+pub async fn asked(question: &str) -> Outcome<Passphrase> {
+    one_line(&terminal::hidden_line(question).await?)
 }
 
 /// A new passphrase, typed twice; nothing if the line is empty.

@@ -82,7 +82,7 @@ fuzz_target!(|attempt: Try| match attempt {
         let mut kept = Introductions::default();
         let (author, me) = (three().author.person(), three().recipient);
         for (id, seconds) in sent.into_iter().take(32) {
-            let _refused = kept.take(made(id, seconds).bytes(), author, me, |_| false);
+            let _refused = kept.take(made(id, seconds).bytes(), author, me, |_| None);
         }
         assert!(kept.waiting().len() <= WAITING_OF_ONE);
         assert_eq!(Introductions::decode(&kept.encode()).as_ref(), Ok(&kept));

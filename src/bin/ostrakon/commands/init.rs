@@ -4,14 +4,20 @@ use crate::failure::Outcome;
 use crate::out::Out;
 use crate::plain::one_line;
 use crate::{terminal, unlock};
-use ostrakon::node::Home;
+use ostrakon::node::{Home, RootFile};
 use std::path::Path;
 
-/// Makes them. An existing home is never touched.
+/// Makes them, of a new person or of the owner of a root key. An existing home is never touched.
 ///
 /// # Errors
 /// If there is something already, or the directory cannot be written.
-pub async fn run(out: Out, dir: &Path, name: &str, without: bool) -> Outcome {
+pub async fn run(
+    out: Out,
+    dir: &Path,
+    name: &str,
+    root: Option<RootFile>,
+    without: bool,
+) -> Outcome {
     let passphrase = match unlock::from_file()? {
         Some(_) if without => None,
         None if !without && terminal::is_there() => {
@@ -21,7 +27,10 @@ pub async fn run(out: Out, dir: &Path, name: &str, without: bool) -> Outcome {
         given => given,
     };
     let (place, called) = (dir.to_owned(), name.to_owned());
-    let make = move || Home::create_under(&place, &called, passphrase.as_ref());
+    let make = move || match root {
+        Some(mut root) => Home::create_of_root(&place, &called, &mut root, passphrase.as_ref()),
+        None => Home::create_under(&place, &called, passphrase.as_ref()),
+    };
     let home = unlock::blocking(make).await??;
     let person = home.identity()?.person().to_string();
     let kept = home.has_passphrase();

@@ -16,6 +16,7 @@ pub mod person;
 mod qr;
 pub mod relay;
 pub mod relay_grants;
+pub mod root;
 pub mod routes;
 pub mod send;
 pub mod sim;

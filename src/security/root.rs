@@ -1,0 +1,95 @@
+//! The root key of a person apart from any device, and how many keys it has put in its place.
+//!
+//! ```text
+//! 0..4     "OSTR"
+//! 4        version = 1
+//! 5..37    root seed (Ed25519)          37..41   number of the last delegation
+//! ```
+
+use super::kdf::Key;
+use super::signer::{Delegation, Signer};
+use crate::engine::id::PersonId;
+use crate::wire::read::{Malformed, Reader};
+use ed25519_dalek::SigningKey;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+const MAGIC: [u8; 4] = *b"OSTR";
+const VERSION: u8 = 1;
+/// Bytes of the encoding.
+const LEN: usize = 4 + 1 + 32 + 4;
+
+/// The root key, and the number of its last delegation. Wiped when dropped.
+#[derive(Clone)]
+pub struct Root {
+    key: SigningKey,
+    number: u32,
+}
+
+impl std::fmt::Debug for Root {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Root({:?})", self.person())
+    }
+}
+
+impl Root {
+    /// The root in a signer, if it is there.
+    pub(super) fn of(signer: &Signer) -> Option<Self> {
+        match signer {
+            Signer::Root(key) => Some(Self {
+                key: key.clone(),
+                number: 0,
+            }),
+            Signer::Delegate { .. } => None,
+        }
+    }
+
+    /// Whose root it is.
+    pub fn person(&self) -> PersonId {
+        PersonId(self.key.verifying_key().to_bytes())
+    }
+
+    /// How many keys it has put in its place.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Puts a new key in its place, with a number above `number` and above all that it knows of. It is to be kept with that
+    /// number before the new key is used.
+    pub(super) fn delegate(&mut self, number: u32, rng: &mut impl CryptoRng) -> Signer {
+        self.number = self.number.max(number).saturating_add(1);
+        let key = SigningKey::from_bytes(Key::draw(rng).bytes());
+        let public = key.verifying_key().to_bytes();
+        Signer::Delegate {
+            root: self.person().0,
+            delegation: Delegation::sign(&self.key, self.number, public),
+            key,
+        }
+    }
+
+    /// The bytes to keep where no thief gets at them.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(LEN));
+        out.extend_from_slice(&MAGIC);
+        out.push(VERSION);
+        out.extend_from_slice(self.key.as_bytes());
+        out.extend_from_slice(&self.number.to_be_bytes());
+        out
+    }
+
+    /// Reads what [`Root::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is something else or of another version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(bytes);
+        if r.array()? != MAGIC {
+            return Err(Malformed::Value("root file"));
+        }
+        r.version(VERSION)?;
+        let key = SigningKey::from_bytes(&Zeroizing::new(r.array()?));
+        let number = r.u32()?;
+        r.finish()?;
+        Ok(Self { key, number })
+    }
+}
