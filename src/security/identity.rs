@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Where the root is kept elsewhere, it is version 3, and in the place of the root seed stand the root key, the delegation
-//! and the seed of the delegate: see [`super::signer`].
+//! and the seed of the delegate, as `signer.rs` says.
 
 use super::card::{self, Card, Endpoint};
 use super::introduction::{Introduction, Terms};
