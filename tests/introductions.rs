@@ -146,6 +146,40 @@ fn who_is_introduced_and_accepted_on_both_sides_can_be_written_to() {
     assert_eq!(town.done("Amina", &verify)["level"], "verified");
     let shown = town.done("Amina", &["person", "show", "Bo"]);
     assert_eq!(shown["level"], "verified");
+    let revoked = town.done("Amina", &["person", "revoke", "Bo"]);
+    assert_eq!(revoked["level"], "known");
+    let shown = town.done("Amina", &["person", "show", "Bo"]);
+    assert_eq!(
+        [&shown["level"], &shown["introduced_by"]],
+        [&"known".into(), &Value::Null]
+    );
+}
+
+/// Who says how large messages may be is asked for nothing larger by people who have the card, and the card says it until it is
+/// lifted.
+#[test]
+fn what_is_too_large_for_a_contact_is_not_sent() {
+    let town = Town::new();
+    town.run(2, "Bo", &["largest", "10kB"]);
+    assert_eq!(town.done("Bo", &["largest", "100kB"])["bytes"], 100_000);
+    town.carry("Bo", "Mara");
+    let shown = town.done("Mara", &["person", "show", "Bo"]);
+    assert_eq!(shown["largest"], 100_000);
+    let [small, large] = [("small", 90_000), ("large", 100_001)].map(|(name, len)| {
+        let path = town.path(name);
+        std::fs::write(&path, vec![7; len]).unwrap();
+        path
+    });
+    let send =
+        |code: i32, path: &Path| town.run(code, "Mara", &["send", "Bo", "--file", text(path)]);
+    send(0, &small);
+    let said = send(6, &large);
+    let said = said["error"]["text"].as_str().unwrap();
+    assert!(said.contains("at most 100000 bytes"), "{said}");
+    assert_eq!(town.done("Bo", &["largest", "any"])["bytes"], Value::Null);
+    town.carry("Bo", "Mara");
+    send(0, &large);
+    assert_eq!(town.done("Bo", &["largest"])["bytes"], Value::Null);
 }
 
 /// Nobody is introduced who is known, or called like somebody who is; what is declined does not come back.

@@ -274,3 +274,30 @@ fn a_blocked_person_gets_no_answer() {
         assert!(!world.nodes[B].sent.is_empty());
     });
 }
+
+/// Guards that a message which is larger than our card allows costs us a line in the ledger and no more, that its sender is told,
+/// and that others come.
+#[test]
+fn what_is_larger_than_our_card_allows_is_not_begun_and_its_sender_is_told() {
+    seeds(0..4, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        world.input(B, Input::Largest(Some(200_000)));
+        world.link(A, B, &Spec::default());
+        let (large, small) = (world.bytes(200_001), world.bytes(200_000));
+        let large = world.send(A, B, &[("film", large, Priority::Normal)]);
+        let small = world.send(A, B, &[("map", small, Priority::Normal)]);
+        let told = Event::Expired {
+            message: large,
+            person: world.person(B),
+        };
+        let end = world.now + 60 * SECOND;
+        assert!(world.run_until(end, |w| {
+            w.confirmed(A, small) && w.nodes[A].events.contains(&told)
+        }));
+        assert_eq!(dropped(&world, B, "message larger than our card allows"), 1);
+        assert!(!world.delivered(B, large) && world.delivered(B, small));
+        let begun =
+            |event: &Event| matches!(event, Event::Arriving { message, .. } if *message == large);
+        assert!(!world.nodes[B].events.iter().any(begun));
+    });
+}

@@ -70,6 +70,13 @@ impl Engine {
         if let Some(why) = self.shared_refusal(from, id, &manifest) {
             return self.count(why);
         }
+        if is_met
+            && self
+                .largest
+                .is_some_and(|largest| manifest.bytes() > largest)
+        {
+            return self.turn_away(id, by, label);
+        }
         let mut message = Incoming::new(id, by, manifest, keys, self.now);
         // A file that the disk has no room for would hold up everything that is to be written.
         if !self.writer.has_room(message.file_bytes()) {
@@ -87,6 +94,14 @@ impl Engine {
         if !is_met {
             self.leave_quarantine();
         }
+    }
+
+    /// A message is larger than our card says that we take. Its sender is told that it is not wanted.
+    fn turn_away(&mut self, id: MessageId, by: End, label: Label) {
+        self.count("message larger than our card allows");
+        self.routes.insert(label, Route::Done(id));
+        self.reports.insert(id, Reporting::new(by, self.now));
+        self.enter(id, by.person, (vec![label], None), true);
     }
 
     /// Why a message cannot be taken in now. Its sender goes on offering it, so nothing is lost once there is room.

@@ -324,6 +324,8 @@ pub enum Input {
     Ticket(PersonId, Ticket),
     /// Whether persons who are no contacts and have no invitation may open sessions; not, until it is said.
     Strangers(bool),
+    /// The largest message that our card says we take, in bytes; any, until it is said.
+    Largest(Option<u64>),
     /// The calendar, as far as this machine knows it: seconds since 1970 at `now`. May be wrong or never come.
     Calendar(u64),
     /// Our inbox prekeys, which went on: what falls out of use opens no session any more.

@@ -250,6 +250,7 @@ pub struct Engine {
     guests: BTreeSet<PersonId>,
     /// Whether persons who are no contacts may open sessions.
     open_to_strangers: bool,
+    largest: Option<u64>,
     /// How much they may ask for.
     porch: Porch,
     invitations: Invitations,
@@ -333,6 +334,7 @@ impl Engine {
             standings: Standings::default(),
             guests: BTreeSet::new(),
             open_to_strangers: false,
+            largest: None,
             invitations: Invitations::default(),
             told_stale: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -416,6 +418,7 @@ impl Engine {
             Input::Uninvite(id) => self.on_uninvite(id),
             Input::Ticket(person, ticket) => self.on_ticket(person, ticket),
             Input::Strangers(open) => self.open_to_strangers = open,
+            Input::Largest(largest) => self.largest = largest,
             Input::Calendar(seconds) => self.calendar = Some((self.now, seconds)),
             Input::Prekeys(prekeys) => self.me.prekeys = *prekeys,
             Input::Room(bytes) => self.writer.set_room(bytes),

@@ -48,6 +48,15 @@ pub enum Request {
         /// The text form.
         card: String,
     },
+    /// Say how large messages may be that others send us, in bytes, or that any may come, or, without a word on that, ask.
+    /// Answered with [`Response::Largest`].
+    Largest {
+        /// The bound.
+        bytes: Option<u64>,
+        /// There is none any more.
+        #[serde(default)]
+        any: bool,
+    },
     /// Let strangers in or not, or, without a word on that, ask. Answered with [`Response::Strangers`].
     Strangers {
         /// Let them in.
@@ -92,6 +101,11 @@ pub enum Request {
         person: String,
         /// The number; only its digits count.
         number: String,
+    },
+    /// Take back what was said of somebody: verified or introduced he is no more. Answered with [`Response::Person`].
+    PersonRevoke {
+        /// Name, person URI or the beginning of its key.
+        person: String,
     },
     /// Take nothing more from somebody and send nothing, or let somebody in again. Answered with [`Response::Person`].
     PersonBlock {
@@ -297,6 +311,11 @@ pub enum Response {
         persons: Vec<PersonEntry>,
         /// Those who may become contacts, the oldest introduction first.
         introductions: Vec<IntroductionEntry>,
+    },
+    /// How large messages may be that others send us.
+    Largest {
+        /// In bytes; any without it.
+        bytes: Option<u64>,
     },
     /// Strangers.
     Strangers {
@@ -611,6 +630,9 @@ pub struct PersonEntry {
     pub introduced_by: Option<String>,
     /// Nothing is taken from them and nothing sent.
     pub blocked: bool,
+    /// The largest message that they take, in bytes, as their card says.
+    #[serde(default)]
+    pub largest: Option<u64>,
 }
 
 /// Somebody who has written and is no contact.

@@ -404,6 +404,13 @@ impl Contacts {
         names
     }
 
+    /// Which of these persons takes the smallest messages only, by name, and how large they may be, in bytes.
+    pub(super) fn smallest_bound(&self, persons: &BTreeSet<PersonId>) -> Option<(String, u64)> {
+        let cards = persons.iter().filter_map(|person| self.get(*person));
+        let bounds = cards.filter_map(|card| Some((self.called(&card), card.body().largest?)));
+        bounds.min_by_key(|(_, largest)| *largest)
+    }
+
     /// The name that we know somebody by.
     pub(super) fn name(&self, person: PersonId) -> String {
         match self.get(person) {
@@ -460,6 +467,7 @@ impl Contacts {
             level: stored.level,
             introduced_by: introducer.map(|person| self.name(person)),
             blocked: stored.blocked,
+            largest: body.largest,
         }
     }
 }
@@ -537,7 +545,7 @@ pub(super) fn own(
             joined(&body.relays, &own_relays(meta)?, relays),
         ),
     };
-    let card = identity.card_after(&last, name, all, endpoints);
+    let card = identity.card_after(&last, name, all, endpoints, body.largest);
     let same = Body {
         sequence: body.sequence,
         ..card.body().clone()

@@ -59,7 +59,7 @@ impl Service {
 }
 
 /// Our card as it has to be now, which must name us.
-fn current(s: &Inner) -> Result<Card, NodeError> {
+pub(super) fn current(s: &Inner) -> Result<Card, NodeError> {
     let identity = s.keys.identity();
     let card = cards::own(&s.handle.meta(), &identity, &s.name, &s.links.relays())?;
     match card.body().endpoints.contains(&identity.described()) {
@@ -83,7 +83,7 @@ fn enrol(s: &Inner, code: &Code) -> Result<(Card, Vec<u8>), NodeError> {
         }
         endpoints.push(code.endpoint.clone());
         cards::note_added(&s.handle.meta(), &code.endpoint)?;
-        card = follow(s, &card, endpoints)?;
+        card = follow(s, &card, endpoints, card.body().largest)?;
     }
     let bundle = Bundle {
         name: s.name.clone(),
@@ -117,7 +117,7 @@ fn remove(s: &Inner, device: &str) -> Result<Card, NodeError> {
             cards::note_removed(&s.handle.meta(), one)?;
             let mut rest = card.body().endpoints.clone();
             rest.retain(|endpoint| endpoint != *one);
-            follow(s, &card, rest)
+            follow(s, &card, rest, card.body().largest)
         }
         _ => Err(NodeError::Usage(
             "several devices begin so; give more of the key".into(),
@@ -125,11 +125,16 @@ fn remove(s: &Inner, device: &str) -> Result<Card, NodeError> {
     }
 }
 
-/// Makes the next card, which names these devices.
-fn follow(s: &Inner, last: &Card, endpoints: Vec<Endpoint>) -> Result<Card, NodeError> {
+/// Makes the next card, which names these devices and the largest message that they take.
+pub(super) fn follow(
+    s: &Inner,
+    last: &Card,
+    endpoints: Vec<Endpoint>,
+    largest: Option<u64>,
+) -> Result<Card, NodeError> {
     let body = last.body();
     let identity = s.keys.identity();
-    let card = identity.card_after(last, &body.name, body.relays.clone(), endpoints);
+    let card = identity.card_after(last, &body.name, body.relays.clone(), endpoints, largest);
     let card = cards::keep_own(&s.handle.meta(), &card, &s.links.relays())?;
     s.contacts.set_own(&card);
     Ok(card)

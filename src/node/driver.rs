@@ -284,9 +284,7 @@ impl Driver {
                         self.restart_links(person);
                     }
                     Outcome::OwnCard(card) => {
-                        let person = card.person();
-                        self.feed(Input::Card(card));
-                        self.restart_links(person);
+                        self.take_card(card);
                         // Without room the next hour makes up for it.
                         let _ = self.errands.try_send(Errand::OwnCard);
                     }
@@ -483,11 +481,7 @@ impl Driver {
                 let _ = reply.send(self.status());
             }
             Command::Prekeys(prekeys) => self.feed(Input::Prekeys(prekeys)),
-            Command::Card(card) => {
-                let person = card.person();
-                self.feed(Input::Card(card));
-                self.restart_links(person);
-            }
+            Command::Card(card) => self.take_card(card),
             Command::Standing(person, standing) => {
                 self.feed(Input::Standing(person, standing));
                 match standing.blocked {
@@ -541,6 +535,16 @@ impl Driver {
     /// Links of who is unknown are let in while anybody unknown is waited for.
     fn look_after_door(&self) {
         self.contacts.door.set(self.engine.waits_for_unknown());
+    }
+
+    /// A card for the engine. Our own says how large messages may be.
+    fn take_card(&mut self, card: Box<Card>) {
+        let person = card.person();
+        if self.contacts.is_me(person) {
+            self.feed(Input::Largest(card.body().largest));
+        }
+        self.feed(Input::Card(card));
+        self.restart_links(person);
     }
 
     fn restart_links(&mut self, person: PersonId) {

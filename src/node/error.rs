@@ -54,6 +54,16 @@ pub enum NodeError {
         "the new device was not reached ({0}); see that it waits there, or give it a file: ostrakon device add CODE --out FILE; your card names it by now, until: ostrakon device remove"
     )]
     Handover(String),
+    /// Somebody takes no message that large.
+    #[error(
+        "{name} takes messages of at most {max} bytes; send less at once, or ask for more: it is `ostrakon largest` there"
+    )]
+    Bound {
+        /// Who.
+        name: String,
+        /// How large they may be.
+        max: u64,
+    },
     /// An introduction was not made or not taken.
     #[error(transparent)]
     Introduction(#[from] IntroductionError),
@@ -167,7 +177,7 @@ impl NodeError {
             Self::Card(_) | Self::SafetyNumber(_) | Self::Voice(_) | Self::VoiceNumber(_) => {
                 ErrorKind::BadInput
             }
-            Self::Enrolment(EnrolmentError::TooLarge) => ErrorKind::Limit,
+            Self::Enrolment(EnrolmentError::TooLarge) | Self::Bound { .. } => ErrorKind::Limit,
             Self::Grant(_) | Self::Statement(_) | Self::Enrolment(_) => ErrorKind::BadInput,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,

@@ -39,6 +39,7 @@ mod kept;
 mod keyfile;
 mod keys;
 mod lanes;
+mod largest;
 mod lines;
 mod linkbook;
 mod links;

@@ -37,6 +37,15 @@ impl Service {
         .await
     }
 
+    /// A person is neither verified nor introduced any more.
+    pub(super) async fn person_revoke(&self, person: String) -> Result<Response, NodeError> {
+        self.change_standing(person, |_, _, stored| {
+            (stored.level, stored.introducer) = (Level::Known, None);
+            Ok(())
+        })
+        .await
+    }
+
     /// Shuts a person out, or lets it in again.
     pub(super) async fn person_block(
         &self,

@@ -413,7 +413,10 @@ fn start(
     for (person, stored) in contacts.standings.list() {
         driver.feed(Input::Standing(person, stored.standing()));
     }
-    let own = contacts.own().filter(|_| contacts.has_siblings());
+    let own = contacts.own();
+    let largest = own.as_ref().and_then(|card| card.body().largest);
+    driver.feed(Input::Largest(largest));
+    let own = own.filter(|_| contacts.has_siblings());
     for card in contacts.list().into_iter().chain(own) {
         driver.feed(Input::Card(Box::new(card)));
     }

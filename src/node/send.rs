@@ -95,6 +95,8 @@ pub(super) struct Order {
     pub(super) to: BTreeSet<PersonId>,
     /// The links that `via` names.
     pub(super) links: Option<Vec<LinkId>>,
+    /// Who takes the smallest messages only, and how large they may be, in bytes.
+    pub(super) bound: Option<(String, u64)>,
 }
 
 /// Copies what is to be sent into the store. Blocks on the disk, for long if files are large.
@@ -239,7 +241,9 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
             content,
         })
     };
+    let mut total = 0;
     if let Some(text) = &request.text {
+        total += within(order, total, text.len() as u64)?;
         let content = snapshot(prepared, 1, text.as_bytes(), None, &mut inline)
             .map_err(NodeError::file("copy", "the text"))?;
         let made = part(1, "text/plain", String::new(), Priority::Urgent, content)?;
@@ -248,6 +252,11 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
     for path in &request.files {
         let id = (prepared.draft.parts.len() + 1) as u8;
         let file = open(path)?;
+        let len = file
+            .metadata()
+            .map_err(NodeError::file("read", path))?
+            .len();
+        total += within(order, total, len)?;
         let content = snapshot(prepared, id, &file, Some(&file), &mut inline)
             .map_err(NodeError::file("copy", path))?;
         let made = part(id, media_type(path), name(path), Priority::Normal, content)?;
@@ -255,6 +264,18 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
     }
     prepared.message = prepared.draft.message_id(order.from, limits)?;
     prepared.import()
+}
+
+/// The length of a further part, if its recipients take a message that long.
+fn within(order: &Order, before: u64, len: u64) -> Result<u64, NodeError> {
+    let whole = before.saturating_add(len);
+    match &order.bound {
+        Some((name, max)) if whole > *max => {
+            let name = name.clone();
+            Err(NodeError::Bound { name, max: *max })
+        }
+        _ => Ok(len),
+    }
 }
 
 fn lifetime(seconds: Option<u64>) -> Result<Lifetime, NodeError> {

@@ -85,6 +85,9 @@ impl Service {
                 .await
             }
             Request::PersonAdd { card } => self.person_add(card).await,
+            Request::Largest { bytes, any } => {
+                self.largest(bytes.map(Some).or(any.then_some(None))).await
+            }
             Request::Strangers { open } => self.strangers(open).await,
             Request::Invite { days } => self.invite(days).await,
             Request::InviteList => self.invitations().await,
@@ -94,6 +97,7 @@ impl Service {
                 let contacts = &self.0.contacts;
                 Ok(Response::Person(contacts.entry(&contacts.find(&person)?)))
             }
+            Request::PersonRevoke { person } => self.person_revoke(person).await,
             Request::PersonVerify { person, number } => self.person_verify(person, number).await,
             Request::PersonVoice { person, again } => self.voice(person, again).await,
             Request::PersonVoiceCompare { person, number } => {
@@ -157,12 +161,14 @@ impl Service {
             .with_store(move |s| s.groups().recipients(&text))
             .await?;
         let links = self.via(&request.via)?;
+        let bound = self.0.contacts.smallest_bound(&to);
         let from: PersonId = self.0.keys.identity().person();
         let order = Order {
             request,
             from,
             to,
             links,
+            bound,
         };
         let prepared = self
             .with_store(move |s| prepare(s.handle.clone(), &order, &s.limits))

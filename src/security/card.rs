@@ -2,10 +2,9 @@
 //!
 //! ```text
 //! 0..2   "OC"
-//! 2      version = 1, signed by the root; 2, signed by a delegate
+//! 2      version = 1, signed by the root; 2, signed by a delegate; 3 and 4, likewise with a largest message
 //! 3..    canonical CBOR (RFC 8949, section 4.2.1) of the body, an array
-//! last   64 bytes, Ed25519 signature over everything before it; of version 2 the delegation stands before it: see
-//!        [`super::signer`]
+//! last   64 bytes, Ed25519 signature over everything before it; a delegate's has the delegation before it: see `signer.rs`
 //! ```
 //!
 //! There is one encoding of each card: what does not encode again to the same bytes is refused, so duplicate
@@ -20,8 +19,8 @@ use minicbor::{Decode, Encode};
 const MAGIC: [u8; 2] = *b"OC";
 /// Bytes of magic and version.
 const HEAD: usize = 3;
-const BY_ROOT: u8 = 1;
-const BY_DELEGATE: u8 = 2;
+/// The lowest version; one more if a delegate has signed, two more if the body says how large messages may be.
+const VERSION: u8 = 1;
 const PREFIX: &str = "ostrakon-card:";
 /// What our URIs begin with.
 const URI: &str = "ostrakon:";
@@ -90,6 +89,9 @@ pub struct Body {
     /// What the person's program can do: see [`WIRE_FORMAT`] and those after it.
     #[n(8)]
     pub capabilities: u64,
+    /// The largest message that the person takes, in bytes. Without it there is no bound but those of programs and disks.
+    #[n(9)]
+    pub largest: Option<u64>,
 }
 
 /// The capability of reading this wire format.
@@ -154,10 +156,11 @@ pub enum CardError {
 impl Card {
     pub(super) fn sign(body: Body, signer: &Signer) -> Self {
         let mut bytes = MAGIC.to_vec();
-        bytes.push(match signer.is_delegate() {
-            true => BY_DELEGATE,
-            false => BY_ROOT,
-        });
+        let form = Form {
+            delegated: signer.is_delegate(),
+            bounded: body.largest.is_some(),
+        };
+        bytes.push(form.version());
         // Encoding into memory cannot fail.
         let _ = minicbor::encode(&body, &mut bytes);
         signer.sign(&mut bytes);
@@ -177,17 +180,19 @@ impl Card {
         if bytes.len() > MAX {
             return Err(CardError::Form);
         }
-        let delegated = is_delegated(bytes)?;
-        let end = bytes.len().checked_sub(signer::trailer_len(delegated));
+        let form = Form::of(bytes)?;
+        let end = bytes.len().checked_sub(signer::trailer_len(form.delegated));
         let cbor = end.and_then(|end| bytes.get(HEAD..end));
         let cbor = cbor.ok_or(CardError::Form)?;
         let body: Body = minicbor::decode(cbor).map_err(|_| CardError::Encoding)?;
         // Without the comparison, one card has many forms.
-        let canonical = minicbor::to_vec(&body).ok().as_deref() == Some(cbor);
+        let canonical = minicbor::to_vec(&body).ok().as_deref() == Some(cbor)
+            && body.largest.is_some() == form.bounded;
         if !canonical && cfg!(not(feature = "break-36")) {
             return Err(CardError::Encoding);
         }
-        let number = signer::verify(&body.root, delegated, bytes).ok_or(CardError::Signature)?;
+        let number =
+            signer::verify(&body.root, form.delegated, bytes).ok_or(CardError::Signature)?;
         check(&body)?;
         Ok(Self {
             body,
@@ -223,7 +228,7 @@ impl Card {
         // Eight digits are five bytes.
         let whole = body.get(..count - count % 8).unwrap_or_default();
         let bytes = from_base32(whole).map_err(|_| CardError::Encoding)?;
-        let trailer = signer::trailer_len(is_delegated(&bytes)?);
+        let trailer = signer::trailer_len(Form::of(&bytes)?.delegated);
         let cbor = bytes.get(HEAD..).ok_or(CardError::Form)?;
         let mut decoder = minicbor::Decoder::new(cbor);
         // What does not read is refused with its reason below.
@@ -305,15 +310,33 @@ impl Card {
     }
 }
 
-/// Whether a delegate has signed, as the first bytes say.
-fn is_delegated(bytes: &[u8]) -> Result<bool, CardError> {
-    match bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first()) {
-        Some(&BY_ROOT) => Ok(false),
-        Some(&BY_DELEGATE) => Ok(true),
-        Some(version) => Err(CardError::Version(*version)),
-        None => Err(CardError::Form),
+/// What the version says.
+#[derive(Clone, Copy)]
+struct Form {
+    delegated: bool,
+    bounded: bool,
+}
+
+impl Form {
+    fn version(self) -> u8 {
+        VERSION + u8::from(self.delegated) + 2 * u8::from(self.bounded)
+    }
+
+    fn of(bytes: &[u8]) -> Result<Self, CardError> {
+        let version = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first());
+        let version = *version.ok_or(CardError::Form)?;
+        match version.checked_sub(VERSION) {
+            Some(form @ 0..=3) => Ok(Self {
+                delegated: form & 1 != 0,
+                bounded: form & 2 != 0,
+            }),
+            _ => Err(CardError::Version(version)),
+        }
     }
 }
+
+/// What everybody takes who says what he takes, in bytes: cards and what else programs tell each other.
+pub const LEAST: u64 = 65_536;
 
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 64;
@@ -369,6 +392,9 @@ fn check(body: &Body) -> Result<(), CardError> {
     {
         return Err(CardError::Field("relay address"));
     }
+    if body.largest.is_some_and(|largest| largest < LEAST) {
+        return Err(CardError::Field("largest message"));
+    }
     Ok(())
 }
 
@@ -416,6 +442,8 @@ mod tests {
         let delegate = identity().without_root(&mut root, &mut rng(1));
         for signer in [identity(), delegate] {
             let card = signer.card("Amina", 3, vec!["relay://r:1?key=x".into()]);
+            let endpoints = card.body().endpoints.clone();
+            let card = signer.card_after(&card, "Amina", vec![], endpoints, Some(LEAST));
             let bytes = card.bytes();
             assert_eq!(Card::decode(bytes).as_ref(), Ok(&card));
             assert_eq!(Card::from_text(&card.to_text()).as_ref(), Ok(&card));
@@ -475,7 +503,7 @@ mod tests {
             root: root.person().0,
             ..identity().card("A", 1, vec![]).body().clone()
         };
-        let mut long = [&MAGIC[..], &[BY_ROOT]].concat();
+        let mut long = [&MAGIC[..], &[VERSION]].concat();
         minicbor::encode(&body, &mut long).unwrap();
         // The sequence number 1 as a two-byte integer: valid CBOR, not canonical.
         assert_eq!(long[4], 1);

@@ -269,6 +269,7 @@ impl Identity {
             mailbox: self.mailbox_key(),
             relays,
             capabilities: card::capabilities(),
+            largest: None,
         };
         Card::sign(body, &self.signer)
     }
@@ -281,6 +282,7 @@ impl Identity {
         name: &str,
         relays: Vec<String>,
         endpoints: Vec<Endpoint>,
+        largest: Option<u64>,
     ) -> Card {
         let mut prekeys = self.prekeys.clone();
         if let Some(first) = last
@@ -301,6 +303,7 @@ impl Identity {
         let body = card::Body {
             prekeys: prekeys.published(),
             capabilities,
+            largest,
             ..new.body().clone()
         };
         Card::sign(body, &self.signer)

@@ -32,20 +32,22 @@ def check_card(vector):
     stated += [[[number, keys.public(own.prekey(number))] for number in (own.current, own.current + 1)]]
     stated += [[[own.verifier(own.endpoint), keys.public(own.static), own.verifier(own.link)]]]
     stated += [own.verifier(own.mailbox), vector.all("relay"), 3]
-    same(own.sign(b"OC", encode(stated)), vector.body, "bytes")
+    bounds = [int(largest) for largest in vector.all("largest")]
+    same(own.sign(b"OC", encode(stated + bounds), 2 if bounds else 0), vector.body, "bytes")
 
 
 def decode(data):
     if len(data) > 4096 or len(data) < 3 or data[:2] != b"OC":
         raise Refused(NO_CARD)
-    if data[2] not in (1, 2):
+    if not 1 <= data[2] <= 4:
         raise Refused(f"this contact card is of version {data[2]}, which this program does not know; update it")
-    delegated = data[2] == 2
+    delegated, bounded = data[2] in (2, 4), data[2] > 2
     cbor = data[3 : -signer.length(delegated)]
     value, rest = decode_item(cbor)
-    if rest or not fits(value, SHAPE) or encode(value) != cbor:
+    if rest or not fits(value, SHAPE + ("uint",) if bounded else SHAPE) or encode(value) != cbor:
         raise Refused(DAMAGED)
     card = dict(zip(FIELDS, value))
+    card["largest"] = value[-1] if bounded else None
     if not signer.is_signed(card["root"], delegated, data):
         raise Refused(FORGED)
     for field, good in usable(card).items():
@@ -61,6 +63,7 @@ def usable(card):
         "endpoint": 1 <= len(card["endpoints"]) <= 16,
         "relay address": len(card["relays"]) <= 8
         and all(len(relay.encode()) <= 255 and not has_control(relay) for relay in card["relays"]),
+        "largest message": card["largest"] is None or card["largest"] >= 65536,
     }
 
 

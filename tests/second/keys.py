@@ -74,9 +74,9 @@ class KeyFile:
             state = expand(state, b"prekey next", passed)
         return expand(state, b"prekey", number)
 
-    def sign(self, magic, content):
+    def sign(self, magic, content, form=0):
         """A content with its version before it and its trailer behind it."""
-        signed = magic + (b"\2" if self.delegated else b"\1") + content + self.delegation
+        signed = magic + bytes([1 + self.delegated + form]) + content + self.delegation
         return signed + self.signer(self.signs).sign(signed)
 
     @staticmethod

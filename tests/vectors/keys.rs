@@ -117,8 +117,19 @@ pub fn encode_card(vector: &Vector) -> Vec<u8> {
         .iter()
         .map(|text| (*text).to_owned())
         .collect();
-    let card =
-        identity(vector, "key-file").card(vector.get("name"), vector.number("sequence"), relays);
+    let (me, name, sequence) = (
+        identity(vector, "key-file"),
+        vector.get("name"),
+        vector.number("sequence"),
+    );
+    let card = match vector.values("largest").as_slice() {
+        [] => me.card(name, sequence, relays),
+        _ => {
+            let last = me.card(name, sequence - 1, vec![]);
+            let largest = Some(vector.number("largest"));
+            me.card_after(&last, name, relays, last.body().endpoints.clone(), largest)
+        }
+    };
     card.bytes().to_vec()
 }
 

@@ -114,78 +114,113 @@ pub fn text_card(key_file: &[u8], name: &str, sequence: u64) -> String {
         .to_text()
 }
 
+/// The relay of a card that names one.
+const RELAY: &str = "relay://relay.example:7412?key=x";
+/// The largest message of a card that names one, in bytes.
+const LARGEST: u64 = 50_000_000;
+
 fn cards() -> Vec<Vector> {
+    [good_cards(), refused_cards()].concat()
+}
+
+fn amina(keys: &[u8], name: &str) -> Card {
+    let me = Identity::decode(keys).unwrap();
+    me.card(name, 3, vec![RELAY.to_owned()])
+}
+
+fn bounded(keys: &[u8], largest: u64) -> Card {
+    let me = Identity::decode(keys).unwrap();
+    let last = me.card("Amina", 2, vec![]);
+    let endpoints = last.body().endpoints.clone();
+    let relays = vec![RELAY.to_owned()];
+    me.card_after(&last, "Amina", relays, endpoints, Some(largest))
+}
+
+fn good_cards() -> Vec<Vector> {
     let keys = key_file(0x10);
-    let me = Identity::decode(&keys).unwrap();
-    let relay = "relay://relay.example:7412?key=x";
-    let card = me.card("Amina", 3, vec![relay.to_owned()]);
+    let without = key_file_without_root(0x10);
     let stated = |name: &str, note: &str, keys: &[u8], card: &Card| {
         good(name, "card", note)
             .with_bytes("key-file", keys)
             .with("name", "Amina")
             .with("sequence", 3)
-            .with("relay", relay)
-            .with("person", me.person())
+            .with("relay", RELAY)
+            .with("person", card.person())
             .with("text", card.to_text())
     };
-    let without = key_file_without_root(0x10);
-    let delegate = Identity::decode(&without).unwrap();
-    let by_delegate = delegate.card("Amina", 3, vec![relay.to_owned()]);
-    let mut renumbered = by_delegate.bytes().to_vec();
-    let number = renumbered.len() - 161;
-    renumbered[number] ^= 3;
-    let bad = |name: &str, expect: &str, note: &str, at: usize, value: u8| {
+    let plain = "a person with one device and one relay";
+    let delegate = "the same, signed by a delegate of the root";
+    let largest = "a person who takes messages of up to 50 MB";
+    let card = bounded(&keys, LARGEST);
+    let bounded = stated("card-largest", largest, &keys, &card).with("largest", LARGEST);
+    vec![
+        made(stated("card", plain, &keys, &amina(&keys, "Amina"))),
+        made(stated(
+            "card-delegate",
+            delegate,
+            &without,
+            &amina(&without, "Amina"),
+        )),
+        made(bounded),
+    ]
+}
+
+fn refused_cards() -> Vec<Vector> {
+    let keys = key_file(0x10);
+    let (card, small) = (amina(&keys, "Amina"), bounded(&keys, 65_535));
+    let delegated = amina(&key_file_without_root(0x10), "Amina");
+    let of = |card: &Card, name: &str, expect: &str, note: &str, at: usize, value: u8| {
         let mut bytes = card.bytes().to_vec();
         bytes[at] ^= value;
         Vector::new(name, "card", expect, note, &bytes)
     };
+    let bad = |name: &str, expect: &str, note: &str, at: usize, value: u8| {
+        of(&card, name, expect, note, at, value)
+    };
     let forged =
         "the signature of this contact card is wrong: it was changed or forged; ask for it again";
-    let version = "this contact card is of version 3, which this program does not know; update it";
-    let nameless = "this contact card has no usable name; ask for a new one";
-    let named = |file: &str, note: &str, name: &str| {
-        let card = me.card(name, 3, vec![relay.to_owned()]);
-        Vector::new(file, "card", nameless, note, card.bytes())
-    };
+    let version = "this contact card is of version 5, which this program does not know; update it";
     let damaged = "this contact card is damaged or not in canonical form; ask for it again";
+    let unusable =
+        |field: &str| format!("this contact card has no usable {field}; ask for a new one");
+    let named = |file: &str, note: &str, name: &str| {
+        let card = amina(&keys, name);
+        Vector::new(file, "card", &unusable("name"), note, card.bytes())
+    };
+    let hidden = "a name that turns the direction of writing (U+202E)";
+    let uri = "a name that begins like a URI";
+    let number = delegated.bytes().len() - 161;
+    let renumbered = "the delegation with another number";
+    let least = "a largest message that nothing fits into";
+    let promised = "a version that promises a largest message, and none";
     vec![
-        made(stated(
-            "card",
-            "a person with one device and one relay",
-            &keys,
-            &card,
-        )),
-        made(stated(
-            "card-delegate",
-            "the same, signed by a delegate of the root",
-            &without,
-            &by_delegate,
-        )),
-        Vector::new(
-            "card-refused-delegation",
-            "card",
-            forged,
-            "the delegation with another number",
-            &renumbered,
-        ),
-        bad("card-refused-version", version, "version 3", 2, 2),
+        bad("card-refused-version", version, "version 5", 2, 4),
         bad("card-refused-name", forged, "another name", 6, 1),
-        named(
-            "card-refused-name-hidden",
-            "a name that turns the direction of writing (U+202E)",
-            "Am\u{202e}ani",
-        ),
-        named(
-            "card-refused-name-uri",
-            "a name that begins like a URI",
-            "ostrakon:person:amina",
-        ),
+        named("card-refused-name-hidden", hidden, "Am\u{202e}ani"),
+        named("card-refused-name-uri", uri, "ostrakon:person:amina"),
         bad(
             "card-refused-form",
             damaged,
             "an array of another length",
             3,
             2,
+        ),
+        bad("card-refused-bound", damaged, promised, 2, 2),
+        of(
+            &delegated,
+            "card-refused-delegation",
+            forged,
+            renumbered,
+            number,
+            3,
+        ),
+        of(
+            &small,
+            "card-refused-largest",
+            &unusable("largest message"),
+            least,
+            0,
+            0,
         ),
     ]
 }

@@ -105,6 +105,12 @@ pub enum Command {
         /// Let them in or not; without a word, say how it is.
         rule: Option<StrangersArg>,
     },
+    /// How large messages may be that others send you [default: any that fits]. Your card says it.
+    Largest {
+        /// Such as 50MB, or `any`; without a word, say how it is.
+        #[arg(value_parser = crate::values::parse_bound)]
+        size: Option<crate::values::Bound>,
+    },
     /// Groups: names for several people.
     #[command(subcommand)]
     Group(GroupCommand),
@@ -334,6 +340,11 @@ pub enum PersonCommand {
         /// Begin anew, when the other side has.
         #[arg(long, requires = "voice", conflicts_with = "number")]
         again: bool,
+    },
+    /// Take back what was said of a person: neither verified nor introduced any more, but known.
+    Revoke {
+        /// The name, the person URI, or the beginning of its key.
+        name: String,
     },
     /// Take nothing more from a person, and send nothing.
     ///

@@ -19,8 +19,8 @@ use clap::Parser;
 use clap::error::ErrorKind as ClapError;
 use commands::node::Stop;
 use commands::{
-    card, device, grant, group, inbox, init, invite, join, link, node, pages, passphrase, person,
-    relay, root, routes, send, sim, spool, status, strangers,
+    card, device, grant, group, inbox, init, invite, join, largest, link, node, pages, passphrase,
+    person, relay, root, routes, send, sim, spool, status, strangers,
 };
 use failure::{Failure, Kind, Outcome};
 use grant_args::GrantCommand;
@@ -140,6 +140,7 @@ async fn short(out: Out, home: &std::path::Path, command: Command) -> Outcome {
         }
         Command::Person(command) => person::run(out, home, command).await,
         Command::Invite(command) => invite::run(out, home, command).await,
+        Command::Largest { size } => largest::run(out, home, size).await,
         Command::Strangers { rule } => strangers::rule(out, home, rule).await,
         Command::Group(command) => group::run(out, home, command).await,
         Command::Link(command) => link::run(out, home, command).await,

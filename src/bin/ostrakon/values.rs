@@ -19,6 +19,26 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// How large messages may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// As large as anybody likes.
+    Any,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+/// Reads a number of bytes, or `any`.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_bound(text: &str) -> Result<Bound, String> {
+    match text.eq_ignore_ascii_case("any") {
+        true => Ok(Bound::Any),
+        false => parse_size(text).map(Bound::Bytes),
+    }
+}
+
 /// Reads a length of time with its unit (`ms`, `s`, `min`, `h`, `d`, `w`) in milliseconds.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ pub mod inbox;
 pub mod init;
 pub mod invite;
 pub mod join;
+pub mod largest;
 pub mod link;
 pub mod node;
 pub mod pages;

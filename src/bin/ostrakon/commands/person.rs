@@ -5,7 +5,7 @@ use crate::args::PersonCommand;
 use crate::ask::{ask, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::out::Out;
-use crate::plain::{Lean, one_line, short, table, time};
+use crate::plain::{Lean, bytes, one_line, short, table, time};
 use crate::terminal;
 use ostrakon::node::api::{ErrorKind, IntroductionEntry, Level, PersonEntry, Request, Response};
 use std::io::Read;
@@ -57,6 +57,7 @@ pub async fn run(out: Out, home: &Path, command: PersonCommand) -> Outcome {
             again,
         } => voice::run(out, home, name, number, again).await,
         PersonCommand::Verify { name, number, .. } => verify(out, home, name, number).await,
+        PersonCommand::Revoke { name } => revoke(out, home, name).await,
         PersonCommand::Block { name } => block(out, home, name, true).await,
         PersonCommand::Unblock { name } => block(out, home, name, false).await,
         PersonCommand::Introduce {
@@ -121,6 +122,14 @@ async fn verify(out: Out, home: &Path, name: String, number: Option<String>) -> 
     };
     let request = Request::PersonVerify { person, number };
     about(out, home, request, verified).await
+}
+
+async fn revoke(out: Out, home: &Path, person: String) -> Outcome {
+    about(out, home, Request::PersonRevoke { person }, |person| {
+        let name = one_line(&person.name);
+        format!("{name} is known, and no more. To take nothing of {name}: ostrakon person block\n")
+    })
+    .await
 }
 
 /// What is said of who was verified just now.
@@ -272,6 +281,10 @@ fn details(person: &PersonEntry) -> String {
         [] => "none named".into(),
         relays => one_line(&relays.join(", ")),
     };
+    let takes = match person.largest {
+        Some(largest) => format!("messages of up to {}", bytes(largest)),
+        None => "messages of any size".into(),
+    };
     let (upper, lower) = halves(&person.safety_number);
     let rows = [
         ["Name".into(), one_line(&person.name)],
@@ -279,6 +292,7 @@ fn details(person: &PersonEntry) -> String {
         ["Card".into(), format!("no. {}", person.card_sequence)],
         ["Trust".into(), level(person)],
         ["Relays".into(), relays],
+        ["Takes".into(), takes],
         ["Safety number".into(), upper],
         [String::new(), lower],
     ]
