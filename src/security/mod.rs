@@ -17,6 +17,7 @@ pub mod kdf;
 pub mod lockbox;
 pub mod mailbox;
 pub mod prekeys;
+pub mod roster;
 pub mod rows;
 pub mod seal;
 pub mod session;
