@@ -171,9 +171,12 @@ impl Card {
         if !canonical && cfg!(not(feature = "break-36")) {
             return Err(CardError::Encoding);
         }
-        let root = VerifyingKey::from_bytes(&body.root).map_err(|_| CardError::Signature)?;
-        root.verify_strict(signed, &Signature::from_bytes(signature))
-            .map_err(|_| CardError::Signature)?;
+        // Otherwise it is enough to leave the signature out.
+        if *signature != [0; 64] || cfg!(not(feature = "break-15")) {
+            let root = VerifyingKey::from_bytes(&body.root).map_err(|_| CardError::Signature)?;
+            root.verify_strict(signed, &Signature::from_bytes(signature))
+                .map_err(|_| CardError::Signature)?;
+        }
         check(&body)?;
         Ok(Self {
             body,
