@@ -965,3 +965,84 @@ fn one_message_travels_to_two_and_wait_ends_with_the_last_receipt() {
     assert_eq!(done.count(), 2, "{outbound}");
     nodes.into_iter().rev().for_each(Running::end);
 }
+
+/// The exit code and the kind of failure of a command while no file may grow, as on a disk without room.
+fn without_room(person: &Person, args: &[&str]) -> (Option<i32>, Value) {
+    // The limit is one of the shell that becomes the command; the signal that goes with it would kill.
+    let bounded = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", bounded, env!("CARGO_BIN_EXE_ostrakon")])
+        .args(args)
+        .arg("--json")
+        .env_remove("OSTRAKON_LOG")
+        .env("OSTRAKON_HOME", person.file("home"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = serde_json::from_slice(&output.stdout);
+    let said: Value = said.unwrap_or_else(|_| panic!("{args:?}: {output:?}"));
+    (output.status.code(), said["error"]["kind"].clone())
+}
+
+/// Guards that a disk without room is told as that, whatever is tried, and not as a home that cannot be used; and that it can be
+/// tried again once there is room.
+#[test]
+fn a_disk_without_room_has_its_exit_code() {
+    let full = (Some(5), Value::from("store"));
+    let init = ["init", "--name", "Amina", "--no-passphrase"];
+    let join = ["init", "--join", "--no-passphrase"];
+    for begin in [&init[..], &join] {
+        let person = Person::nobody();
+        assert_eq!(without_room(&person, begin), full, "{begin:?}");
+        person.json(0, begin);
+    }
+    let amina = Person::new("Amina");
+    let dir = amina.file("relay");
+    let relay = ["relay", "--listen", "127.0.0.1:0", "--home", path(&dir)];
+    let tried: [&[&str]; 5] = [
+        &["node", "--listen", "127.0.0.1:0"],
+        &["card"],
+        &["person", "list"],
+        &["inbox"],
+        &relay,
+    ];
+    for args in tried {
+        assert_eq!(without_room(&amina, args), full, "{args:?}");
+    }
+    amina.json(0, &["card"]);
+    // A file that was named, while the node has the store.
+    let node = Running::start(&amina);
+    let file = amina.file("card");
+    let card = ["card", "--out", path(&file)];
+    assert_eq!(without_room(&amina, &card), full);
+    amina.json(0, &card);
+    node.end();
+}
+
+/// Guards that a place where nothing can be written is told as an order that makes no sense, with what to do next, and that
+/// nothing is given away for it.
+#[test]
+fn a_place_that_cannot_be_written_has_its_exit_code() {
+    let amina = Person::new("Amina");
+    let (missing, there) = (amina.file("missing/file"), amina.file("there"));
+    std::fs::write(&there, "kept").unwrap();
+    let below = there.join("file");
+    for place in [&missing, &below, &amina.dir.path().to_owned()] {
+        for order in [&["card"][..], &["invite", "new"]] {
+            let said = amina.fails(2, "usage", &[order, &["--out", path(place)]].concat());
+            assert!(said.contains("choose"), "{said}");
+        }
+    }
+    amina.fails(2, "usage", &["man", "--out", path(&below)]);
+    let new = Person::nobody();
+    let shown = new.json(0, &["init", "--join", "--no-passphrase"]);
+    let [code, number] = ["code", "number"].map(|name| shown[name].as_str().unwrap());
+    for place in [&there, &missing, &below] {
+        let args = ["device", "add", code, "--number", number, "--out"];
+        let said = amina.fails(2, "usage", &[&args[..], &[path(place)]].concat());
+        assert!(said.contains("not there yet"), "{said}");
+    }
+    assert_eq!(std::fs::read(&there).unwrap(), b"kept");
+    let listed = amina.json(0, &["device", "list"]);
+    assert_eq!(listed["devices"].as_array().unwrap().len(), 1, "{listed}");
+}

@@ -380,3 +380,41 @@ async fn a_removal_outlives_the_card_of_a_device_that_was_away() {
         until("a card without the removed one", two).await;
     }
 }
+
+/// Guards that two devices which each enrol another one while they are apart, under the same number, agree on a card that names
+/// both; and that what one of them removes then stays away, although the other one has added it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn devices_that_were_added_apart_are_all_named() {
+    let mut ada = Someone::new("Ada");
+    let mut second = another(&ada).await;
+    let [of_ada, of_second] = [another(&ada).await, another(&second).await];
+    let card = async |device: &Someone| Card::from_text(&device.card().await.0).unwrap();
+    let numbers = [card(&ada).await, card(&second).await].map(|card| card.body().sequence);
+    assert_eq!(numbers[0], numbers[1]);
+    let mut added = Vec::new();
+    for device in [&of_ada, &of_second] {
+        let this = devices(device).await.into_iter().find(|d| d.this).unwrap();
+        added.push(this.device);
+    }
+    ada.run(anywhere()).await;
+    second.run(Listen::Off).await;
+    connect(&second, "ada", &ada, "Ada").await;
+    // One card of both, which names so many, and each of these.
+    let agreed = async |count: usize, named: &[String]| {
+        let cards = [card(&ada).await, card(&second).await];
+        let all = devices(&ada).await;
+        let all: Vec<&String> = all.iter().map(|d| &d.device).collect();
+        let as_is = all.len() == count && named.iter().all(|d| all.contains(&d));
+        (as_is && cards[0].bytes() == cards[1].bytes()).then_some(())
+    };
+    until("a card that names all four", async || {
+        agreed(4, &added).await
+    })
+    .await;
+    let device = added[0].clone();
+    second.ask(Request::DeviceRemove { device }).await;
+    until("a card without the removed one", async || {
+        agreed(3, &added[1..]).await
+    })
+    .await;
+}

@@ -244,6 +244,42 @@ async fn a_stranger_waits_for_a_word() {
     ada.received(&back).await;
 }
 
+/// Guards that who was declined and is taken in by his card later on is heard: what is sent to him is reported and its receipt
+/// comes, although his endpoint takes the session for known that was thrown away here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_declined_is_heard_once_he_is_taken_in() {
+    let (mut ada, mut sam) = (Someone::new("Ada"), Someone::new("Sam"));
+    ada.strangers(Some(true)).await;
+    sam.knows(&ada).await;
+    let uri = ada.listens().await;
+    sam.done(Request::LinkAdd(link("direct", uri, Some("Ada"))))
+        .await;
+    sam.send(text("Ada", "may I?")).await;
+    sam.run(Listen::Off).await;
+    let waits = async || {
+        let strangers = ada.strangers(None).await;
+        strangers.into_iter().find(|one| one.messages == 1)
+    };
+    until("a stranger with a message", waits).await;
+    // Ada's answer that it has arrived is there, so Sam takes his session for known.
+    let arrived = async || {
+        let sent = sam.status().await.outbound.into_iter();
+        sent.flat_map(|one| one.parts)
+            .all(|part| part.held_bytes > 0)
+            .then_some(())
+    };
+    until("a report of what waits", arrived).await;
+    let person = "Sam".to_owned();
+    ada.done(Request::PersonDecline { person }).await;
+    ada.knows(&sam).await;
+    let message = ada.send(text("Sam", "come in")).await;
+    sam.received(&message).await;
+    let receipt = async || ada.has_receipt(&message).await.then_some(());
+    until("a receipt", receipt).await;
+    let back = sam.send(text("Ada", "thank you")).await;
+    ada.received(&back).await;
+}
+
 /// What the command line prints and how it ends.
 #[test]
 fn invitations_and_strangers_on_the_command_line() {

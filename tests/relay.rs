@@ -12,7 +12,7 @@ use ostrakon::security::mailbox;
 use ostrakon::wire::envelope::Envelope;
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
 use ostrakon_transports::quic::{EndpointOptions, QuicEndpoint, QuicSettings};
-use ostrakon_transports::relay::{MailboxOwner, RelayClient, RelaySpec};
+use ostrakon_transports::relay::{Fate, MailboxOwner, RelayClient, RelaySpec, Settlements};
 use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,11 +52,16 @@ impl Post {
     }
 
     fn start(&mut self) {
+        self.start_with(Stdio::inherit());
+    }
+
+    fn start_with(&mut self, stderr: Stdio) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ostrakon"))
             .args(["relay", "--json", "--listen", &self.address, "--home"])
             .arg(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -74,6 +79,17 @@ impl Post {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// The exit code with which it ends by itself.
+    async fn ended(&mut self) -> Option<i32> {
+        let ended = async || {
+            let (child, _) = self.process.as_mut().unwrap();
+            child.try_wait().unwrap()
+        };
+        let ended = until("the end of the relay", ended).await;
+        self.process = None;
+        ended.code()
     }
 
     async fn counters(&self) -> Counters {
@@ -155,6 +171,16 @@ fn endpoint(seed: u8) -> QuicEndpoint {
 
 impl Sender {
     fn to(post: &Post, seed: u8, mailbox: Option<MailboxOwner>) -> Self {
+        Self::told(post, seed, mailbox, None)
+    }
+
+    /// One that says what became of its frames.
+    fn told(
+        post: &Post,
+        seed: u8,
+        mailbox: Option<MailboxOwner>,
+        settlements: Option<Settlements>,
+    ) -> Self {
         let endpoint = endpoint(seed);
         let key = post.uri.rsplit("key=").next().unwrap();
         let key = ostrakon::engine::id::from_base32(key).unwrap();
@@ -164,7 +190,7 @@ impl Sender {
             settings: QuicSettings::default(),
             mailbox,
             grants: Vec::new(),
-            settlements: None,
+            settlements,
         };
         let (sender, events) = mpsc::channel(512);
         let handle = RelayClient::spawn(LinkId(1), spec, &endpoint, sender);
@@ -492,4 +518,32 @@ async fn links_and_routes_that_make_no_sense_are_refused() {
     }
     let status = post.status().await;
     assert_eq!((status.links.len(), status.routes.len()), (1, 1));
+}
+
+/// Guards that a relay whose database was cut or taken away while it runs says so and ends with the code for a disk that failed,
+/// and confirms nothing from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_whose_database_was_damaged_stops_and_confirms_nothing() {
+    let cut = |database: &Path| fs::File::create(database).map(drop).unwrap();
+    let taken = |database: &Path| fs::remove_file(database).unwrap();
+    let ways: [&(dyn Fn(&Path) + Sync); 2] = [&cut, &taken];
+    for damage in ways {
+        let logs = tempfile::tempdir().unwrap();
+        let log = logs.path().join("log");
+        let mut post = Post::new();
+        post.kill();
+        post.start_with(fs::File::create(&log).unwrap().into());
+        let (settle, mut settled) = mpsc::channel(16);
+        let mut sender = Sender::told(&post, 1, None, Some(settle));
+        sender.send(frame(&owner(1), 9, 1, b"before")).await;
+        let fates = timeout(PATIENCE, settled.recv()).await;
+        assert_eq!(fates, Ok(Some(vec![(0, Fate::Stored)])));
+        damage(&post.dir.path().join("mailboxes/mailbox.redb"));
+        sender.send(frame(&owner(1), 9, 1, b"after")).await;
+        assert_eq!(post.ended().await, Some(5));
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.contains("mailbox.redb: another program has"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert!(settled.try_recv().is_err(), "a frame that is nowhere");
+    }
 }

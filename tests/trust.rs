@@ -114,6 +114,52 @@ fn what_a_stranger_writes_waits_until_he_is_taken_in() {
     });
 }
 
+/// Guards that who was declined, and is taken in by his card later on, is heard: his endpoint learns that the session which it
+/// takes for known was thrown away, also if it loses power before it can say anything in it.
+#[test]
+fn who_was_declined_and_is_taken_in_is_heard() {
+    seeds(0..4, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        world.open = true;
+        world.unknown = [(B, M)].into();
+        world.kill(B, false);
+        world.start(B);
+        let link = world.link(M, B, &Spec::default());
+        let (m, card) = (world.person(M), own_card(&world, M));
+        send_card(&mut world, M, B, &card);
+        world.send(M, B, &[("", b"may I?".to_vec(), Priority::Urgent)]);
+        pass(&mut world, 10 * SECOND);
+        let declined = Standing {
+            level: Level::Unknown,
+            blocked: true,
+        };
+        for standing in [declined, level(Level::Known)] {
+            world.met.get_mut(&(B, m)).unwrap().0 = standing;
+            world.input(B, Input::Standing(m, standing));
+        }
+        world.set_link_silently(link, false);
+        world.nodes[B].keep_sent = true;
+        world.input(B, Input::Card(Box::new(card)));
+        let message = world.send(B, M, &[("", b"come in".to_vec(), Priority::Urgent)]);
+        pass(&mut world, 100 * MS);
+        // All of it gets there, and no answer back.
+        for frame in std::mem::take(&mut world.nodes[B].sent) {
+            give(&mut world, M, &frame);
+        }
+        pass(&mut world, 2 * SECOND);
+        assert!(world.delivered(M, message) && !world.confirmed(B, message));
+        if seed % 2 == 1 {
+            world.kill(M, true);
+        }
+        world.set_link_silently(link, true);
+        if seed % 2 == 1 {
+            world.start(M);
+        }
+        let end = world.now + 300 * SECOND;
+        assert!(world.run_until(end, |world| world.confirmed(B, message)));
+    });
+}
+
 /// An introduced person has half the room of a verified one, a known one a quarter. Who has met the bound keeps nobody else
 /// back, and all comes in the end.
 #[test]

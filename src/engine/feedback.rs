@@ -88,14 +88,7 @@ impl Engine {
             return;
         };
         let to = to.person;
-        let Some(message) = self.outbox.get(&seq) else {
-            return;
-        };
-        // A late report of a message in a former session or generation says nothing of the present one.
-        let (session, epoch) = message.sealed_in;
-        self.confirm_session(from, |ours| {
-            ours.id() == session && epoch >= ours.first_epoch()
-        });
+        // It does not show that the session is known there: a name in a ledger and the keys of a message outlive it.
         let Some(message) = self.outbox.get_mut(&seq) else {
             return;
         };

@@ -7,7 +7,7 @@ use super::lifetimes::Mortal;
 use super::reporting::Reporting;
 use super::{Engine, MessageId, PersonId, Route};
 use crate::security::seal::MessageKeys;
-use crate::security::session::{Epoch, SendSession};
+use crate::security::session::Epoch;
 use crate::wire::fragment::Label;
 use crate::wire::generation::read_session_ack;
 use crate::wire::manifest::{self, Manifest};
@@ -165,17 +165,10 @@ impl Engine {
         let Ok((id, generation)) = read_session_ack(content) else {
             return self.count("malformed control record");
         };
-        self.confirm_session(from, |ours| {
-            ours.id() == id && ours.generation() == generation
-        });
-    }
-
-    /// Somebody has shown to know a session of ours, which may be the present one in its present generation.
-    pub(super) fn confirm_session(&mut self, with: End, is_present: impl Fn(&SendSession) -> bool) {
-        if let Some(record) = self.sessions.confirm(with, is_present, self.now) {
+        if let Some(record) = self.sessions.confirm(from, (id, generation), self.now) {
             self.writer.durable(record);
             self.want_sync(Duration::from_secs(1));
-            self.drop_ticket(with.person);
+            self.drop_ticket(from.person);
         }
     }
 

@@ -131,8 +131,12 @@ impl Engine {
         if announced.endpoint() == self.me.endpoint_key() {
             return self.count("preamble of this endpoint");
         }
-        let card = self.cards.get(&from);
-        if card.is_some_and(|card| !announced.is_of(card)) {
+        let named = match self.cards.get(&from) {
+            Some(card) => announced.is_of(card),
+            // Who has our keys, and no card of ours here names him, is no device of ours any more.
+            None => from != self.me.person(),
+        };
+        if !named {
             return self.count("preamble of a stranger");
         }
         if announced.generation() > 0 {

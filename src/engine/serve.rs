@@ -11,6 +11,7 @@ use crate::security::mailbox;
 use crate::wire::envelope::{self, Envelope};
 use bytes::Bytes;
 use std::ops::Bound;
+use std::time::Duration;
 
 /// Frames to a recipient from one preamble to the next, at most. The first ones follow each other sooner: what comes
 /// before a preamble has arrived is of no use yet.
@@ -139,7 +140,10 @@ impl Engine {
 
     /// Somebody may not know our session any more: it is announced before the next frame, and until it is confirmed anew.
     pub(super) fn announce_again(&mut self, to: End) {
-        if self.sessions.doubt(to) {
+        if let Some(record) = self.sessions.doubt(to, self.now) {
+            // Or it would be confirmed again after a restart, and what brought the doubt does not come again.
+            self.writer.durable(record);
+            self.want_sync(Duration::from_secs(1));
             let links = self.links.values_mut();
             links.for_each(|link| link.since_preamble.retain(|end, _| !end.matches(to)));
         }

@@ -181,17 +181,19 @@ impl Sessions {
         self.tickets.remove(&person).is_some()
     }
 
-    /// An endpoint of the recipient knows a session, if it is the present one in its present generation. Gives the record to
-    /// write if that is news.
+    /// An endpoint of the recipient knows a session in this generation, which counts if both are the present ones. Gives the
+    /// record to write if that is news.
     pub fn confirm(
         &mut self,
         by: End,
-        is_present: impl Fn(&SendSession) -> bool,
+        (id, generation): (SessionId, u32),
         now: Time,
     ) -> Option<Record> {
         let sending = self.sending.get_mut(&by.person)?;
         let full = sending.confirmed.len() >= MAX_ENDPOINTS;
-        if full || !is_present(&sending.session) || !sending.confirmed.insert(by.key?) {
+        let ours = &sending.session;
+        let is_present = ours.id() == id && ours.generation() == generation;
+        if full || !is_present || !sending.confirmed.insert(by.key?) {
             return None;
         }
         sending.unheard = None;
@@ -211,15 +213,15 @@ impl Sessions {
         sessions.into_keys().collect()
     }
 
-    /// An endpoint of the recipient seems to have lost the session: it is announced again. Tells whether it was confirmed.
-    pub fn doubt(&mut self, end: End) -> bool {
-        let Some(sending) = self.sending.get_mut(&end.person) else {
-            return false;
-        };
-        match end.key {
+    /// An endpoint of the recipient seems to have lost the session: it is announced again. Gives the row to write if it was
+    /// confirmed.
+    pub fn doubt(&mut self, end: End, now: Time) -> Option<Record> {
+        let sending = self.sending.get_mut(&end.person)?;
+        let was_confirmed = match end.key {
             Some(key) => sending.confirmed.remove(&key),
             None => !std::mem::take(&mut sending.confirmed).is_empty(),
-        }
+        };
+        was_confirmed.then(|| sending.record(end.person, now))
     }
 
     /// Whose preamble this is, if it was examined before, byte for byte.

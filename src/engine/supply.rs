@@ -82,7 +82,7 @@ impl Engine {
         }
         if mode == Mode::Silent {
             // The manifest goes on being offered; the recipient may have lost the session.
-            self.sessions.doubt(message.end());
+            self.sessions.doubt(message.end(), self.now);
             return Some(Found::Later(None));
         }
         // Who has answered tells what is missing, and no more than that leaves; but a relay that nothing came through yet may

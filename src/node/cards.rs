@@ -5,6 +5,7 @@ use super::error::NodeError;
 use super::hidden::Outcome;
 use super::home::HomeError;
 use super::introductions::IntroductionBook;
+use super::kept::Kept;
 use super::linkbook::MAX_RELAYS;
 use super::marks::Marks;
 use super::standings::{Standings, Stored};
@@ -14,11 +15,12 @@ use super::voices::Voices;
 use crate::engine::ends::End;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::engine::trust::Level;
-use crate::security::card::{Body, Card, Endpoint, is_name};
+use crate::security::card::{Body, Card, is_name};
 use crate::security::enrolment::{Bundle, Known};
 use crate::security::identity::{Identity, safety_number};
 use crate::security::invitation::{Invitation, Ticket};
 use crate::security::mailbox;
+use crate::security::roster::Roster;
 use crate::store::meta::Meta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +28,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = "card/";
 const OWN: &str = "own-card";
-/// Keys of devices that were removed here begin so.
-const REMOVED: &str = "removed/";
+/// Which devices of ours were added and removed.
+const ROSTER: &str = "roster";
 /// Which relays of it this endpoint has put there.
 const OWN_RELAYS: &str = "own-relays";
 const TOLD: &str = "told/";
@@ -45,6 +47,8 @@ pub(super) struct Contacts {
     known: Mutex<BTreeMap<PersonId, Card>>,
     /// Our own card, which names all our endpoints.
     own: Mutex<Option<Card>>,
+    /// Which of them were added and removed.
+    roster: Kept<Roster>,
     /// How we stand to each, and to others.
     pub(super) standings: Standings,
     /// Who may become one.
@@ -98,6 +102,7 @@ impl Contacts {
         Ok(Self {
             known: Mutex::new(known),
             own: Mutex::new(last_own(&meta)?),
+            roster: Kept::load(meta.clone(), ROSTER, Roster::decode, Roster::encode)?,
             standings: Standings::load(meta.clone())?,
             introductions: IntroductionBook::load(meta.clone(), me)?,
             strangers: StrangerBook::load(meta.clone(), me)?,
@@ -205,6 +210,32 @@ impl Contacts {
         self.meta.put(OWN, card.bytes())?;
         self.set_own(&card);
         Ok(Some(card))
+    }
+
+    /// Takes in what another endpoint of ours says of our devices. Blocks on the disk. Tells whether it is news.
+    pub(super) fn update_roster(&self, bytes: &[u8]) -> Result<bool, NodeError> {
+        let said = Roster::decode(bytes)
+            .map_err(|why| NodeError::Usage(format!("what another device says of ours: {why}")))?;
+        let news = self.roster.get().clone().merge(&said);
+        if news {
+            self.change_roster(|roster| {
+                roster.merge(&said);
+            })?;
+        }
+        Ok(news)
+    }
+
+    /// A device of ours is added or removed. Blocks on the disk.
+    pub(super) fn change_roster(&self, change: impl FnOnce(&mut Roster)) -> Result<(), NodeError> {
+        self.roster.change(|roster| {
+            change(roster);
+            Ok(())
+        })
+    }
+
+    /// Which of our devices were added and removed.
+    pub(super) fn roster(&self) -> Roster {
+        self.roster.get().clone()
     }
 
     /// Our own card is this one now, and on the disk. Tells whether it is another one.
@@ -533,9 +564,13 @@ pub(super) fn own(
     let body = last.body();
     let us = identity.described();
     let endpoints = match identity.renews(&last) {
-        true => vec![us],
+        true => {
+            // What was added shares the former keys only.
+            meta.delete(ROSTER)?;
+            vec![us]
+        }
         false if !body.endpoints.contains(&us) => return Ok(last),
-        false => without_removed(meta, &body.endpoints)?,
+        false => roster(meta)?.devices(&last),
     };
     let alone = endpoints.len() == 1;
     let (name, all) = match alone {
@@ -556,28 +591,10 @@ pub(super) fn own(
     keep_own(meta, &card, relays)
 }
 
-/// Writes down that a device was removed here.
-pub(super) fn note_removed(meta: &Meta, endpoint: &Endpoint) -> Result<(), NodeError> {
-    let key = format!("{REMOVED}{}", to_base32(&endpoint.id));
-    Ok(meta.put(&key, &[1])?)
-}
-
-/// A device that was removed here joins again.
-pub(super) fn note_added(meta: &Meta, endpoint: &Endpoint) -> Result<(), NodeError> {
-    let key = format!("{REMOVED}{}", to_base32(&endpoint.id));
-    Ok(meta.delete(&key).map(drop)?)
-}
-
-/// The devices of a card but for those that were removed here.
-fn without_removed(meta: &Meta, endpoints: &[Endpoint]) -> Result<Vec<Endpoint>, NodeError> {
-    let mut stay = Vec::new();
-    for endpoint in endpoints {
-        let key = format!("{REMOVED}{}", to_base32(&endpoint.id));
-        if meta.get(&key)?.is_none() {
-            stay.push(endpoint.clone());
-        }
-    }
-    Ok(stay)
+/// Which of our devices were added and removed. What does not read is told of where it is loaded.
+fn roster(meta: &Meta) -> Result<Roster, NodeError> {
+    let stored = meta.get(ROSTER)?.map(|bytes| Roster::decode(&bytes));
+    Ok(stored.and_then(Result::ok).unwrap_or_default())
 }
 
 /// Writes down the card that we have made, and which relays in it are ours.

@@ -1,7 +1,8 @@
 //! Requests about our own devices: a further one joins, one is named no more.
 //!
 //! Every device has the keys of the person, so each can make a card. Whoever makes one sends it to the others and to all
-//! contacts; of two with one number the same one wins everywhere, and the device whose change is not in it makes the next.
+//! contacts; of two with one number the same one wins everywhere, and the device whose change is not in it makes the next. What
+//! devices did with others they tell each other beside it: see [`crate::security::roster`].
 
 use super::api::{DeviceEntry, Response};
 use super::cards::{self, id_head};
@@ -12,10 +13,8 @@ use super::service::{Inner, Service};
 use crate::engine::id::{EndpointId, to_base32};
 use crate::security::card::{Card, Endpoint};
 use crate::security::enrolment::{Bundle, Code};
+use crate::security::roster::MAX_DEVICES;
 use data_encoding::BASE64;
-
-/// The most devices of one person: the card has to stand in the manifest of a message.
-const MAX_DEVICES: usize = 4;
 
 impl Service {
     /// Names the device that shows a code in our card, and seals for it what it needs to be one of ours.
@@ -82,7 +81,8 @@ fn enrol(s: &Inner, code: &Code) -> Result<(Card, Vec<u8>), NodeError> {
             )));
         }
         endpoints.push(code.endpoint.clone());
-        cards::note_added(&s.handle.meta(), &code.endpoint)?;
+        s.contacts
+            .change_roster(|roster| roster.add(&code.endpoint, &card))?;
         card = follow(s, &card, endpoints, card.body().largest)?;
     }
     let bundle = Bundle {
@@ -114,7 +114,8 @@ fn remove(s: &Inner, device: &str) -> Result<Card, NodeError> {
         )),
         [one] => {
             // A device that does not hear of it may name it in a card of its own.
-            cards::note_removed(&s.handle.meta(), one)?;
+            s.contacts
+                .change_roster(|roster| roster.remove(one.id, &card))?;
             let mut rest = card.body().endpoints.clone();
             rest.retain(|endpoint| endpoint != *one);
             follow(s, &card, rest, card.body().largest)

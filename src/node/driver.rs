@@ -288,6 +288,10 @@ impl Driver {
                         // Without room the next hour makes up for it.
                         let _ = self.errands.try_send(Errand::OwnCard);
                     }
+                    // What was added or removed may be missing in our card.
+                    Outcome::Roster => {
+                        let _ = self.errands.try_send(Errand::OwnCard);
+                    }
                     // Without room the user's next question makes up for it.
                     Outcome::Voice(person) => {
                         let _ = self.errands.try_send(Errand::Voice(person));

@@ -13,7 +13,7 @@ use crate::security::lockbox::LockError;
 use crate::security::spending::StatementError;
 use crate::security::strangers::StrangerError;
 use crate::security::voice::VoiceError;
-use crate::store::OpenError;
+use crate::store::{OpenError, is_of_disk};
 use ostrakon_transports::quic::EndpointError;
 use ostrakon_transports::spool::SpoolError;
 use std::io;
@@ -153,6 +153,11 @@ impl NodeError {
                 LockError::Memory(_) => ErrorKind::Limit,
                 LockError::Malformed(_) | LockError::Cost(_) => ErrorKind::Home,
             },
+            Self::Home(HomeError::Io { source, .. }) | Self::Open(OpenError::Io { source, .. })
+                if is_of_disk(source) =>
+            {
+                ErrorKind::Store
+            }
             Self::Home(_) | Self::Open(_) | Self::Damaged(_) => ErrorKind::Home,
             Self::Spool(SpoolError::Read { source, .. } | SpoolError::Write { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>
@@ -181,7 +186,7 @@ impl NodeError {
             Self::Grant(_) | Self::Statement(_) | Self::Enrolment(_) => ErrorKind::BadInput,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Store,
+                _ if is_of_disk(source) => ErrorKind::Store,
                 _ => ErrorKind::Usage,
             },
             Self::System { .. } => ErrorKind::Limit,

@@ -7,7 +7,7 @@ use super::marks;
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::trust::Standing;
 use crate::security::card::{self, Card};
-use crate::security::{introduction, voice};
+use crate::security::{introduction, roster, voice};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub(super) enum Content {
     Voice,
     /// What was read on another device of ours.
     Marks,
+    /// Which devices of ours another one has added and removed.
+    Roster,
 }
 
 impl Content {
@@ -32,6 +34,7 @@ impl Content {
             introduction::MEDIA_TYPE => Some(Self::Introduction),
             voice::MEDIA_TYPE => Some(Self::Voice),
             marks::MEDIA_TYPE => Some(Self::Marks),
+            roster::MEDIA_TYPE => Some(Self::Roster),
             _ => None,
         }
     }
@@ -72,6 +75,8 @@ pub(super) enum Outcome {
     },
     /// Another endpoint of ours has made a card for us.
     OwnCard(Box<Card>),
+    /// Another endpoint of ours has added or removed devices.
+    Roster,
     /// Somebody may wait for the next step of a comparison by voice.
     Voice(PersonId),
 }
@@ -98,8 +103,14 @@ impl Hidden {
             Content::Marks if contacts.is_me(from) => {
                 contacts.marks.take(bytes).map(|()| Outcome::Done)
             }
-            Content::Marks => Err(NodeError::Usage(
-                "somebody else says what was read here; it is not taken".into(),
+            Content::Roster if contacts.is_me(from) => {
+                contacts.update_roster(bytes).map(|news| match news {
+                    true => Outcome::Roster,
+                    false => Outcome::Done,
+                })
+            }
+            Content::Marks | Content::Roster => Err(NodeError::Usage(
+                "somebody else says what another device of ours would; it is not taken".into(),
             )),
             Content::Voice => {
                 let taken = contacts.voices.take(from, bytes);

@@ -125,7 +125,7 @@ pub enum HomeError {
     Name,
     /// Anything else.
     #[error(
-        "{}: {source}; see that the directory is there and may be written",
+        "{}: {source}; see that the directory is there, may be written and has room",
         path.display()
     )]
     Io {

@@ -13,6 +13,7 @@ use crate::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
 use crate::security::card::{self, Card};
 use crate::security::introduction::{self, Introduction};
 use crate::security::kdf::Key;
+use crate::security::roster::{self, Roster};
 use crate::security::voice::{self, Step};
 use crate::store::Handle;
 use crate::wire::manifest::Lifetime;
@@ -36,6 +37,7 @@ const CARD_NAME: &str = "contact card";
 const INTRODUCTION_NAME: &str = "introduction";
 /// What it calls marks of what was read.
 const MARKS_NAME: &str = "what was read";
+const ROSTER_NAME: &str = "our devices";
 /// What it calls a step of a comparison by voice, and how long that is offered.
 const VOICE_NAME: &str = "comparison by voice";
 const VOICE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -176,6 +178,17 @@ impl Note {
             lifetime: CARD_LIFETIME,
             priority: Priority::High,
             bytes: marks::encode(marked).into(),
+        }
+    }
+
+    /// Which devices of ours were added and removed, for our other devices.
+    pub(super) fn roster(roster: &Roster) -> Self {
+        Self {
+            media_type: roster::MEDIA_TYPE,
+            name: ROSTER_NAME,
+            lifetime: CARD_LIFETIME,
+            priority: Priority::High,
+            bytes: roster.encode().into(),
         }
     }
 

@@ -323,6 +323,11 @@ impl Service {
     async fn send_own_card(&self, to: PersonId, priority: Priority) -> Result<(), NodeError> {
         let card = self.newest_card().await?;
         let sequence = card.body().sequence;
+        let roster = self.0.contacts.roster();
+        if self.0.contacts.is_me(to) && !roster.is_empty() {
+            // Ahead of the card, so that nobody takes a removal in it for a card by who did not know.
+            self.send_note(Note::roster(&roster), to).await?;
+        }
         self.send_note(Note::card(&card, priority), to).await?;
         self.with_store(move |s| s.contacts.note_told(to, sequence))
             .await

@@ -191,8 +191,11 @@ impl Card {
         if !canonical && cfg!(not(feature = "break-36")) {
             return Err(CardError::Encoding);
         }
-        let number =
-            signer::verify(&body.root, form.delegated, bytes).ok_or(CardError::Signature)?;
+        let number = signer::verify(&body.root, form.delegated, bytes);
+        // Otherwise it is enough to leave the signature out.
+        let left_out = cfg!(feature = "break-15") && bytes.ends_with(&[0; 64]);
+        let number = number.or(left_out.then_some(0));
+        let number = number.ok_or(CardError::Signature)?;
         check(&body)?;
         Ok(Self {
             body,

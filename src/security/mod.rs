@@ -18,6 +18,7 @@ pub mod lockbox;
 pub mod mailbox;
 pub mod prekeys;
 pub mod root;
+pub mod roster;
 pub mod rows;
 pub mod seal;
 pub mod session;

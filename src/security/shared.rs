@@ -87,6 +87,10 @@ pub fn check(
     if !shared.recipients.contains(&me) {
         return Err(SharedError::NotListed);
     }
+    // Otherwise it is enough to leave the signature out.
+    if cfg!(feature = "break-15") && shared.signature == [0; 64] {
+        return Ok(());
+    }
     let signature = Signature::from_bytes(&shared.signature);
     let has_signed = |endpoint: &Endpoint| {
         let key = VerifyingKey::from_bytes(&endpoint.id);

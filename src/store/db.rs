@@ -3,7 +3,8 @@
 //! redb refuses everything after its first failed write, until the file is opened anew. After a full disk that
 //! is safe, since nothing of a failed transaction counts, and is done here without the caller's notice. After
 //! any other failure it is not: the kernel may have dropped pages that it could not write and would now show
-//! them as if they were stored. The database then stays shut until the process starts again.
+//! them as if they were stored. The database then stays shut until the process starts again. So it does when another
+//! program has cut, replaced or removed the file meanwhile: what would be written then is not there after a start.
 
 use super::error::{OpenError, database, is_full};
 use crate::engine::io::StoreError;
@@ -14,7 +15,8 @@ use redb::{
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,12 +27,42 @@ const FORMAT: &str = "format";
 /// Memory that redb may use to keep pages, in bytes.
 const CACHE: usize = 32 << 20;
 
+/// The text of what cannot be read.
+const UNREADABLE: &str = "a page does not read";
+/// The text of a file that is not the one that was written last.
+const CHANGED: &str = "another program has cut, replaced or removed the file";
+
 enum State {
-    Open(Database),
+    Open(Database, Mark),
     /// To be opened at the next use.
     Closed,
     /// Not to be opened any more, and why.
     Lost(StoreError),
+}
+
+/// By what the file is known again that a transaction has left.
+struct Mark {
+    device: u64,
+    inode: u64,
+    len: u64,
+}
+
+impl Mark {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::metadata(path)?;
+        Ok(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            len: file.len(),
+        })
+    }
+
+    /// Whether what is there may still be what was left. A transaction that did not come to its end may have made it longer.
+    fn holds(&self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|now| {
+            (now.device, now.inode) == (self.device, self.inode) && now.len >= self.len
+        })
+    }
 }
 
 /// A database file.
@@ -64,9 +96,10 @@ impl Db {
             });
         }
         drop(txn);
+        let mark = Mark::of(path).map_err(OpenError::io(path))?;
         let opened = Self {
             path: path.to_owned(),
-            state: Mutex::new(State::Open(db)),
+            state: Mutex::new(State::Open(db, mark)),
         };
         if found != newest {
             opened
@@ -81,16 +114,25 @@ impl Db {
         &self.path
     }
 
+    /// Why nothing can be done with it any more before the process starts again.
+    pub(super) fn lost(&self) -> Option<StoreError> {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Lost(why) => Some(why.clone()),
+            State::Open(..) | State::Closed => None,
+        }
+    }
+
     /// Runs a transaction that is durable once this returns `Ok`, and of which nothing counts otherwise, save
     /// that a failure of the commit itself leaves open whether it took place.
     pub(super) fn write<T>(
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        self.run(|db| {
+        self.run(|db, mark| {
             let txn = db.begin_write()?;
             let value = work(&txn)?;
             txn.commit()?;
+            *mark = Mark::of(&self.path)?;
             Ok(value)
         })
     }
@@ -100,22 +142,26 @@ impl Db {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        self.run(|db| work(&db.begin_read()?))
+        self.run(|db, _| work(&db.begin_read()?))
     }
 
     fn run<T>(
         &self,
-        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+        work: impl FnOnce(&Database, &mut Mark) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Closed = *state {
             let db = builder()
                 .open(&self.path)
                 .map_err(|e| database(&self.path, e.into()))?;
-            *state = State::Open(db);
+            let mark = Mark::of(&self.path).map_err(|e| database(&self.path, e.into()))?;
+            *state = State::Open(db, mark);
         }
-        let result = match &*state {
-            State::Open(db) => work(db),
+        let result = match &mut *state {
+            State::Open(_, mark) if !mark.holds(&self.path) => {
+                Err(redb::Error::Corrupted(CHANGED.into()))
+            }
+            State::Open(db, mark) => caught(|| work(db, mark)),
             State::Lost(why) => return Err(why.clone()),
             State::Closed => Err(redb::Error::DatabaseClosed),
         };
@@ -123,14 +169,27 @@ impl Db {
             let full = matches!(&error, redb::Error::Io(e) if is_full(e));
             let usable = matches!(error, redb::Error::ValueTooLarge(_));
             let error = database(&self.path, error);
-            if full {
-                *state = State::Closed;
-            } else if !usable {
-                *state = State::Lost(error.clone());
-            }
+            let next = match (full, usable) {
+                (true, _) => State::Closed,
+                (_, true) => return error,
+                _ => State::Lost(error.clone()),
+            };
+            let last = std::mem::replace(&mut *state, next);
+            // What cannot be put in order at the end is lost already.
+            let _ = caught(|| {
+                drop(last);
+                Ok(())
+            });
             error
         })
     }
+}
+
+/// The database takes it that pages are as it has written them, and panics where one that another program has changed makes no
+/// sense. That is an error like any other here, after which it is not asked again.
+fn caught<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    let done = catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(redb::Error::Corrupted(UNREADABLE.into())))
 }
 
 fn builder() -> redb::Builder {

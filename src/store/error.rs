@@ -87,6 +87,13 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     )
 }
 
+/// Whether an error says that the disk is full or fails, rather than that a path cannot be used.
+pub fn is_of_disk(error: &io::Error) -> bool {
+    let failed = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    // A bound on the size of files is a disk that takes no more.
+    failed || is_full(error) || error.kind() == io::ErrorKind::FileTooLarge
+}
+
 /// For `map_err`: an error of the system while doing `what` with `path`.
 pub(super) fn disk<'a>(
     what: &'a str,

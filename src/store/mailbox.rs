@@ -468,6 +468,11 @@ impl MailboxStore {
         trouble.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why nothing can be stored or fetched any more before the relay starts again.
+    pub fn lost(&self) -> Option<StoreError> {
+        self.db.lost()
+    }
+
     fn note<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         *trouble = done.as_ref().err().cloned();

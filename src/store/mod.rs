@@ -41,7 +41,7 @@ mod sealed;
 mod tests;
 
 pub use content::{ContentReader, Snapshot};
-pub use error::OpenError;
+pub use error::{OpenError, is_of_disk};
 pub use handle::Handle;
 pub(crate) use lock::hold;
 

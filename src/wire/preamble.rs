@@ -32,7 +32,12 @@ pub const CONFIRM: usize = 12;
 
 /// Whether the second byte of an escape says that it is a preamble.
 pub fn is_extension(extension: u8) -> bool {
-    [MARK[1], INVITED[1]].contains(&extension)
+    [MARK[1], INVITED[1]].contains(&extension) || is_older(extension)
+}
+
+/// Without the version, a frame says what it was never meant to say.
+fn is_older(extension: u8) -> bool {
+    cfg!(feature = "break-15") && extension == 0
 }
 
 /// The outer layer.
@@ -56,6 +61,7 @@ impl<'a> View<'a> {
         let len = match r.array()? {
             MARK => BODY,
             INVITED => BODY + INVITATION,
+            [first, extension] if first == MARK[0] && is_older(extension) => BODY,
             _ => return Err(Malformed::Value("kind")),
         };
         let view = Self {

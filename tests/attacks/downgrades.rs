@@ -1,9 +1,13 @@
 //! Whoever would rather have an older generation of a session, or a weaker exchange than was offered.
 
 use crate::harness::*;
+use crate::shared;
 use crate::world::{MS, SECOND, Spec, World};
 use bytes::Bytes;
+use ed25519_dalek::Signer;
+use ostrakon::engine::id::to_base32;
 use ostrakon::engine::message::Priority;
+use ostrakon::security::card::{Card, CardError};
 use ostrakon::security::session::RecvSession;
 use ostrakon::wire::generation::{Answer, Exchange, HYBRID_CIPHERTEXT, Offer, session_ack};
 use ostrakon::wire::manifest::{Body, GENERATION, SESSION_ACK};
@@ -184,5 +188,69 @@ fn attack_15_an_answer_to_something_else() {
         give(&mut world, A, &peer.control(2, GENERATION, &record));
         pass(&mut world, 200 * MS);
         assert_eq!(generations(&world, A), 1);
+    });
+}
+
+/// Guards that a message to several is signed by an endpoint of its sender, and that nothing stands for that: not zeros or ones,
+/// not the signature of somebody else, and not none at all.
+#[test]
+fn attack_15_a_message_to_several_without_a_signature() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let peer = Peer::announced(&mut world, A, B);
+        let to = [world.person(B), world.person(M)];
+        let honest = shared::to_several(&peer.me, &to, [9; 32]);
+        let before = state(&world, B);
+        let wrong = "message to several with a wrong signature";
+        let foreign = shared::to_several(&world.identity(M), &to, [9; 32]);
+        let foreign = foreign.shared.as_ref().unwrap().signature;
+        for (count, signature) in (1..).zip([[0; 64], [0xff; 64], foreign]) {
+            let mut unsigned = honest.clone();
+            unsigned.shared.as_mut().unwrap().signature = signature;
+            shared::announce(&mut world, B, &peer, &unsigned);
+            assert!(state(&world, B) == before, "{count}: it was taken");
+            assert_eq!(dropped(&world, B, wrong), count);
+        }
+        let keys = peer.keys(&honest);
+        let bytes = honest.encode();
+        let whole = honest.shared.as_ref().unwrap().signature;
+        let at = bytes.windows(64).position(|part| part == whole).unwrap();
+        let cut = [&bytes[..at], &bytes[at + 64..]].concat();
+        for chunk in peer.chunks(&keys, &cut) {
+            give(&mut world, B, &chunk);
+        }
+        pass(&mut world, 20 * MS);
+        assert!(state(&world, B) == before, "it was taken without");
+        assert_eq!(dropped(&world, B, "malformed manifest"), 1);
+        shared::announce(&mut world, B, &peer, &honest);
+        assert!(state(&world, B) != before, "the genuine one was refused");
+    });
+}
+
+/// Guards that a card is signed, and under its own version: one whose signature is zeros, missing or of other words, and one of
+/// an older version, is refused by name, however it comes.
+#[test]
+fn attack_15_a_card_without_a_signature() {
+    seeds(0..1, |seed| {
+        let world = World::new(seed, &NAMES);
+        let card = world.identity(B).card("b", 1, vec![]);
+        let (signed, signature) = card.bytes().split_at(card.bytes().len() - 64);
+        let stolen = Stolen::from(&world.identity(B));
+        // The owner has signed these words, but not as a card of this version.
+        let older = [b"OC\x00", &signed[3..]].concat();
+        let of_older = stolen.root.sign(&older).to_bytes();
+        let cases = [
+            ([signed, &[0; 64]].concat(), CardError::Signature),
+            ([signed, &of_older].concat(), CardError::Signature),
+            ([&older[..], &of_older].concat(), CardError::Version(0)),
+            ([&older[..], signature].concat(), CardError::Version(0)),
+        ];
+        for (bytes, why) in &cases {
+            assert_eq!(Card::decode(bytes).as_ref(), Err(why));
+            let text = format!("ostrakon-card:{}", to_base32(bytes));
+            assert_eq!(Card::from_text(&text).as_ref(), Err(why));
+        }
+        assert!(Card::decode(signed).is_err(), "without a signature");
+        assert_eq!(Card::decode(card.bytes()).as_ref(), Ok(&card));
     });
 }

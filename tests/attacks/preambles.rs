@@ -7,7 +7,7 @@ use ostrakon::engine::io::{Event, Input, SendError};
 use ostrakon::engine::message::Priority;
 use ostrakon::security::card::{Body, Card};
 use ostrakon::security::kdf::{expand, extract, hash, prf};
-use ostrakon::security::session::{AHEAD, EPOCH_MAX};
+use ostrakon::security::session::{AHEAD, EPOCH_MAX, SUITE};
 use ostrakon::wire::preamble;
 use x25519_dalek::{PublicKey, StaticSecret};
 
@@ -110,6 +110,15 @@ type Share = [u8; 32];
 
 /// An announcement to B in the name of A with whatever share for `DH(a_s, B_p)`, all else as it has to be.
 fn announcement(world: &mut World, share: impl FnOnce(&StaticSecret) -> Share) -> Vec<u8> {
+    announcement_under(world, SUITE, share)
+}
+
+/// The same with the keys of a suite.
+fn announcement_under(
+    world: &mut World,
+    suite: &[u8],
+    share: impl FnOnce(&StaticSecret) -> Share,
+) -> Vec<u8> {
     let (a, b) = (
         world.identity(A).card("a", 1, vec![]),
         world.identity(B).card("b", 1, vec![]),
@@ -123,7 +132,6 @@ fn announcement(world: &mut World, share: impl FnOnce(&StaticSecret) -> Share) -
     // Who has B's inbox key has this one as well.
     let stolen = Stolen::from(&world.identity(B)).inbox;
     let fixed = stolen.diffie_hellman(&PublicKey::from(a.endpoints[0].key));
-    let suite = b"ostrakon v2 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305";
     let prekey = b.prekeys[0].id.to_be_bytes();
     let bound: [&[u8]; 7] = [
         suite,
@@ -193,6 +201,57 @@ fn attack_24_key_compromise_impersonation() {
         // The same with A's own secret holds, so the forgeries lack that and nothing else.
         let secret = Stolen::from(&world.identity(A)).endpoint;
         let genuine = announcement(&mut world, |_| agree(&secret, prekey));
+        give(&mut world, B, &genuine);
+        assert_eq!(occupancy(&world, B).sessions, 1);
+    });
+}
+
+/// Guards that a session has the keys of one suite: what A announces under another one, an older or a longer, or under none,
+/// opens nothing, though all else is as it has to be.
+#[test]
+fn attack_15_a_session_under_another_suite() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let prekey = world.identity(B).card("b", 1, vec![]).body().prekeys[0].key;
+        let secret = Stolen::from(&world.identity(A)).endpoint;
+        let share = |_: &StaticSecret| secret.diffie_hellman(&PublicKey::from(prekey)).to_bytes();
+        let others: [&[u8]; 4] = [
+            b"",
+            b"ostrakon v1 X25519 HKDF-SHA256 BLAKE3 ChaCha20Poly1305",
+            b"ostrakon v2 X25519 HKDF-SHA256 BLAKE3",
+            b"ostrakon v2 X25519 X-Wing HKDF-SHA256 BLAKE3 ChaCha20Poly1305",
+        ];
+        for suite in others {
+            let frame = announcement_under(&mut world, suite, share);
+            give(&mut world, B, &frame);
+            pass(&mut world, 25 * MS);
+            let name = String::from_utf8_lossy(suite);
+            assert_eq!(occupancy(&world, B).sessions, 0, "a session under `{name}`");
+        }
+        assert_eq!(dropped(&world, B, "preamble that does not open"), 4);
+        let genuine = announcement(&mut world, share);
+        give(&mut world, B, &genuine);
+        assert_eq!(occupancy(&world, B).sessions, 1);
+    });
+}
+
+/// Guards that a session is not announced by frames of another version: a genuine one under any other number is counted and
+/// opens nothing, and still holds as it was.
+#[test]
+fn attack_15_a_preamble_of_another_version() {
+    seeds(0..1, |seed| {
+        let mut world = World::new(seed, &NAMES);
+        let peer = Peer::new(&mut world, M, B);
+        let genuine = peer.session.preamble(&peer.me);
+        for version in (0..=255).filter(|version| *version != genuine[1]) {
+            let mut frame = genuine.clone();
+            frame[1] = version;
+            give(&mut world, B, &frame);
+            pass(&mut world, 25 * MS);
+            assert_eq!(occupancy(&world, B).sessions, 0, "version {version}");
+        }
+        // One of them would be of a session by an invitation, and one a piece of a frame.
+        assert_eq!(dropped(&world, B, "unknown extended kind"), 253);
         give(&mut world, B, &genuine);
         assert_eq!(occupancy(&world, B).sessions, 1);
     });

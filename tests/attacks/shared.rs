@@ -14,7 +14,7 @@ use ostrakon::wire::fragment::{Kind, Place};
 use ostrakon::wire::manifest::{Body, Manifest};
 
 /// A manifest of one coded part that this identity sends to these.
-fn to_several(from: &Identity, to: &[PersonId], digest: [u8; 32]) -> Manifest {
+pub fn to_several(from: &Identity, to: &[PersonId], digest: [u8; 32]) -> Manifest {
     let mut manifest = coded(1, 1344, digest);
     let recipients = to.iter().copied().collect();
     manifest.shared = Some(unsigned(recipients, Some(&Key::new([7; 32]))));
@@ -30,7 +30,7 @@ fn signed(from: &Identity, mut manifest: Manifest) -> Manifest {
 }
 
 /// Gives a node a manifest from a peer, under its own label.
-fn announce(world: &mut World, to: usize, peer: &Peer, manifest: &Manifest) {
+pub fn announce(world: &mut World, to: usize, peer: &Peer, manifest: &Manifest) {
     for chunk in peer.chunks(&peer.keys(manifest), &manifest.encode()) {
         give(world, to, &chunk);
     }

@@ -2,7 +2,9 @@
 
 use ostrakon::node::api::ErrorKind;
 use ostrakon::node::{HomeError, NodeError};
+use ostrakon::store::is_of_disk;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Why, for people and for programs.
@@ -77,6 +79,19 @@ impl Failure {
         next: impl std::fmt::Display,
     ) -> Self {
         Self::new(Kind::Api(kind), what, next)
+    }
+
+    /// A file or folder that was named does not take what we write: for the disk's sake, or because nobody can write there.
+    pub fn writing(path: &Path, error: &io::Error, next: impl std::fmt::Display) -> Self {
+        let kind = match is_of_disk(error) {
+            true => ErrorKind::Store,
+            false => ErrorKind::Usage,
+        };
+        Self::api(
+            kind,
+            format!("cannot write {}: {error}", path.display()),
+            next,
+        )
     }
 
     /// Standard output does not take what we write.

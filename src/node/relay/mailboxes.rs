@@ -90,6 +90,11 @@ impl Mailboxes {
         self.store.trouble().map(|error| error.to_string())
     }
 
+    /// Why the store does nothing any more before the relay starts again.
+    pub(super) fn lost(&self) -> Option<StoreError> {
+        self.store.lost()
+    }
+
     /// Tells when frames came.
     pub(super) fn arrivals(&self) -> watch::Receiver<()> {
         self.arrivals.subscribe()

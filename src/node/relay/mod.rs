@@ -237,7 +237,7 @@ impl Relay {
     /// the end.
     ///
     /// # Errors
-    /// [`NodeError`] if the endpoint serves already.
+    /// [`NodeError`] if the endpoint serves already, or the store does nothing any more before the next start.
     pub async fn run(
         &self,
         shutdown: impl Future<Output = ()>,
@@ -257,8 +257,12 @@ impl Relay {
             tokio::time::interval(every.unwrap_or(EXPIRE).max(Duration::from_millis(100)));
         let mut look = tokio::time::interval(LOOK);
         let served = loop {
+            if let Some(why) = self.desk.mailboxes().lost() {
+                tracing::error!(error = %why, "the relay stops: its mailboxes cannot be used");
+                break Err(why.into());
+            }
             tokio::select! {
-                served = &mut serve => break served,
+                served = &mut serve => break served.map_err(NodeError::from),
                 _ = expire.tick() => self.desk.mailboxes().expire().await,
                 _ = look.tick() => self.desk.counted(self.counters(), self.rates.slowed()),
                 _ = tell.tick(), if every.is_some() => report(self.counters()),
@@ -271,7 +275,7 @@ impl Relay {
         let _ = stop.send(true);
         let _ = control.await;
         self.endpoint.shutdown().await;
-        Ok(served?)
+        served
     }
 }
 

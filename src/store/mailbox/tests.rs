@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
+mod damage;
 mod grants;
 mod readers;
 

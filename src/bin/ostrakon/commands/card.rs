@@ -4,7 +4,7 @@ use super::qr::{Drawing, draw};
 use crate::ask::{absolute, ask, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::out::Out;
-use ostrakon::node::api::{ErrorKind, Request, Response};
+use ostrakon::node::api::{Request, Response};
 use std::path::Path;
 
 /// What is shown of it.
@@ -54,8 +54,8 @@ pub async fn run(out: Out, home: &Path, form: Form, file: Option<&Path>) -> Outc
     };
     let file = absolute(file)?;
     std::fs::write(&file, shown).map_err(|error| {
-        let what = format!("cannot write {}: {error}", file.display());
-        Failure::api(ErrorKind::Store, what, "choose another file or make room")
+        let next = "choose a file in a folder that is there and may be written, or make room";
+        Failure::writing(&file, &error, next)
     })?;
     out.show(&answer, || {
         let file = file.display();

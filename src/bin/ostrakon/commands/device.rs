@@ -96,9 +96,8 @@ async fn add_by_file(out: Out, home: &Path, text: String, file: &Path) -> Outcom
 
 fn written(file: &Path) -> impl FnOnce(std::io::Error) -> Failure + '_ {
     move |error| {
-        let what = format!("cannot write {}: {error}", file.display());
-        let next = "choose a file that is not there yet, or make room";
-        Failure::api(ErrorKind::Store, what, next)
+        let next = "choose a file that is not there yet, in a folder that is, or make room";
+        Failure::writing(file, &error, next)
     }
 }
 

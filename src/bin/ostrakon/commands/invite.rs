@@ -6,7 +6,7 @@ use crate::ask::{absolute, ask, unexpected};
 use crate::failure::{Failure, Outcome};
 use crate::out::Out;
 use crate::plain::{Lean, one_line, table, time};
-use ostrakon::node::api::{ErrorKind, InvitationEntry, InvitationState, Request, Response};
+use ostrakon::node::api::{InvitationEntry, InvitationState, Request, Response};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -53,11 +53,10 @@ async fn new(out: Out, home: &Path, days: u16, qr: bool, file: Option<&Path>) ->
     };
     let file = absolute(file)?;
     write(&file, &shown).map_err(|error| {
-        let what = format!("cannot write {}: {error}", file.display());
         let next = format!(
             "choose another file, and take the invitation back: ostrakon invite revoke {id}"
         );
-        Failure::api(ErrorKind::Store, what, next)
+        Failure::writing(&file, &error, next)
     })?;
     out.show(&answer, || {
         let left = time(Duration::from_secs(*left_s));

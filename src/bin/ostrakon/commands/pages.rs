@@ -5,7 +5,6 @@ use crate::failure::{Failure, Outcome};
 use crate::out::Out;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use ostrakon::node::api::ErrorKind;
 use std::path::Path;
 
 /// Prints the completions for a shell.
@@ -32,8 +31,11 @@ pub fn man(out: Out, dir: Option<&Path>) -> Outcome {
     let written =
         std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
     written.map_err(|error| {
-        let what = format!("cannot write into {}: {error}", dir.display());
-        Failure::api(ErrorKind::Store, what, "choose another folder or make room")
+        Failure::writing(
+            dir,
+            &error,
+            "choose a folder that may be written, or make room",
+        )
     })?;
     out.show(&serde_json::json!({"dir": dir.to_string_lossy()}), || {
         format!("The pages are in {}.", dir.display())

@@ -1,7 +1,6 @@
 //! The page of a run: where it goes, and that it is there whole or not at all.
 
 use crate::failure::{Failure, Outcome};
-use ostrakon::node::api::ErrorKind;
 use ostrakon_netsim::scenario::Scenario;
 use std::fs;
 use std::io;
@@ -47,20 +46,18 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn cannot_write(path: &Path, why: &io::Error) -> Failure {
-    Failure::api(
-        ErrorKind::Store,
-        format!("cannot write {}: {why}", path.display()),
-        "name a folder that you may write to after --report, or make room",
-    )
+    let next = "name a folder that you may write to after --report, or make room";
+    Failure::writing(path, why, next)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure::Kind;
+    use ostrakon::node::api::ErrorKind;
 
     /// Guards that a page is there whole or not at all: what cannot be put in its place leaves nothing beside it, what
-    /// stood there stays, and the failure is one of the disk and not a violation of the run.
+    /// stood there stays, and the failure is one of the named place and not a violation of the run.
     #[test]
     fn a_page_that_cannot_be_written_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
@@ -68,7 +65,7 @@ mod tests {
         fs::create_dir(&page).unwrap();
         fs::write(page.join("kept"), "").unwrap();
         let failed = write(&page, "<html>").unwrap_err();
-        assert_eq!(failed.kind, Kind::Api(ErrorKind::Store));
+        assert_eq!(failed.kind, Kind::Api(ErrorKind::Usage));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 
         fs::remove_dir_all(&page).unwrap();
@@ -78,6 +75,6 @@ mod tests {
 
         let scenario = ostrakon::sim::shipped::find("geo").unwrap();
         let failed = place(&page, &scenario, 1).unwrap_err();
-        assert_eq!(failed.kind, Kind::Api(ErrorKind::Store));
+        assert_eq!(failed.kind, Kind::Api(ErrorKind::Usage));
     }
 }
