@@ -38,6 +38,8 @@ mod make;
 mod make_keys;
 #[path = "vectors/plain.rs"]
 mod plain;
+#[path = "vectors/roster.rs"]
+mod roster;
 #[path = "vectors/shared.rs"]
 mod shared;
 #[path = "vectors/spending.rs"]
@@ -62,6 +64,7 @@ fn encode(vector: &Vector) -> Vec<u8> {
         "fragment" => keys::encode_fragment(vector),
         "card" => keys::encode_card(vector),
         "root" => keys::encode_root(vector),
+        "roster" => roster::encode(vector),
         "preamble" => keys::encode_preamble(vector),
         "epoch" => keys::encode_epoch(vector),
         "mailbox-tag" => keys::encode_tag(vector),
@@ -99,6 +102,7 @@ fn decode(vector: &Vector) -> bool {
         "fragment" => keys::decode_fragment(vector),
         "card" => keys::decode_card(vector),
         "root" => keys::decode_root(vector),
+        "roster" => roster::decode(vector),
         "preamble" => keys::decode_preamble(vector),
         "epoch" => keys::decode_epoch(vector),
         "generation" => generations::decode(vector),

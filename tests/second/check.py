@@ -24,6 +24,7 @@ from grant import check_grant
 from lockbox import check_lockbox
 from manifest import check_manifest
 from report import check_report
+from roster import check_roster
 from session import check_epoch, check_preamble
 from shared import check_shared
 from signer import check_root
@@ -56,6 +57,7 @@ CHECKS = {
     "preamble": check_preamble,
     "report": check_report,
     "root": check_root,
+    "roster": check_roster,
     "safety-number": check_safety_number,
     "shared": check_shared,
     "spending": check_spending,

@@ -3,7 +3,7 @@
 use super::file::{Vector, hex};
 use super::{
     content, encode, enrolment, generations, grants, incarnation, introduction, invitation,
-    lockbox, make_keys, shared, spending, voice,
+    lockbox, make_keys, roster, shared, spending, voice,
 };
 use ostrakon::engine::geometry::Coding;
 use ostrakon::engine::id::PersonId;
@@ -26,6 +26,7 @@ pub fn all() -> Vec<Vector> {
         content::all(),
         enrolment::all(),
         grants::all(),
+        roster::all(),
         spending::all(),
         shared::all(),
         generations::all(),
