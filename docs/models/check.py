@@ -6,7 +6,8 @@ and r if the attack that was found is that something genuine is taken a second t
 verdict, so an r with two sessions does not rule a forgery out; the 0 with one session does, within one session.
 
 LEAKS is `nothing leaks`, or `before, Bob leaks b_s; Alice leaks a_s` for what an attacker has from the beginning, or the same
-with `after` for what he gets once all is over. The leaks are put in at the line `// before` or `// after`.
+with `after` for what he gets once all is over, or with `listening` for what somebody has from the beginning who changes nothing.
+The leaks are put in at the line `// before` or `// after`.
 """
 
 import json
@@ -24,6 +25,8 @@ def with_leaks(text, leaks):
     if leaks == "nothing leaks":
         return text
     when, blocks = leaks.split(", ", 1)
+    if when == "listening":
+        when, text = "before", text.replace("attacker[active]", "attacker[passive]")
     put = ["phase[1]"] if when == "after" else []
     for block in blocks.split("; "):
         who, what = block.split(" leaks ")
