@@ -32,6 +32,8 @@ const FRAMES: usize = 1_000;
 /// Bytes of a frame.
 const LEN: usize = 200;
 const PART: usize = 64 << 20;
+/// For how many seconds memory is watched: the last power of two of them is the last that is shown.
+const MEMORY_SECONDS: u32 = 32;
 /// Frames of garbage a second.
 const FLOOD: f64 = 100_000.0;
 
@@ -48,6 +50,29 @@ fn main() {
         println!("| {what} | {:.2} |", victim.cost(&frames));
     }
     flood(&mut rng);
+    memory(&mut victim, &mut rng);
+}
+
+/// What a flood of messages that nothing is known of leaves in memory, every frame another message.
+fn memory(victim: &mut Victim, rng: &mut ChaCha20Rng) {
+    println!("\nmemory after seconds of {FLOOD} frames of garbage");
+    println!("| s | resident, MB |\n| ---: | ---: |");
+    for second in 1..=MEMORY_SECONDS {
+        for _ in 0..100 {
+            victim.now = victim.now.after(Duration::from_millis(10));
+            (0..FLOOD as u64 / 100).for_each(|_| victim.input(received(0, &garbage(rng))));
+        }
+        if second.is_power_of_two() {
+            println!("| {second} | {} |", resident());
+        }
+    }
+}
+
+/// Memory of this process as Linux tells it, in MB.
+fn resident() -> String {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<f64>().ok());
+    pages.map_or("?".into(), |pages| format!("{:.1}", pages * 4096.0 / 1e6))
 }
 
 /// A part, alone and with a flood on another link beside it.

@@ -17,14 +17,20 @@ use std::sync::OnceLock;
 enum Try<'a> {
     Binary(&'a [u8]),
     Text(&'a str),
-    Changed(Vec<(u16, u8)>, u8),
+    Changed(bool, Vec<(u16, u8)>, u8),
 }
 
-fn real() -> &'static Card {
-    static CARD: OnceLock<Card> = OnceLock::new();
-    CARD.get_or_init(|| {
+/// A card that a root has signed, and one with a bound that a delegate has.
+fn real() -> &'static [Card; 2] {
+    static CARDS: OnceLock<[Card; 2]> = OnceLock::new();
+    CARDS.get_or_init(|| {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        Identity::generate(&mut rng).card("Amina", 7, vec!["relay://192.0.2.1:4434?key=a".into()])
+        let me = Identity::generate(&mut rng);
+        let card = me.card("Amina", 7, vec!["relay://192.0.2.1:4434?key=a".into()]);
+        let delegate = me.without_root(&mut me.root().unwrap(), &mut rng);
+        let endpoints = card.body().endpoints.clone();
+        let bounded = delegate.card_after(&card, "Amina", vec![], endpoints, Some(1 << 20));
+        [card, bounded]
     })
 }
 
@@ -39,10 +45,11 @@ fuzz_target!(|attempt: Try| match attempt {
             assert_eq!(Card::from_text(&card.to_text()).as_ref(), Ok(&card));
         }
     }
-    Try::Changed(changes, cut) => {
-        let bytes = damaged(real().bytes(), changes, cut);
-        if bytes == real().bytes() {
-            assert_eq!(Card::decode(&bytes).as_ref(), Ok(real()));
+    Try::Changed(delegate, changes, cut) => {
+        let card = &real()[usize::from(delegate)];
+        let bytes = damaged(card.bytes(), changes, cut);
+        if bytes == card.bytes() {
+            assert_eq!(Card::decode(&bytes).as_ref(), Ok(card));
         } else {
             assert!(Card::decode(&bytes).is_err(), "a changed card was taken");
         }

@@ -1,5 +1,5 @@
 //! The enrolment of a device: arbitrary codes are refused or canonical, and no bundle but the very one that was sealed for a
-//! code is taken.
+//! code is taken. Root keys and words on devices are refused or canonical too.
 #![no_main]
 
 #[path = "../support/damage.rs"]
@@ -10,6 +10,8 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use ostrakon::security::enrolment::{Bundle, Code, Newcomer};
 use ostrakon::security::identity::Identity;
+use ostrakon::security::root::Root;
+use ostrakon::security::roster::Roster;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use std::sync::OnceLock;
@@ -19,6 +21,8 @@ enum Try<'a> {
     Code(&'a [u8]),
     Text(&'a str),
     Kept(&'a [u8]),
+    Root(&'a [u8]),
+    Roster(&'a [u8]),
     Sealed(&'a [u8]),
     Changed(Vec<(u16, u8)>, u8),
 }
@@ -60,6 +64,16 @@ fuzz_target!(|attempt: Try| match attempt {
     Try::Kept(bytes) => {
         if let Ok(new) = Newcomer::decode(bytes) {
             assert_eq!(&new.encode()[..], bytes);
+        }
+    }
+    Try::Root(bytes) => {
+        if let Ok(root) = Root::decode(bytes) {
+            assert_eq!(&root.encode()[..], bytes);
+        }
+    }
+    Try::Roster(bytes) => {
+        if let Ok(roster) = Roster::decode(bytes) {
+            assert_eq!(Roster::decode(&roster.encode()), Ok(roster));
         }
     }
     Try::Sealed(bytes) => assert!(real().new.open(&real().code, bytes).is_err()),
