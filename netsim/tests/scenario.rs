@@ -231,11 +231,23 @@ fn overrides_change_what_they_name() {
     assert_ne!(before.links[1], scenario.links[1]);
     scenario.set("rate", "13mbit").unwrap();
     assert_ne!(before.links[0], scenario.links[0]);
+    scenario.set("sat.remembered-rate", "5mbit").unwrap();
+    scenario.set("cost", "3").unwrap();
+    scenario.set("text", "2kB").unwrap();
+    let links = scenario.links.iter();
+    let of_links: Vec<_> = links.map(|l| (l.remembered_bps, l.cost)).collect();
+    assert_eq!(of_links, [(Some(5_000_000), 3), (None, 3)]);
+    let parts = || scenario.messages.iter().flat_map(|m| &m.parts);
+    assert!(parts().any(|part| part.text));
+    assert!(parts().all(|part| (part.bytes == 2000) == part.text));
     let before = scenario.clone();
     for (key, value, words) in [
         ("raet", "13mbit", "did you mean `rate`?"),
         ("satt.rate", "13mbit", "did you mean `sat.rate`?"),
-        ("colour", "red", "duration, mode, seed, start"),
+        ("colour", "red", "duration, file, mode, seed, start"),
+        ("file", "2TB", "1 GiB"),
+        ("sat.cost", "cheap", "whole number"),
+        ("remembered-rate", "fast", "give a rate"),
         ("sat.rate", "13 furlongs", "give a rate"),
         ("rate", "-5mbit", "-5mbit"),
         ("start", "hot", "cold or warm"),

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Rounds over which the largest rate counts.
 const ROUNDS: usize = 8;
+/// Bytes over which loss is averaged: what is planned by it is planned for blocks of about as many.
+const LOSS_MEMORY: u64 = 1_000_000;
 
 /// One link's measurements. Pure: time comes in.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct RateMeter {
     /// Loss as parts in 65536, smoothed.
     loss: u32,
     loss_known: bool,
+    /// Bytes that the loss was measured over, up to [`LOSS_MEMORY`].
+    loss_seen: u64,
     srtt: Option<Duration>,
     rtt_var: Duration,
     min_rtt: Option<Duration>,
@@ -38,6 +42,7 @@ impl RateMeter {
             round_bytes: 0,
             loss: 0,
             loss_known: false,
+            loss_seen: 0,
             srtt: rtt,
             rtt_var: rtt.unwrap_or_default() / 4,
             min_rtt: None,
@@ -147,20 +152,16 @@ impl RateMeter {
         self.srtt = Some(srtt);
     }
 
-    /// Smooths over about 200 fragments' worth of bytes, faster while little is known.
+    /// The mean of what was seen so far, and of about [`LOSS_MEMORY`] later.
     fn on_loss(&mut self, delivered: u64, lost: u64) {
         let total = delivered + lost;
         if total == 0 {
             return;
         }
-        let share = (lost << 16) / total;
-        let weight = if self.loss_known {
-            total.min(200_000)
-        } else {
-            200_000
-        };
-        let old = u64::from(self.loss);
-        let mixed = (old * (400_000 - weight) + share * weight) / 400_000;
+        self.loss_seen = (self.loss_seen + total).min(LOSS_MEMORY);
+        let weight = total.min(self.loss_seen);
+        let (old, share) = (u64::from(self.loss), (lost << 16) / total);
+        let mixed = (old * (self.loss_seen - weight) + share * weight) / self.loss_seen;
         self.loss = u32::try_from(if self.loss_known { mixed } else { share / 2 }).unwrap_or(0);
         self.loss_known = true;
     }

@@ -50,11 +50,11 @@ pub fn all_blocks_ppm(each_ppm: u32, blocks: u32) -> u32 {
 }
 
 /// Extra symbols, beyond the mean, for a block that lacks `lacking` and whose last symbols should not cost another
-/// round trip: two standard deviations of the number that arrives of `lacking / (1 - p)`. Loss above 30 % is mostly
+/// round trip: three standard deviations of the number that arrives of `lacking / (1 - p)`. Loss above 30 % is mostly
 /// one's own flood, which more symbols would only feed.
 pub fn tail_margin(lacking: u32, loss_ppm: u32) -> u32 {
     let p = f64::from(loss_ppm.min(300_000)) / f64::from(CERTAIN);
-    libm::ceil(2.0 * libm::sqrt(f64::from(lacking) * p)) as u32
+    libm::ceil(3.0 * libm::sqrt(f64::from(lacking) * p)) as u32
 }
 
 #[cfg(test)]

@@ -249,7 +249,13 @@ pub(super) fn profile(plan: &Plan<'_>, place: usize, at: &Attached<'_>) -> LinkP
             .max(MIN_MTU),
         rate_bps: out
             .and_then(|line| line.rate_bps)
-            .filter(|_| tells || warm || back.is_none()),
+            .filter(|_| tells || warm || back.is_none())
+            .map(|rate| {
+                at.link
+                    .remembered_bps
+                    .filter(|_| warm && !tells)
+                    .unwrap_or(rate)
+            }),
         rtt: trip.filter(|trip| warm && *trip > Duration::ZERO),
         can_send: out.is_some(),
         can_receive: back.is_some(),

@@ -142,6 +142,8 @@ mod tests {
             limit_s: Some(8.0),
             nominal_limit_s: None,
             ratio: Some(0.8),
+            joint_ratio: None,
+            beside: None,
             violations: vec![],
         }
     }

@@ -36,6 +36,6 @@ mod tally;
 mod tests;
 mod work;
 
-pub use outcome::{LinkOutcome, MessageOutcome, Outcome, PartOutcome};
+pub use outcome::{Beside, LinkOutcome, MessageOutcome, Outcome, PartOutcome};
 pub use run::{record, run};
 pub use series::{Carried, Sample, Series, Trouble};

@@ -58,8 +58,61 @@ pub struct Outcome {
     pub nominal_limit_s: Option<f64>,
     /// `limit_s` over `achieved_s`.
     pub ratio: Option<f64>,
+    /// The same, with all else that its sender has brought to its recipient meanwhile counted among its bytes.
+    pub joint_ratio: Option<f64>,
+    /// The run in the other mode, where one was asked for.
+    pub beside: Option<Beside>,
     /// What must never happen and did, and what was expected and did not.
     pub violations: Vec<String>,
+}
+
+/// What a run in another mode has shown, for comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct Beside {
+    /// Its mode.
+    pub mode: &'static str,
+    /// As in [`Outcome`].
+    pub trace: Option<String>,
+    /// As in [`Outcome`].
+    pub delivered: u64,
+    /// As in [`Outcome`].
+    pub overhead: Option<f64>,
+    /// As in [`Outcome`].
+    pub achieved_s: Option<f64>,
+    /// As in [`Outcome`].
+    pub limit_s: Option<f64>,
+    /// As in [`Outcome`].
+    pub ratio: Option<f64>,
+    /// As in [`Outcome`].
+    pub joint_ratio: Option<f64>,
+}
+
+impl Outcome {
+    /// Puts a run in another mode beside this one. What it violates is violated.
+    pub fn put_beside(&mut self, other: Self) {
+        let mode = other.mode;
+        let violations = other.violations.into_iter();
+        self.violations
+            .extend(violations.map(|what| format!("mode {mode}: {what}")));
+        self.beside = Some(Beside {
+            mode,
+            trace: other.trace,
+            delivered: other.delivered,
+            overhead: other.overhead,
+            achieved_s: other.achieved_s,
+            limit_s: other.limit_s,
+            ratio: other.ratio,
+            joint_ratio: other.joint_ratio,
+        });
+    }
+
+    /// How long each text took that arrived, in seconds.
+    pub fn text_times(&self) -> impl Iterator<Item = f64> + '_ {
+        self.messages.iter().flat_map(|message| {
+            let texts = message.parts.iter().filter(|part| part.text);
+            texts.filter_map(|part| Some(part.delivered_s? - message.at_s))
+        })
+    }
 }
 
 /// A message.

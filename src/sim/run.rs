@@ -264,6 +264,11 @@ impl Run {
             limit_s: limit,
             nominal_limit_s: nominal,
             ratio: limit.zip(achieved).map(|(limit, took)| limit / took),
+            joint_ratio: self
+                .joint_limit(&messages)
+                .zip(achieved)
+                .map(|(limit, took)| limit / took),
+            beside: None,
             messages,
             links,
             dropped: tally::dropped(world),
@@ -296,6 +301,21 @@ impl Run {
             bound(&|link, way| bound::nominal_loss(&self.media, link, way)),
             seen.delivered_s.map(|at| at - seen.at_s),
         )
+    }
+
+    /// The bound for all that came to the recipient of the largest message from its sender while that was under way.
+    fn joint_limit(&self, messages: &[super::MessageOutcome]) -> Option<f64> {
+        let (message, seen) = self.largest().zip(messages.get(self.focus.number))?;
+        let until = seen.delivered_s?;
+        let of_both = |m: &&super::MessageOutcome| (&m.from, &m.to) == (&seen.from, &seen.to);
+        let meanwhile = |m: &&super::MessageOutcome| {
+            m.at_s >= seen.at_s && m.delivered_s.is_some_and(|at| at <= until)
+        };
+        let all = messages.iter().filter(of_both).filter(meanwhile);
+        let bytes = all.map(|m| m.bytes).sum();
+        let loss = |link: usize, way: usize| self.drawn_loss(link, way);
+        let at = bound::earliest(&self.scenario, &self.media, message, bytes, &loss)?;
+        Some(seconds(at) - seen.at_s).filter(|limit| *limit > 0.0)
     }
 
     fn violations(&self) -> Vec<String> {

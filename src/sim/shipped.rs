@@ -5,11 +5,41 @@ use ostrakon_netsim::scenario::{Scenario, ScenarioError};
 use std::path::Path;
 
 /// Scenarios with a file of their own.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 23] = [
     ("bursts", include_str!("scenarios/bursts.toml")),
     ("chaos", include_str!("scenarios/chaos.toml")),
     ("courier-only", include_str!("scenarios/courier-only.toml")),
     ("disaster", include_str!("scenarios/disaster.toml")),
+    ("limit-bulk-0", include_str!("scenarios/limit-bulk-0.toml")),
+    ("limit-bulk-1", include_str!("scenarios/limit-bulk-1.toml")),
+    (
+        "limit-bulk-10",
+        include_str!("scenarios/limit-bulk-10.toml"),
+    ),
+    (
+        "limit-bulk-20",
+        include_str!("scenarios/limit-bulk-20.toml"),
+    ),
+    ("limit-bulk-5", include_str!("scenarios/limit-bulk-5.toml")),
+    (
+        "limit-burst-12",
+        include_str!("scenarios/limit-burst-12.toml"),
+    ),
+    (
+        "limit-burst-200",
+        include_str!("scenarios/limit-burst-200.toml"),
+    ),
+    (
+        "limit-geo-10mb",
+        include_str!("scenarios/limit-geo-10mb.toml"),
+    ),
+    ("limit-mars", include_str!("scenarios/limit-mars.toml")),
+    ("limit-outage", include_str!("scenarios/limit-outage.toml")),
+    ("limit-text", include_str!("scenarios/limit-text.toml")),
+    (
+        "limit-three-links",
+        include_str!("scenarios/limit-three-links.toml"),
+    ),
     ("one-way", include_str!("scenarios/one-way.toml")),
     ("outage", include_str!("scenarios/outage.toml")),
     ("relay-chain", include_str!("scenarios/relay-chain.toml")),

@@ -12,6 +12,7 @@ use super::links::{Carrier, Halt, Link, Shape};
 use super::places::Place;
 use super::read::Files;
 use super::table::Table;
+use super::units;
 
 /// Recorded rates, each file read once.
 pub(super) struct Traces<'f> {
@@ -67,6 +68,7 @@ pub(super) fn read(
     });
     let cost = table.number("cost", 0..=u64::from(u32::MAX))?.unwrap_or(0) as u32;
     let assume_loss_ppm = table.share_ppm("assume-loss")?;
+    let remembered = table.quantity("remembered-rate", units::rate, units::RATE)?;
     let traces = [
         trace(&mut table, "trace", traces)?,
         trace(&mut table, "trace-back", traces)?,
@@ -90,6 +92,7 @@ pub(super) fn read(
         notice,
         cost,
         assume_loss_ppm,
+        remembered_bps: remembered.map(|found| found.value),
         line: table.line,
     })
 }

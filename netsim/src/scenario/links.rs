@@ -81,6 +81,8 @@ pub struct Link {
     pub cost: u32,
     /// The loss that a sender without reports is to assume, in millionths.
     pub assume_loss_ppm: Option<u32>,
+    /// The rate that its ends remember with `start = "warm"`, in bits a second, where it is not its own.
+    pub remembered_bps: Option<u64>,
     /// Where it stands in the file.
     pub line: usize,
 }

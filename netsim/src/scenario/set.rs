@@ -3,14 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::error::{Problem, ScenarioError, list, nearest};
+use super::links::Link;
 use super::read::{self, MODES, STARTS, Scenario};
+use super::traffic;
+use super::units;
 
 /// What can be set of the scenario itself.
-const OWN: [&str; 4] = ["duration", "mode", "seed", "start"];
+const OWN: [&str; 6] = ["duration", "file", "mode", "seed", "start", "text"];
+/// What can be set of a link beside the keys of its profile.
+const OF_LINKS: [&str; 3] = ["assume-loss", "cost", "remembered-rate"];
 
 impl Scenario {
-    /// Sets something anew: `duration`, `mode`, `seed` or `start` of the scenario; a key of profiles, such as `rate`, on all
-    /// links that have it; or `LINK.KEY` on the links of that name or group.
+    /// Sets something anew: `duration`, `mode`, `seed` or `start` of the scenario; with `file` or `text` the size of all such
+    /// parts; a key of links or of profiles, such as `cost` or `rate`, on all links that have it; or `LINK.KEY` on the links of
+    /// that name or group.
     ///
     /// # Errors
     ///
@@ -25,17 +31,7 @@ impl Scenario {
     }
 
     fn apply(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
-        let refuse = |expected: &str| {
-            let (key, value, expected) = (key.into(), format!("{value:?}"), expected.into());
-            self.error(
-                None,
-                Problem::Value {
-                    key,
-                    value,
-                    expected,
-                },
-            )
-        };
+        let refuse = |expected: &str| self.refusal(key, value, expected);
         match key {
             "duration" => {
                 self.duration = read::duration(value).ok_or_else(|| refuse(read::DURATION))?
@@ -56,9 +52,27 @@ impl Scenario {
                 let word = STARTS.iter().find(|(word, _)| *word == value);
                 self.start = word.ok_or_else(|| refuse("cold or warm"))?.1;
             }
+            "file" | "text" => {
+                let bytes = traffic::part_size(value).ok_or_else(|| refuse(traffic::PART_SIZE))?;
+                let parts = self.messages.iter_mut().flat_map(|m| &mut m.parts);
+                let such = parts.filter(|part| part.text == (key == "text"));
+                such.for_each(|part| part.bytes = bytes);
+            }
             _ => return self.set_links(key, value),
         }
         Ok(())
+    }
+
+    fn refusal(&self, key: &str, value: &str, expected: &str) -> ScenarioError {
+        let (key, value, expected) = (key.into(), format!("{value:?}"), expected.into());
+        self.error(
+            None,
+            Problem::Value {
+                key,
+                value,
+                expected,
+            },
+        )
     }
 
     fn set_links(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
@@ -66,10 +80,15 @@ impl Scenario {
             Some((name, what)) => (Some(name), what),
             None => (None, key),
         };
-        let called = |link: &super::Link| {
+        let called = |link: &Link| {
             name.is_none_or(|name| link.name == name || link.group.as_deref() == Some(name))
         };
-        let has = |link: &super::Link| link.profile.keys().iter().any(|key| key.name == what);
+        if OF_LINKS.contains(&what) && self.links.iter().any(called) {
+            let mut links = self.links.iter_mut().filter(|link| called(link));
+            let set = links.try_for_each(|link| set_of_link(link, what, value));
+            return set.map_err(|expected| self.refusal(key, value, expected));
+        }
+        let has = |link: &Link| link.profile.keys().iter().any(|key| key.name == what);
         // On all links means on those that have such a thing.
         if !self.links.iter().any(|link| called(link) && has(link)) {
             return Err(self.unknown_key(key));
@@ -94,7 +113,7 @@ impl Scenario {
         let mut names: BTreeSet<&str> = self.links.iter().map(|link| link.name.as_str()).collect();
         names.extend(self.links.iter().filter_map(|link| link.group.as_deref()));
         let keys = self.links.iter().flat_map(|link| link.profile.keys());
-        let keys: BTreeSet<&str> = keys.map(|key| key.name).collect();
+        let keys: BTreeSet<&str> = keys.map(|key| key.name).chain(OF_LINKS).collect();
         let dotted = names
             .iter()
             .flat_map(|name| keys.iter().map(move |key| format!("{name}.{key}")));
@@ -115,4 +134,16 @@ impl Scenario {
             },
         )
     }
+}
+
+/// Sets a key of links. An error says what it takes.
+fn set_of_link(link: &mut Link, key: &str, value: &str) -> Result<(), &'static str> {
+    match key {
+        "assume-loss" => {
+            link.assume_loss_ppm = Some(units::share_ppm(value).ok_or(units::SHARE)?);
+        }
+        "remembered-rate" => link.remembered_bps = Some(units::rate(value).ok_or(units::RATE)?),
+        _ => link.cost = value.parse().map_err(|_| "a whole number below 2^32")?,
+    }
+    Ok(())
 }

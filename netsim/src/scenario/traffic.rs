@@ -17,7 +17,7 @@ const MAX_PARTS: u64 = 255;
 const MAX_PART_NAME: usize = 255;
 
 /// What the size of a part has to look like.
-const PART_SIZE: &str = "a size of at most 1 GiB, such as \"300kB\"";
+pub(super) const PART_SIZE: &str = "a size of at most 1 GiB, such as \"300kB\"";
 
 /// All links, and their names.
 type Links<'a> = (&'a [Link], &'a Names<'a>);
@@ -266,11 +266,13 @@ fn read_parts(table: &mut Table<'_>, links: Links<'_>) -> Result<Vec<Part>, Scen
         .collect()
 }
 
+/// The size of a part.
+pub(super) fn part_size(text: &str) -> Option<u64> {
+    units::size(text).filter(|bytes| *bytes <= MAX_PART)
+}
+
 fn read_part(place: usize, mut table: Table<'_>, links: Links<'_>) -> Result<Part, ScenarioError> {
-    let size = |table: &mut Table<'_>, key| {
-        let read = |text: &str| units::size(text).filter(|bytes| *bytes <= MAX_PART);
-        table.quantity(key, read, PART_SIZE)
-    };
+    let size = |table: &mut Table<'_>, key| table.quantity(key, part_size, PART_SIZE);
     let (text, file) = (size(&mut table, "text")?, size(&mut table, "file")?);
     let (bytes, is_text) = match (text, file) {
         (Some(text), None) => (text.value, true),

@@ -3,7 +3,7 @@
 use super::packet::Packet;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
-use ostrakon_transports::quic::parts::{RateModel, allowance};
+use ostrakon_transports::quic::parts::{Acked, RateModel, allowance};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Sender {
             flying: BTreeMap::new(),
             in_flight: 0,
             largest_acked: None,
-            model: RateModel::new(window, Duration::from_nanos(now)),
+            model: RateModel::new(window),
             srtt: rtt,
             variation: rtt / 2,
             least: rtt,
@@ -181,10 +181,18 @@ impl Sender {
         self.probes = 0;
         for (_, flying) in acked {
             self.in_flight -= flying.bytes;
-            self.model.on_ack(flying.bytes, self.srtt, self.least);
+            self.model.on_ack(Acked {
+                bytes: flying.bytes,
+                sent: Duration::from_nanos(flying.at),
+                now: Duration::from_nanos(now),
+                srtt: self.srtt,
+                least: self.least,
+            });
         }
+        let largest = self.largest_acked.map_or(0, u64::from);
+        let since_origin = Duration::from_nanos(now);
         self.model
-            .on_end_acks(Duration::from_nanos(now), self.limited);
+            .on_end_acks(since_origin, self.limited, self.in_flight, largest);
         self.lose_late(now);
     }
 

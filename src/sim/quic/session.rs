@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::LinkKey;
-use ostrakon_transports::quic::parts::{HELLO, PROFILE_LOOK, ProfileWatch, Reading, Valve};
+use ostrakon_transports::quic::parts::{
+    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, tell_silence,
+};
 use quinn_proto::{Connection, ConnectionHandle, Dir, SendDatagramError, StreamId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -29,6 +31,9 @@ struct Carrier {
     looked: Instant,
     /// When the valve is to be looked at; at once if it is not known.
     credit: Option<Instant>,
+    silence: Silence,
+    /// When the silence is to be looked at.
+    beat: Option<Instant>,
     /// Frames were given since the valve was looked at.
     given: bool,
     /// One of them was too large.
@@ -108,6 +113,8 @@ impl Session {
             look: None,
             looked: now,
             credit: Some(now),
+            silence: Silence::new(now),
+            beat: None,
             given: false,
             too_large: false,
         });
@@ -139,6 +146,9 @@ impl Session {
             return Ok(());
         };
         while let Some(frame) = connection.datagrams().recv() {
+            if frame.is_empty() {
+                continue;
+            }
             events.push_back(LinkEvent::Received {
                 frame: Bytes::copy_from_slice(&frame),
                 custody: None,
@@ -146,6 +156,7 @@ impl Session {
         }
         carrier.watch(connection, now, events)?;
         carrier.credit(connection, now, events);
+        carrier.listen(connection, now, events);
         Ok(())
     }
 
@@ -153,7 +164,10 @@ impl Session {
     pub(super) fn due(&self) -> Option<Instant> {
         match &self.carrier {
             None => Some(self.until),
-            Some(carrier) => [carrier.look, carrier.credit].into_iter().flatten().min(),
+            Some(carrier) => {
+                let all = [carrier.look, carrier.credit, carrier.beat];
+                all.into_iter().flatten().min()
+            }
         }
     }
 }
@@ -177,6 +191,39 @@ impl Carrier {
         }
         self.given = true;
         Ok(())
+    }
+
+    /// Tells the controller how long nothing was heard, and asks for a sign where nothing else does. Tells the owner when the
+    /// path seems dead, and when it is not any more.
+    fn listen(
+        &mut self,
+        connection: &mut Connection,
+        now: Instant,
+        events: &mut VecDeque<LinkEvent>,
+    ) {
+        let stats = connection.stats();
+        let (received, sent) = (stats.udp_rx.datagrams, stats.frame_tx.datagram);
+        let trip = stats.path.rtt;
+        let silence = self.silence.look(received, sent, trip, now);
+        self.beat = silence.map(|_| now + BEAT);
+        match self.silence.news(silence) {
+            None => {}
+            Some(News::Died) => events.push_back(LinkEvent::Down(UNHEARD.into())),
+            Some(News::Lives) => {
+                self.valve.forget();
+                self.given = true;
+                events.push_back(LinkEvent::Up(self.profile.told().clone()));
+            }
+        }
+        let Some(silence) = silence.filter(|silence| !silence.is_zero()) else {
+            return;
+        };
+        let asks = self.silence.asks(silence, now);
+        tell_silence(connection.congestion_state().clone_box(), silence, asks);
+        if asks && self.valve.is_empty() {
+            // A frame that waits does as well.
+            let _ = connection.datagrams().send(Bytes::new(), false);
+        }
     }
 
     /// Gives credit where the task of the field would: when frames were given, the time has come, or the profile was

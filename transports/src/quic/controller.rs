@@ -1,10 +1,12 @@
 //! Plugs [`RateModel`] into the library as a congestion controller.
 
-use super::model::RateModel;
+use super::model::{Acked, PACKET, RateModel};
+use super::silence;
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Makes controllers with a given initial window in bytes.
@@ -17,7 +19,9 @@ impl ControllerFactory for ModelConfig {
     fn build(self: Arc<Self>, now: Instant, _current_mtu: u16) -> Box<dyn Controller> {
         Box::new(ModelController {
             origin: now,
-            model: RateModel::new(self.initial_window, Duration::ZERO),
+            model: RateModel::new(self.initial_window),
+            in_flight: 0,
+            silence: Arc::default(),
         })
     }
 }
@@ -27,29 +31,71 @@ struct ModelController {
     /// From here on the model counts time.
     origin: Instant,
     model: RateModel,
+    /// Bytes under way, as far as the library tells.
+    in_flight: u64,
+    silence: Arc<Told>,
+}
+
+/// What the library does not tell its controllers, so whoever drives the connection does.
+#[derive(Debug, Default)]
+struct Told {
+    /// For how long nothing was heard, in nanoseconds.
+    nanos: AtomicU64,
+    /// A packet is to leave, whatever is under way.
+    asks: AtomicBool,
+}
+
+/// Tells the controller of a connection for how long nothing was heard that should have been, and whether a sign is to be
+/// asked for, if the controller is ours. `state` is the copy of it that the library gives.
+pub fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: bool) {
+    if let Ok(ours) = state.into_any().downcast::<ModelController>() {
+        let nanos = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
+        ours.silence.nanos.store(nanos, Ordering::Relaxed);
+        ours.silence.asks.fetch_or(asks, Ordering::Relaxed);
+    }
+}
+
+impl ModelController {
+    fn since_origin(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.origin)
+    }
 }
 
 impl Controller for ModelController {
+    fn on_sent(&mut self, _now: Instant, bytes: u64, _last: u64) {
+        self.in_flight += bytes;
+        self.silence.asks.store(false, Ordering::Relaxed);
+    }
+
     fn on_ack(
         &mut self,
-        _now: Instant,
-        _sent: Instant,
+        now: Instant,
+        sent: Instant,
         bytes: u64,
         _app_limited: bool,
         rtt: &RttEstimator,
     ) {
-        self.model.on_ack(bytes, rtt.get(), rtt.min());
+        self.model.on_ack(Acked {
+            bytes,
+            sent: self.since_origin(sent),
+            now: self.since_origin(now),
+            srtt: rtt.get(),
+            least: rtt.min(),
+        });
     }
 
     fn on_end_acks(
         &mut self,
         now: Instant,
-        _in_flight: u64,
+        in_flight: u64,
         app_limited: bool,
-        _largest: Option<u64>,
+        largest: Option<u64>,
     ) {
-        let now = now.saturating_duration_since(self.origin);
-        self.model.on_end_acks(now, app_limited);
+        self.in_flight = in_flight;
+        self.silence.nanos.store(0, Ordering::Relaxed);
+        let now = self.since_origin(now);
+        let largest = largest.unwrap_or(0);
+        self.model.on_end_acks(now, app_limited, in_flight, largest);
     }
 
     fn on_congestion_event(
@@ -59,13 +105,20 @@ impl Controller for ModelController {
         persistent: bool,
         lost_bytes: u64,
     ) {
+        self.in_flight = self.in_flight.saturating_sub(lost_bytes);
         self.model.on_loss(lost_bytes, persistent);
     }
 
     fn on_mtu_update(&mut self, _new_mtu: u16) {}
 
     fn window(&self) -> u64 {
-        self.model.window()
+        let window = self.model.window();
+        let silence = Duration::from_nanos(self.silence.nanos.load(Ordering::Relaxed));
+        let window = window + silence::growth(window, silence, self.model.round_trip());
+        if self.silence.asks.load(Ordering::Relaxed) {
+            return window.max(self.in_flight + 2 * PACKET);
+        }
+        window
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {

@@ -8,11 +8,13 @@
 
 use super::Backoff;
 use super::close::{CloseCode, explain};
+use super::controller::tell_silence;
 use super::dial::{DialError, PeerSpec, dial};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
 use super::profile::{ProfileWatch, Reading};
-use super::settings::QuicSettings;
+use super::settings::{self, QuicSettings};
+use super::silence::{BEAT, News, Silence, UNHEARD};
 use super::tls::ALPN_PEER;
 use super::valve::{MAX_CREDIT, Valve};
 use crate::keys::LinkKey;
@@ -201,6 +203,8 @@ async fn send_frames(
     let mut valve = Valve::new(space(), profile.told().mtu);
     let mut look = tokio::time::interval(PROFILE_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silence = Silence::new(Instant::now().into_std());
+    let mut beats = true;
     let mut batch = Vec::with_capacity(MAX_CREDIT);
     let mut changed = None;
     loop {
@@ -235,6 +239,18 @@ async fn send_frames(
             }
             _ = look.tick() => look_now = true,
             () = sleep_until(again), if pause.is_some() => {}
+            () = tokio::time::sleep(BEAT), if beats => {}
+        }
+        let silent = listen(connection, &mut silence, valve.is_empty());
+        beats = silent.is_some();
+        match silence.news(silent) {
+            None => {}
+            Some(News::Died) => outlet.tell(LinkEvent::Down(UNHEARD.into())).await?,
+            Some(News::Lives) => {
+                valve.forget();
+                let profile = profile.told().clone();
+                outlet.tell(LinkEvent::Up(profile)).await?;
+            }
         }
         if look_now {
             match profile.look(Reading::of(connection), Instant::now().into_std()) {
@@ -244,6 +260,27 @@ async fn send_frames(
         }
         valve.measure(&connection.stats().path, profile.told().mtu);
     }
+}
+
+/// Tells the controller how long nothing was heard, and asks for a sign where nothing else does. Gives how long that is; none
+/// if there is nothing to be heard.
+fn listen(connection: &Connection, silence: &mut Silence, idle: bool) -> Option<Duration> {
+    let (now, stats) = (Instant::now().into_std(), connection.stats());
+    let (received, sent) = (stats.udp_rx.datagrams, stats.frame_tx.datagram);
+    let trip = stats.path.rtt;
+    let silent = silence.look(received, sent, trip, now)?;
+    if !silent.is_zero() {
+        let asks = silence.asks(silent, now);
+        tell_silence(connection.congestion_state(), silent, asks);
+        if asks && idle {
+            // A frame that waits does as well.
+            let _ = connection.send_datagram(Bytes::new());
+        } else {
+            // So that the connection looks at its window again. It changes nothing else.
+            connection.set_receive_window(settings::stream_window());
+        }
+    }
+    Some(silent)
 }
 
 /// Puts one frame into the send buffer, waiting for room; false if it is too large for the path. The error says why the

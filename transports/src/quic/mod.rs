@@ -19,7 +19,10 @@ mod model;
 pub mod parts;
 mod profile;
 mod settings;
+mod silence;
 mod tls;
+mod train;
+mod trips;
 mod valve;
 
 pub use accept::{Incoming, PeerListener};

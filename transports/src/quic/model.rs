@@ -2,8 +2,8 @@
 //! an argument. `controller.rs` plugs it into the library.
 //!
 //! ```text
-//! window = gain × (largest delivery rate of the last 8 rounds) × (least round trip + wait for an acknowledgement)
-//!          ÷ (1 - least loss of the last 8 rounds)
+//! window = gain × (largest delivery rate of the last 8 rounds) × (round trip without queue + wait for an acknowledgement)
+//!          ÷ (1 - mean loss of the last 8 rounds)
 //! ```
 //!
 //! An acknowledgement waits for a second packet or 25 ms (RFC 9000, sections 13.2.2 and 18.2), whichever is sooner.
@@ -14,41 +14,85 @@
 //! one lost packet in a hundred. This model measures the rate over whole round trips. Loss only says how much more
 //! has to be under way for the same delivery.
 //!
-//! What the sender loses by its own flood must not count as loss of the path, or the flood would go on for ever. Two
-//! things see to that. Queueing makes the sender give way: once the smoothed round trip exceeds 1.25 × the least, the gain
-//! is below one. And a queue too short to show that much is found out by *draining*: at the end of the start, and when
-//! there is more loss than a drain has shown, together with some queueing, the gain is three quarters for one round. What
-//! is lost even then is the path's own loss, and it is the least of eight rounds that counts.
+//! A queue is what even the fastest of some packets in a row has waited for beyond the least round trip (`trips.rs`). So
+//! jitter is none: it delays most packets and not all, and counts as length of the path. The longer the queue, the smaller
+//! the gain.
+//!
+//! What the sender loses by its own flood must not count as loss of the path, or the flood would go on for ever; and delay
+//! that is always there must not count as a queue, or the rate would shrink for ever. Both are found out by *draining*:
+//! after a start that has searched, and when there is loss together with some queueing, or a queue that does not go away,
+//! the gain is three quarters for one round. If less than half of the loss is left then, only that counts. What is left of
+//! the delay is the path's.
+//!
+//! The rate is found by a train of packets (`train.rs`), remembered, or searched for by doubling, in this order of
+//! preference. What is *believed* for such a reason counts for three rounds, or until a queue says that it was too much.
+//! Growth without a queue says that it was too little.
 //!
 //! It is made for links that are one's own: beside CUBIC it was not tested.
 
+use super::train::Train;
+use super::trips::{Seen, Trips};
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Rounds that are remembered.
 const ROUNDS: usize = 8;
-/// Rounds without growth by a quarter that end the start.
+/// Rounds without growth by a quarter that end the search.
 const FLAT: u8 = 3;
 /// Loss beyond this is not made up for.
 const LOSS_MAX: f64 = 0.4;
-/// Loss beyond what a drain has shown from which on a queue is suspected to be the reason.
+/// Loss from which on a queue is suspected to be the reason.
 const LOSS_SUSPECT: f64 = 0.01;
 /// After so many rounds what a drain has shown is not believed any more: the path may have changed.
 const BELIEVED: usize = 64;
+/// Rounds after which a drain has shown what it can.
+const SHOWN: usize = 2;
+/// Rounds in a row with a queue after which it may be none.
+const STUBBORN: usize = 4;
+/// The gain without a queue, and how much of it a queue takes that is as long as the path.
+const GAIN: (f64, f64) = (1.06, 0.5);
+/// The least gain.
+const GAIN_MIN: f64 = 0.8;
+/// Rounds for which a rate counts that was not measured over a round.
+const TRUST: u8 = 3;
+/// Growth beyond chance.
+const GROWTH: f64 = 1.05;
 /// Bytes of a packet.
-const PACKET: u64 = 1472;
+pub(super) const PACKET: u64 = 1472;
 /// The least window in bytes: ten packets.
 pub(super) const FLOOR: u64 = 10 * PACKET;
+/// The largest window that follows from a train.
+const TRAIN_MAX: f64 = 128.0 * FLOOR as f64;
+/// A remembered rate is right if a train tells one that differs by less than this share.
+const SAME: f64 = 0.2;
 /// How long an acknowledgement may be kept back.
 const ACK_DELAY: f64 = 0.025;
+/// Timers are not more exact than this, so a shorter wait is no queue.
+const GRANULARITY: f64 = 0.002;
 
 /// What one round trip has shown.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     /// Bytes a second.
     rate: f64,
-    /// Share of bytes that was lost.
-    loss: f64,
+    /// Bytes that arrived, and that were lost.
+    acked: u64,
+    lost: u64,
+}
+
+/// An acknowledged packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Acked {
+    /// Its bytes.
+    pub bytes: u64,
+    /// When it left, from any origin.
+    pub sent: Duration,
+    /// When its acknowledgement came, from the same.
+    pub now: Duration,
+    /// The smoothed round trip.
+    pub srtt: Duration,
+    /// The least.
+    pub least: Duration,
 }
 
 /// The model of one path.
@@ -57,34 +101,59 @@ pub struct RateModel {
     initial: u64,
     window: u64,
     rounds: VecDeque<Round>,
-    round_start: Duration,
+    /// None while nothing is under way.
+    round_start: Option<Duration>,
     acked: u64,
     lost: u64,
     srtt: Duration,
     least: Duration,
-    /// Rounds without growth.
+    /// The round trips of this round, and what the last one has shown.
+    trips: Trips,
+    seen: Seen,
+    /// Rounds without growth; the search is over from [`FLAT`] on.
     flat: u8,
-    /// Rounds since the last one with a low gain.
+    train: Train,
+    /// A train has told its rate.
+    boarded: bool,
+    /// What the line is believed to carry in bytes a second, loss not counted, and for how many rounds.
+    believed: Option<(f64, u8)>,
+    /// The last round has grown, without a queue.
+    grows: bool,
+    /// Rounds in a row with a queue.
+    queued: usize,
+    /// The round trip in seconds that a drain has left.
+    stubborn: f64,
+    /// Rounds since the last drain, and the loss before it.
     since_drain: usize,
-    /// The loss that was left after it.
-    own_loss: f64,
+    loss_before: f64,
+    /// The loss that a drain has left, where it has left little.
+    own_loss: Option<f64>,
 }
 
 impl RateModel {
-    /// Nothing is known but how much may be in flight at first. `now` counts from any origin.
-    pub fn new(initial: u64, now: Duration) -> Self {
+    /// Nothing is known but how much may be in flight at first: more than ten packets if that is remembered.
+    pub fn new(initial: u64) -> Self {
         Self {
             initial,
             window: initial,
             rounds: VecDeque::new(),
-            round_start: now,
+            round_start: None,
             acked: 0,
             lost: 0,
             srtt: Duration::ZERO,
             least: Duration::MAX,
+            trips: Trips::default(),
+            seen: Seen::default(),
             flat: 0,
-            since_drain: 0,
-            own_loss: 0.0,
+            train: Train::default(),
+            boarded: false,
+            believed: None,
+            grows: false,
+            queued: 0,
+            stubborn: 0.0,
+            since_drain: BELIEVED - 3 * ROUNDS,
+            loss_before: 0.0,
+            own_loss: None,
         }
     }
 
@@ -98,212 +167,218 @@ impl RateModel {
         self.initial
     }
 
-    /// Bytes were acknowledged; what the path's round trip is thought to be, smoothed and least.
-    pub fn on_ack(&mut self, bytes: u64, srtt: Duration, least: Duration) {
-        self.acked += bytes;
-        // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
-        (self.srtt, self.least) = (srtt, least);
+    /// The least round trip; of none measured one that is too long for anything.
+    pub fn round_trip(&self) -> Duration {
+        self.least
     }
 
-    /// All acknowledgements of one packet were told of. `limited`: there was less to send than was allowed.
-    pub fn on_end_acks(&mut self, now: Duration, limited: bool) {
-        let round = self.srtt.max(Duration::from_millis(20));
-        let took = now.saturating_sub(self.round_start);
-        if self.acked > 0 && took >= round {
-            self.end_round(now, took.as_secs_f64(), limited);
+    /// A packet was acknowledged.
+    pub fn on_ack(&mut self, acked: Acked) {
+        self.acked += acked.bytes;
+        // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
+        (self.srtt, self.least) = (acked.srtt, acked.least);
+        self.trips.add(acked.now.saturating_sub(acked.sent));
+        if self.takes_trains() {
+            self.train.on_ack(acked.sent, acked.bytes);
         }
     }
 
-    /// Bytes were lost. `persistent`: nothing came through for long, so the path may be another one now.
+    /// All acknowledgements of one packet were told of. `limited`: there was less to send than was allowed. `in_flight`:
+    /// bytes that are still under way. `largest`: the largest number of a packet that was acknowledged, now or before.
+    pub fn on_end_acks(&mut self, now: Duration, limited: bool, in_flight: u64, largest: u64) {
+        if self.takes_trains() {
+            self.train.on_end_acks(now, largest);
+            self.board_train();
+        }
+        let round = self.srtt.max(Duration::from_millis(20));
+        match self.round_start {
+            // What came first of a burst says nothing of the time before it.
+            None => self.begin_round(now),
+            Some(start) if self.acked > 0 && now.saturating_sub(start) >= round => {
+                let took = now.saturating_sub(start);
+                self.end_round(took.as_secs_f64(), limited);
+                self.begin_round(now);
+            }
+            Some(_) => {}
+        }
+        if in_flight == 0 {
+            self.round_start = None;
+        }
+    }
+
+    /// Bytes were lost. `persistent`: nothing came through for long. The path may be another one now, but is more likely
+    /// the same again.
     pub fn on_loss(&mut self, bytes: u64, persistent: bool) {
         self.lost += bytes;
         if persistent {
+            let line = self.rate() / (1.0 - self.loss());
+            self.believed = (line > 0.0).then_some((line, TRUST));
             self.rounds.clear();
-            (self.flat, self.since_drain, self.own_loss) = (0, 0, 0.0);
-            self.window = self.initial.min(self.window).max(FLOOR);
+            (self.since_drain, self.own_loss) = (SHOWN, None);
+            (self.round_start, self.acked, self.lost) = (None, 0, 0);
+            self.window = (self.window / 2).max(FLOOR);
         }
     }
 
-    fn best_rate(&self) -> f64 {
-        let rates = self.rounds.iter().map(|round| round.rate);
-        rates.fold(0.0, f64::max)
+    /// Nothing was measured yet that tells more than a train.
+    fn takes_trains(&self) -> bool {
+        self.flat < FLAT || self.believed.is_some()
     }
 
-    fn least_loss(&self) -> f64 {
-        let losses = self.rounds.iter().map(|round| round.loss);
-        losses.fold(LOSS_MAX, f64::min)
-    }
-
-    /// The round trip is longer than it could be by so much that a queue must be the reason.
-    fn is_queued(&self) -> bool {
-        self.srtt > self.least.saturating_mul(5) / 4 + Duration::from_millis(5)
-    }
-
-    /// There is loss, and enough of a queue that it may come from there.
-    fn is_suspect(&self) -> bool {
-        let believed = if self.since_drain < BELIEVED {
-            self.own_loss * 1.25
-        } else {
-            0.0
+    /// A train has come through: its rate is that of the line. What is believed already is nearly right or wrong, but not by
+    /// any factor, and only the first train may tell that it is too much: later ones may be held up.
+    fn board_train(&mut self) {
+        let Some((low, high)) = self.train.rate(self.least) else {
+            return;
         };
-        self.since_drain >= ROUNDS
-            && self.least_loss() > believed + LOSS_SUSPECT
-            && self.srtt > self.least.saturating_mul(21) / 20 + Duration::from_millis(1)
+        let trip = self.least.as_secs_f64().max(1e-6);
+        let (low, high) = (low * trip, high * trip);
+        let initial = (self.initial > FLOOR).then_some(self.initial as f64);
+        let believed = self.believed.map(|(line, _)| line * trip).or(initial);
+        let first = !std::mem::replace(&mut self.boarded, true);
+        let window = match believed {
+            None => low,
+            Some(known) if low > known * (1.0 + SAME) => low.min(known * 4.0),
+            Some(known) if first && high < known * (1.0 - SAME) => high.max(known / 4.0),
+            Some(_) => return,
+        };
+        let window = window.clamp(FLOOR as f64, TRAIN_MAX.max(self.initial as f64));
+        self.window = window as u64;
+        self.believed = Some((window / trip, TRUST));
+        self.rounds.clear();
+        // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
+        (self.flat, self.since_drain) = (FLAT, 0);
     }
 
-    fn end_round(&mut self, now: Duration, took: f64, limited: bool) {
-        let total = self.acked + self.lost;
+    /// Bytes a second that the path carries, as far as is known.
+    fn rate(&self) -> f64 {
+        let rates = self.rounds.iter().map(|round| round.rate);
+        let believed = self.believed.map_or(0.0, |(line, _)| line);
+        rates.fold(believed * (1.0 - self.loss()), f64::max)
+    }
+
+    /// The share of bytes that was lost in the last rounds, or that is the path's own doing.
+    fn loss(&self) -> f64 {
+        let sum = |of: fn(&Round) -> u64| self.rounds.iter().map(of).sum::<u64>() as f64;
+        let (acked, lost) = (sum(|round| round.acked), sum(|round| round.lost));
+        let mean = lost / (acked + lost).max(1.0);
+        self.own_loss.unwrap_or(mean).min(LOSS_MAX)
+    }
+
+    /// The least round trip in seconds, with a queue that is not ours.
+    fn length(&self) -> f64 {
+        self.least.as_secs_f64().max(self.stubborn).max(1e-6)
+    }
+
+    /// How long everything has waited in the last round, as a share of the path. Where delays are known to vary, even the
+    /// fastest of a few may be late.
+    fn queue(&self) -> f64 {
+        let varies = self.stubborn > self.least.as_secs_f64();
+        let late = if varies { self.seen.late } else { 0.0 };
+        let waited = self.seen.fastest - late - self.length() - GRANULARITY;
+        waited.max(0.0) / self.length()
+    }
+
+    /// There is loss, and enough of a queue that it may come from there; or a queue that may be none.
+    fn is_suspect(&self) -> bool {
+        let lossy = self.loss() > LOSS_SUSPECT && self.queue() > 0.0;
+        let late = self.queued >= STUBBORN && self.since_drain >= ROUNDS;
+        late || (lossy && self.since_drain >= BELIEVED)
+    }
+
+    fn begin_round(&mut self, now: Duration) {
+        self.round_start = Some(now);
+        (self.acked, self.lost, self.trips) = (0, 0, Trips::default());
+    }
+
+    fn end_round(&mut self, took: f64, limited: bool) {
         let round = Round {
             rate: self.acked as f64 / took,
-            loss: self.lost as f64 / total.max(1) as f64,
+            acked: self.acked,
+            lost: self.lost,
         };
-        (self.round_start, self.acked, self.lost) = (now, 0, 0);
-        let best = self.best_rate();
+        let mut best = self.rate();
         // A round in which there was little to send says nothing but that so much is possible.
         if limited && round.rate < best {
             return;
         }
-        let starting = self.flat < FLAT;
-        self.flat = if round.rate > best * 1.25 {
-            0
-        } else {
-            self.flat.saturating_add(1)
-        };
+        self.seen = self.trips.seen();
         if self.rounds.len() == ROUNDS {
             self.rounds.pop_front();
         }
         self.rounds.push_back(round);
-        self.since_drain += 1;
-        let started = starting && self.flat >= FLAT;
-        if self.since_drain == ROUNDS - 1 {
-            // The rounds that the drain has thinned out are among those remembered.
-            self.own_loss = self.least_loss();
+        if self.initial > FLOOR && self.flat < FLAT {
+            let line = self.initial as f64 / self.length();
+            (self.believed, self.flat) = (Some((line, TRUST)), FLAT);
+            best = best.max(line * (1.0 - self.loss()));
         }
-        let drain = started || self.is_suspect();
-        if drain {
-            self.since_drain = 0;
-        }
+        self.doubt();
+        let searching = self.flat < FLAT;
+        self.grows = !searching && round.rate > best * GROWTH && self.queue() < 0.05;
+        self.flat = match (searching, self.queue() > 0.25) {
+            (true, _) if round.rate > best * 1.25 => 0,
+            (true, true) => FLAT,
+            (true, false) => self.flat + 1,
+            (false, _) => self.flat,
+        };
+        let drain = self.drains(searching && self.flat >= FLAT);
         self.set_window(drain);
     }
 
-    fn set_window(&mut self, drain: bool) {
-        let gain = match (drain, self.is_queued(), self.flat < FLAT) {
-            (true, ..) => 0.75,
-            (false, true, _) => 0.9,
-            (false, false, true) => 2.0,
-            (false, false, false) => 1.1,
+    /// What is believed counts for a round less, and not at all once there is a queue.
+    fn doubt(&mut self) {
+        let queued = self.queue() > 0.1;
+        self.believed = self
+            .believed
+            .filter(|(_, rounds)| *rounds > 0 && !queued)
+            .map(|(rate, rounds)| (rate, rounds - 1));
+    }
+
+    /// Whether the next round is to show what is lost without a queue. Two rounds later it has.
+    fn drains(&mut self, started: bool) -> bool {
+        self.since_drain += 1;
+        if self.since_drain == SHOWN
+            && let Some(round) = self.rounds.back()
+        {
+            let left = round.lost as f64 / (round.acked + round.lost).max(1) as f64;
+            let own = left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0;
+            self.own_loss = own.then_some(left);
+            self.stubborn = self.seen.fastest;
+        }
+        self.queued = if self.queue() > 0.1 {
+            self.queued + 1
+        } else {
+            0
         };
-        let rate = self.best_rate();
+        if self.since_drain == BELIEVED {
+            self.own_loss = None;
+        }
+        let drain = started || self.is_suspect();
+        if drain {
+            self.loss_before = self.loss();
+            (self.since_drain, self.own_loss) = (0, None);
+        }
+        drain
+    }
+
+    fn set_window(&mut self, drain: bool) {
+        let searching = self.flat < FLAT;
+        let gain = match (drain, searching, self.grows) {
+            (true, ..) => 0.75,
+            (false, true, _) => 2.0,
+            (false, false, true) => 1.5,
+            (false, false, false) => (GAIN.0 - GAIN.1 * self.queue()).max(GAIN_MIN),
+        };
+        let rate = self.rate();
         let wait = (2.0 * PACKET as f64 / rate.max(1.0)).min(ACK_DELAY);
-        let product = rate * (self.least.as_secs_f64() + wait) / (1.0 - self.least_loss());
+        let trip = self.length() + self.seen.late.min(self.length()) + wait;
+        let product = rate * trip / (1.0 - self.loss());
         self.window = ((gain * product) as u64).max(FLOOR);
-        if self.flat < FLAT && !self.is_queued() {
+        if searching {
             self.window = self.window.max(self.initial);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A path on which whole windows cross: `rate` bytes a second, a round trip, a drop-tail queue in bytes, and random
-    /// loss. Every two-hundredth of a round trip the sender fills its window, and what left a round trip ago is acknowledged.
-    struct Path {
-        rate: f64,
-        trip: f64,
-        queue: f64,
-        loss: f64,
-    }
-
-    /// What became of the bytes offered in the last half of a run.
-    struct Shares {
-        /// Delivered, of what the path could have.
-        used: f64,
-        /// Dropped at the queue, of what was offered.
-        dropped: f64,
-    }
-
-    impl Path {
-        fn run(&self, seconds: f64) -> Shares {
-            let tick = self.trip / 200.0;
-            let mut model = RateModel::new(32 * PACKET, Duration::ZERO);
-            let (mut waiting, mut in_flight) = (0.0_f64, 0.0_f64);
-            let mut acks: VecDeque<(f64, f64, f64, f64)> = VecDeque::new();
-            let (mut offered, mut dropped, mut delivered) = (0.0, 0.0, 0.0);
-            let (mut srtt, mut least) = (self.trip, f64::MAX);
-            let ticks = (seconds / tick) as u64;
-            for n in 0..ticks {
-                let now = n as f64 * tick;
-                waiting = (waiting - self.rate * tick).max(0.0);
-                // The pacer spreads a window over four fifths of a round trip.
-                let paced = model.window() as f64 * 1.25 / srtt * tick;
-                let send = (model.window() as f64 - in_flight).clamp(0.0, paced);
-                let taken = send.min((self.queue - waiting).max(0.0) + self.rate * tick);
-                waiting += taken;
-                in_flight += send;
-                let trip = self.trip + waiting / self.rate;
-                acks.push_back((
-                    now + trip,
-                    taken * (1.0 - self.loss),
-                    send - taken * (1.0 - self.loss),
-                    trip,
-                ));
-                if n > ticks / 2 {
-                    (offered, dropped) = (offered + send, dropped + send - taken);
-                    delivered += taken * (1.0 - self.loss);
-                }
-                while let Some(&(at, acked, lost, trip)) = acks.front()
-                    && at <= now
-                {
-                    acks.pop_front();
-                    in_flight -= acked + lost;
-                    srtt += (trip - srtt) / 8.0;
-                    least = least.min(trip);
-                    let seconds = Duration::from_secs_f64;
-                    model.on_loss(lost.round() as u64, false);
-                    if acked >= 1.0 {
-                        model.on_ack(acked.round() as u64, seconds(srtt), seconds(least));
-                        model.on_end_acks(seconds(now), false);
-                    }
-                }
-            }
-            let possible = self.rate * (1.0 - self.loss) * seconds / 2.0;
-            Shares {
-                used: delivered / possible,
-                dropped: dropped / offered,
-            }
-        }
-    }
-
-    /// Guards that the model fills a path whatever it loses, and does not flood its queue, be it long or short.
-    #[test]
-    fn a_path_is_filled_and_not_flooded() {
-        let paths = [
-            (12.5e6, 0.020, 0.010, 0.0),
-            (12.5e6, 0.020, 0.020, 0.0),
-            (12.5e6, 0.020, 0.020, 0.05),
-            (1.25e6, 0.600, 0.600, 0.01),
-            (1.25e6, 0.600, 0.600, 0.20),
-            (0.25e6, 0.080, 0.160, 0.0),
-            (0.125e6, 0.020, 0.240, 0.02),
-        ];
-        for (rate, trip, queue_s, loss) in paths {
-            let queue = rate * queue_s;
-            let shares = Path {
-                rate,
-                trip,
-                queue,
-                loss,
-            }
-            .run(60.0);
-            let what = format!("{rate} B/s, {trip} s, queue {queue_s} s, loss {loss}");
-            println!(
-                "{what}: used {:.3}, dropped {:.4}",
-                shares.used, shares.dropped
-            );
-            assert!(shares.used > 0.93, "{what}: used {}", shares.used);
-            assert!(shares.dropped < 0.02, "{what}: dropped {}", shares.dropped);
-        }
-    }
-}
+mod tests;

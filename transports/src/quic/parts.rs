@@ -5,9 +5,11 @@
 //! The tasks of this crate are made of the same parts.
 
 pub use super::backoff::Backoff;
+pub use super::controller::tell_silence;
 pub use super::link::{HELLO, PROFILE_LOOK, STEADY};
-pub use super::model::RateModel;
+pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};
+pub use super::silence::{BEAT, News, Silence, UNHEARD};
 pub use super::valve::{MAX_CREDIT, Valve, allowance};
 
 use super::config;

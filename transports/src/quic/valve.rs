@@ -79,9 +79,19 @@ impl Valve {
         }
     }
 
+    /// Whether nothing waited at the last look.
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
     /// Credit was given.
     pub fn gave(&mut self, frames: usize) {
         self.outstanding += frames;
+    }
+
+    /// The owner has forgotten its credit.
+    pub fn forget(&mut self) {
+        self.outstanding = 0;
     }
 
     /// The owner used credit.

@@ -1,6 +1,6 @@
 //! Many seeds of one scenario, on all processors.
 
-use super::{bar, refused, repeat, verdict};
+use super::{bar, beside, refused, repeat, verdict};
 use crate::args::SimArgs;
 use crate::failure::{Failure, Outcome};
 use crate::out::Out;
@@ -31,10 +31,46 @@ struct Summary {
     median_ratio: Option<f64>,
     worst_ratio: Option<f64>,
     worst_ratio_seed: Option<u64>,
+    /// The same of the joint ratios, and of what ran beside.
+    median_joint_ratio: Option<f64>,
+    beside: Option<Compared>,
+    /// How long the texts of all seeds took together.
+    texts: Option<Times>,
     /// The first seeds that violated something.
     first: Vec<Violated>,
     /// The command that runs the first of them again.
     repeat: Option<String>,
+}
+
+/// Ratios of the runs in the other mode.
+#[derive(Clone, Debug, Serialize)]
+struct Compared {
+    mode: &'static str,
+    median_ratio: Option<f64>,
+    worst_ratio: Option<f64>,
+}
+
+/// Times in seconds.
+#[derive(Clone, Debug, Serialize)]
+struct Times {
+    count: usize,
+    median_s: f64,
+    p99_s: f64,
+    worst_s: f64,
+}
+
+impl Times {
+    /// Of times in order; none of none.
+    fn of(times: &[f64]) -> Option<Self> {
+        // The least that no more than one in a hundred exceeds.
+        let p99 = (times.len() * 99).div_ceil(100).saturating_sub(1);
+        Some(Self {
+            count: times.len(),
+            median_s: median(times)?,
+            p99_s: *times.get(p99)?,
+            worst_s: *times.last()?,
+        })
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -60,6 +96,9 @@ impl Violated {
 struct Found {
     ran: u64,
     ratios: Vec<(f64, u64)>,
+    joint: Vec<f64>,
+    beside: Vec<(&'static str, f64)>,
+    texts: Vec<f64>,
     violated: Vec<Violated>,
     failed: Option<Failure>,
 }
@@ -74,11 +113,13 @@ pub fn run(out: Out, args: &SimArgs, scenario: &Scenario, seeds: SeedRange) -> O
         "{elapsed} {wide_bar} {pos} of {len} seeds, {msg}",
     );
     let next = AtomicU64::new(seeds.first);
+    let other = beside(args, scenario);
+    let runs = (scenario, other.as_ref());
     let found = Mutex::new(Found::default());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed > seeds.last || !one(out, scenario, seed, &found, &bar) {
+            if seed > seeds.last || !one(out, runs, seed, &found, &bar) {
                 return;
             }
             let violated = found.lock().is_ok_and(|found| !found.violated.is_empty());
@@ -109,9 +150,21 @@ pub fn run(out: Out, args: &SimArgs, scenario: &Scenario, seeds: SeedRange) -> O
     verdict(&all)
 }
 
-/// Runs a seed. False if nothing more is to be run.
-fn one(out: Out, scenario: &Scenario, seed: u64, found: &Mutex<Found>, bar: &ProgressBar) -> bool {
-    let ran = sim::run(scenario, seed, &mut |_| {});
+/// Runs a seed, and what is to run beside it. False if nothing more is to be run.
+fn one(
+    out: Out,
+    (scenario, other): (&Scenario, Option<&Scenario>),
+    seed: u64,
+    found: &Mutex<Found>,
+    bar: &ProgressBar,
+) -> bool {
+    let run = |scenario| sim::run(scenario, seed, &mut |_| {});
+    let ran = run(scenario).and_then(|mut ran| {
+        if let Some(other) = other {
+            ran.put_beside(run(other)?);
+        }
+        Ok(ran)
+    });
     let Ok(mut found) = found.lock() else {
         return false;
     };
@@ -130,6 +183,11 @@ fn one(out: Out, scenario: &Scenario, seed: u64, found: &Mutex<Found>, bar: &Pro
     }
     found.ran += 1;
     found.ratios.extend(ran.ratio.map(|ratio| (ratio, seed)));
+    found.joint.extend(ran.joint_ratio);
+    let beside = ran.beside.as_ref();
+    let ratio = beside.and_then(|other| Some((other.mode, other.ratio?)));
+    found.beside.extend(ratio);
+    found.texts.extend(ran.text_times());
     if !ran.violations.is_empty() {
         let violations = ran.violations;
         found.violated.push(Violated { seed, violations });
@@ -142,6 +200,9 @@ fn one(out: Out, scenario: &Scenario, seed: u64, found: &Mutex<Found>, bar: &Pro
 fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
     found.violated.sort_by_key(|violated| violated.seed);
     found.ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ratios: Vec<f64> = found.ratios.iter().map(|r| r.0).collect();
+    found.joint.sort_by(f64::total_cmp);
+    found.texts.sort_by(f64::total_cmp);
     let worst = found.ratios.first();
     let first = found.violated.first();
     Summary {
@@ -149,12 +210,31 @@ fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
         mode: scenario.mode.name(),
         ran: found.ran,
         violated: found.violated.len() as u64,
-        median_ratio: found.ratios.get(found.ratios.len() / 2).map(|r| r.0),
+        median_ratio: median(&ratios),
         worst_ratio: worst.map(|r| r.0),
         worst_ratio_seed: worst.map(|r| r.1),
+        median_joint_ratio: median(&found.joint),
+        beside: compared(&found.beside),
+        texts: Times::of(&found.texts),
         first: found.violated.iter().take(NAMED).cloned().collect(),
         repeat: first.map(|violated| repeat(args, violated.seed)),
     }
+}
+
+fn compared(beside: &[(&'static str, f64)]) -> Option<Compared> {
+    let mut ratios: Vec<f64> = beside.iter().map(|(_, ratio)| *ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    Some(Compared {
+        mode: beside.first()?.0,
+        median_ratio: median(&ratios),
+        worst_ratio: ratios.first().copied(),
+    })
+}
+
+/// The middle of numbers in order, between two of them if they are even in number.
+fn median(sorted: &[f64]) -> Option<f64> {
+    let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
+    Some((sorted.get(low)? + sorted.get(high)?) / 2.0)
 }
 
 fn describe(summary: &Summary) -> String {
@@ -172,6 +252,22 @@ fn describe(summary: &Summary) -> String {
         let _ = writeln!(
             text,
             "  ratio to the limit: median {median:.3}, worst {worst:.3} (seed {seed})"
+        );
+    }
+    if let Some(other) = &summary.beside
+        && let (Some(median), Some(worst)) = (other.median_ratio, other.worst_ratio)
+    {
+        let mode = other.mode;
+        let _ = writeln!(
+            text,
+            "  in mode {mode}: median {median:.3}, worst {worst:.3}"
+        );
+    }
+    if let Some(texts) = &summary.texts {
+        let _ = writeln!(
+            text,
+            "  {} texts: median {:.3} s, 99 of 100 within {:.3} s, worst {:.3} s",
+            texts.count, texts.median_s, texts.p99_s, texts.worst_s
         );
     }
     for violated in &summary.first {
@@ -192,7 +288,7 @@ fn describe(summary: &Summary) -> String {
 mod tests {
     use super::*;
 
-    /// Guards what the last line says: the middle and the worst ratio, and the first seed that violated something with the
+    /// Guards what the last line says: the middle and the worst ratio, those of the other mode, the times of texts, and the first seed that violated something with the
     /// command that repeats it.
     #[test]
     fn the_summary_names_the_worst_and_the_first() {
@@ -213,6 +309,9 @@ mod tests {
         let mut found = Found {
             ran: 9,
             ratios: vec![(0.9, 4), (0.5, 7), (0.8, 5)],
+            joint: vec![0.4, 0.6],
+            beside: vec![("model", 0.7), ("model", 0.9), ("model", 0.8)],
+            texts: (1..=200).map(f64::from).collect(),
             violated: vec![violated(7), violated(3)],
             failed: None,
         };
@@ -223,6 +322,17 @@ mod tests {
             (Some(0.8), Some(7))
         );
         assert_eq!(summary.first[0].seed, 3);
+        assert_eq!(summary.median_joint_ratio, Some(0.5));
+        let other = summary.beside.unwrap();
+        assert_eq!(
+            (other.median_ratio, other.worst_ratio),
+            (Some(0.8), Some(0.7))
+        );
+        let texts = summary.texts.unwrap();
+        assert_eq!(
+            (texts.median_s, texts.p99_s, texts.worst_s),
+            (100.5, 198.0, 200.0)
+        );
         let again = "ostrakon sim run 'my net.toml' --seed 3 --faults --set rate=1mbit,loss=2%";
         assert_eq!(summary.repeat.as_deref(), Some(again));
     }

@@ -52,6 +52,16 @@ pub fn outcome(ran: &Outcome) -> String {
             "the largest message took {achieved:.3} s; the limit is {limit:.3} s{nominal}, ratio {ratio:.3}"
         );
     }
+    if let Some(other) = &ran.beside
+        && let (Some(limit), Some(achieved), Some(ratio)) =
+            (other.limit_s, other.achieved_s, other.ratio)
+    {
+        let mode = other.mode;
+        let _ = writeln!(
+            text,
+            "in mode {mode} it took {achieved:.3} s; the limit is {limit:.3} s, ratio {ratio:.3}"
+        );
+    }
     links(ran, &mut text);
     if ran.dropped.len() <= 12 {
         for (node, reasons) in &ran.dropped {

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ostrakon::node::api::ErrorKind;
 use ostrakon::sim::report::Report;
 use ostrakon::sim::{self, shipped};
-use ostrakon_netsim::scenario::{Problem, Scenario, ScenarioError};
+use ostrakon_netsim::scenario::{Mode, Problem, Scenario, ScenarioError};
 use serde::Serialize;
 
 /// The last seed: scenarios are TOML, whose whole numbers end there.
@@ -75,6 +75,22 @@ fn run_scenario(out: Out, args: &SimArgs) -> Outcome {
     }
 }
 
+/// The same scenario in mode `model`, to be run beside it: where it is for mode `quic` by itself, and not because that
+/// was asked for.
+fn beside(args: &SimArgs, scenario: &Scenario) -> Option<Scenario> {
+    let set = |change: &String| {
+        change
+            .split('=')
+            .next()
+            .is_some_and(|key| key.trim() == "mode")
+    };
+    let asked = args.mode.is_some() || args.set.iter().any(set);
+    (scenario.mode == Mode::Quic && !asked).then(|| Scenario {
+        mode: Mode::Model,
+        ..scenario.clone()
+    })
+}
+
 fn prepare(args: &SimArgs) -> Result<Scenario, ScenarioError> {
     let mut scenario = shipped::find(&args.scenario)?;
     for change in &args.set {
@@ -108,7 +124,10 @@ fn one(out: Out, args: &SimArgs, scenario: &Scenario) -> Outcome {
             .map(|(outcome, series)| (outcome, Some(series))),
     };
     bar.finish_and_clear();
-    let (outcome, series) = ran.map_err(refused)?;
+    let (mut outcome, series) = ran.map_err(refused)?;
+    if let Some(other) = beside(args, scenario) {
+        outcome.put_beside(sim::run(&other, seed, &mut |_| {}).map_err(refused)?);
+    }
     if let Some((place, series)) = place.as_ref().zip(series.as_ref()) {
         let report = Report {
             scenario,

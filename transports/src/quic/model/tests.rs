@@ -1,0 +1,109 @@
+//! The model on paths of a few numbers, without packets.
+
+use super::*;
+
+/// A path on which whole windows cross: `rate` bytes a second, a round trip, a drop-tail queue in bytes, and random
+/// loss. Every two-hundredth of a round trip the sender fills its window, and what left a round trip ago is acknowledged.
+struct Path {
+    rate: f64,
+    trip: f64,
+    queue: f64,
+    loss: f64,
+}
+
+/// What became of the bytes offered in the last half of a run.
+struct Shares {
+    /// Delivered, of what the path could have.
+    used: f64,
+    /// Dropped at the queue, of what was offered.
+    dropped: f64,
+}
+
+impl Path {
+    fn run(&self, seconds: f64) -> Shares {
+        let tick = self.trip / 200.0;
+        let mut model = RateModel::new(32 * PACKET);
+        let (mut waiting, mut in_flight) = (0.0_f64, 0.0_f64);
+        let mut acks: VecDeque<(f64, f64, f64, f64)> = VecDeque::new();
+        let (mut offered, mut dropped, mut delivered) = (0.0, 0.0, 0.0);
+        let (mut srtt, mut least) = (self.trip, f64::MAX);
+        let ticks = (seconds / tick) as u64;
+        for n in 0..ticks {
+            let now = n as f64 * tick;
+            waiting = (waiting - self.rate * tick).max(0.0);
+            // The pacer spreads a window over four fifths of a round trip.
+            let paced = model.window() as f64 * 1.25 / srtt * tick;
+            let send = (model.window() as f64 - in_flight).clamp(0.0, paced);
+            let taken = send.min((self.queue - waiting).max(0.0) + self.rate * tick);
+            waiting += taken;
+            in_flight += send;
+            let trip = self.trip + waiting / self.rate;
+            acks.push_back((
+                now + trip,
+                taken * (1.0 - self.loss),
+                send - taken * (1.0 - self.loss),
+                trip,
+            ));
+            if n > ticks / 2 {
+                (offered, dropped) = (offered + send, dropped + send - taken);
+                delivered += taken * (1.0 - self.loss);
+            }
+            while let Some(&(at, acked, lost, trip)) = acks.front()
+                && at <= now
+            {
+                acks.pop_front();
+                in_flight -= acked + lost;
+                srtt += (trip - srtt) / 8.0;
+                least = least.min(trip);
+                let seconds = Duration::from_secs_f64;
+                model.on_loss(lost.round() as u64, false);
+                if acked >= 1.0 {
+                    model.on_ack(Acked {
+                        bytes: acked.round() as u64,
+                        sent: seconds(at - trip),
+                        now: seconds(now),
+                        srtt: seconds(srtt),
+                        least: seconds(least),
+                    });
+                    model.on_end_acks(seconds(now), false, in_flight as u64, n);
+                }
+            }
+        }
+        let possible = self.rate * (1.0 - self.loss) * seconds / 2.0;
+        Shares {
+            used: delivered / possible,
+            dropped: dropped / offered,
+        }
+    }
+}
+
+/// Guards that the model fills a path whatever it loses, and does not flood its queue, be it long or short.
+#[test]
+fn a_path_is_filled_and_not_flooded() {
+    let paths = [
+        (12.5e6, 0.020, 0.010, 0.0),
+        (12.5e6, 0.020, 0.020, 0.0),
+        (12.5e6, 0.020, 0.020, 0.05),
+        (1.25e6, 0.600, 0.600, 0.01),
+        (1.25e6, 0.600, 0.600, 0.20),
+        (0.25e6, 0.080, 0.160, 0.0),
+        (0.125e6, 0.020, 0.240, 0.02),
+    ];
+    for (rate, trip, queue_s, loss) in paths {
+        let queue = rate * queue_s;
+        let shares = Path {
+            rate,
+            trip,
+            queue,
+            loss,
+        }
+        .run(60.0);
+        let what = format!("{rate} B/s, {trip} s, queue {queue_s} s, loss {loss}");
+        println!(
+            "{what}: used {:.3}, dropped {:.4}",
+            shares.used, shares.dropped
+        );
+        assert!(shares.used > 0.93, "{what}: used {}", shares.used);
+        assert!(shares.dropped < 0.02, "{what}: dropped {}", shares.dropped);
+    }
+}
