@@ -16,10 +16,10 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 ENGINE = ["--package", "ostrakon", "--no-default-features", "--test", "attacks", "--test", "prekeys"]
 # What stands in the way of this attack is in another package.
 TRANSPORTS = {"32": ["--package", "ostrakon-transports", "--lib", "--test", "quic"]}
-# A defence that stands against another attack too. Who finds no keys of old epochs can neither replay them nor steal them; and
-# the session of an endpoint that no card names ends, be it revoked, or of who came by an invitation in the name of another. A
-# flipped bit can make another version of a preamble.
-TOO = {"05": ("25",), "15": ("01",), "26": ("28",)}
+# A defence that stands against another attack too. The ledger keeps out what is replayed, also once its session gave way. Who finds
+# no keys of old epochs can neither replay them nor steal them; and the session of an endpoint that no card names ends, be it
+# revoked, or of who came by an invitation in the name of another. A flipped bit can make another version of a preamble.
+TOO = {"04": ("05",), "05": ("25",), "15": ("01",), "26": ("28",)}
 
 
 def known():
