@@ -150,6 +150,37 @@ async fn attack_26_a_thief_of_a_device_is_shut_out_by_the_root() {
     assert_eq!(ben.status().await.warnings, Vec::<String>::new());
 }
 
+/// Guards that a device which was added to the former keys stays out although the word of it was still on its way when the root made
+/// them anew, and a device that joined since hears it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_word_on_a_device_does_not_outlive_the_keys_that_it_shared() {
+    let mut ada = Someone::new("Ada");
+    let stick = tempfile::tempdir().unwrap();
+    let root = stick.path().join("root");
+    let path = root.to_str().unwrap();
+    done(&ada.home, &["root", "move", path]);
+    let _stolen = another(&ada).await;
+    done(&ada.home, &["root", "renew", path]);
+    let mut third = another(&ada).await;
+    ada.run(Listen::At("127.0.0.1:0".parse().unwrap())).await;
+    third.run(Listen::Off).await;
+    meet(&third, &ada, "Ada").await;
+    // What was on its way came before this.
+    let bound = Request::Largest {
+        bytes: Some(1 << 20),
+        any: false,
+    };
+    ada.ask(bound).await;
+    let told = async || {
+        let card = card_of(&third).await;
+        (card.body().largest == Some(1 << 20)).then_some(())
+    };
+    until("the newest card", told).await;
+    for device in [&ada, &third] {
+        assert_eq!(card_of(device).await.body().endpoints.len(), 2);
+    }
+}
+
 /// Guards the commands: the root leaves the home, stays under its passphrase, is never overwritten or used for somebody else,
 /// and makes its owner a home when none is left.
 #[test]
@@ -178,7 +209,7 @@ fn the_root_is_moved_renewed_and_begun_with_by_command() {
     let again = refused(&home, &["root", "move", at("other").to_str().unwrap()], 2);
     assert!(again.contains("was moved before"), "{again}");
     let locked = refused(&home, &["root", "renew", path], 9);
-    assert!(locked.contains("locked"), "{locked}");
+    assert!(locked.contains("--root-passphrase-file"), "{locked}");
     let bob = at("bob");
     done(&bob, &["init", "--name", "Bob"]);
     let kept = refused(&bob, &["root", "move", path], 2);
@@ -186,7 +217,24 @@ fn the_root_is_moved_renewed_and_begun_with_by_command() {
     let with = ["--root-passphrase-file", words];
     let foreign = refused(&bob, &[&["root", "renew", path], &with[..]].concat(), 2);
     assert!(foreign.contains("somebody else"), "{foreign}");
+    let inside = bob.join("store").join("root");
+    refused(&bob, &["root", "move", inside.to_str().unwrap()], 2);
+    refused(
+        &bob,
+        &["root", "move", at("nowhere/root").to_str().unwrap()],
+        2,
+    );
     assert!(Home::open(&bob).unwrap().identity().unwrap().has_root());
+    refused(&home, &["root", "renew", at("none").to_str().unwrap()], 3);
+    let damaged = at("damaged");
+    done(&at("eve"), &["init", "--name", "Eve"]);
+    let plain = damaged.to_str().unwrap();
+    done(&at("eve"), &["root", "move", plain]);
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    bytes[9] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    let said = refused(&at("fay"), &["init", "--name", "Eve", "--root", plain], 7);
+    assert!(said.contains("is damaged"), "{said}");
 
     done(&home, &[&["root", "renew", path], &with[..]].concat());
     let new = at("new");

@@ -201,13 +201,18 @@ impl Contacts {
                 "an endpoint of ours sent the card of somebody else; it is not taken".into(),
             ));
         }
-        if let Some(old) = self.own_card().as_ref() {
+        let old = self.own();
+        if let Some(old) = &old {
             card.replaces(old)?;
             if old.bytes() == card.bytes() {
                 return Ok(None);
             }
         }
         self.meta.put(OWN, card.bytes())?;
+        let sequence = card.body().sequence;
+        if old.is_some_and(|old| old.body().sequence == sequence) {
+            self.forget_told(sequence)?;
+        }
         self.set_own(&card);
         Ok(Some(card))
     }
@@ -216,7 +221,7 @@ impl Contacts {
     pub(super) fn update_roster(&self, bytes: &[u8]) -> Result<bool, NodeError> {
         let said = Roster::decode(bytes)
             .map_err(|why| NodeError::Usage(format!("what another device says of ours: {why}")))?;
-        let news = self.roster.get().clone().merge(&said);
+        let news = self.roster().merge(&said);
         if news {
             self.change_roster(|roster| {
                 roster.merge(&said);
@@ -227,7 +232,9 @@ impl Contacts {
 
     /// A device of ours is added or removed. Blocks on the disk.
     pub(super) fn change_roster(&self, change: impl FnOnce(&mut Roster)) -> Result<(), NodeError> {
+        let under = self.own_number();
         self.roster.change(|roster| {
+            *roster = std::mem::take(roster).under(under);
             change(roster);
             Ok(())
         })
@@ -235,7 +242,12 @@ impl Contacts {
 
     /// Which of our devices were added and removed.
     pub(super) fn roster(&self) -> Roster {
-        self.roster.get().clone()
+        self.roster.get().clone().under(self.own_number())
+    }
+
+    /// The number of the delegation under which our card is signed.
+    fn own_number(&self) -> u32 {
+        self.own_card().as_ref().map_or(0, Card::number)
     }
 
     /// Our own card is this one now, and on the disk. Tells whether it is another one.
@@ -370,6 +382,17 @@ impl Contacts {
     /// Somebody has our card of this number, or will have. Blocks on the disk.
     pub(super) fn note_told(&self, person: PersonId, sequence: u64) -> Result<(), NodeError> {
         Ok(self.meta.put(&told_key(person), &sequence.to_be_bytes())?)
+    }
+
+    /// Another card of ours has this number now, so nobody has it yet as far as we know. Blocks on the disk.
+    fn forget_told(&self, sequence: u64) -> Result<(), NodeError> {
+        for (key, bytes) in self.meta.list(TOLD)? {
+            if bytes == sequence.to_be_bytes() {
+                let before = sequence.saturating_sub(1);
+                self.meta.put(&key, &before.to_be_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// Who has no card of ours with this number, and is to have it. Reads the disk.
@@ -564,11 +587,7 @@ pub(super) fn own(
     let body = last.body();
     let us = identity.described();
     let endpoints = match identity.renews(&last) {
-        true => {
-            // What was added shares the former keys only.
-            meta.delete(ROSTER)?;
-            vec![us]
-        }
+        true => vec![us],
         false if !body.endpoints.contains(&us) => return Ok(last),
         false => roster(meta)?.devices(&last),
     };

@@ -54,6 +54,9 @@ pub enum NodeError {
         "the new device was not reached ({0}); see that it waits there, or give it a file: ostrakon device add CODE --out FILE; your card names it by now, until: ostrakon device remove"
     )]
     Handover(String),
+    /// A file with a root key is not there, not to be read, or damaged.
+    #[error(transparent)]
+    Root(HomeError),
     /// Somebody takes no message that large.
     #[error(
         "{name} takes messages of at most {max} bytes; send less at once, or ask for more: it is `ostrakon largest` there"
@@ -139,6 +142,24 @@ pub enum NodeError {
     },
 }
 
+/// The class of what is wrong with a file that holds a root key.
+fn root_kind(why: &HomeError) -> ErrorKind {
+    match why {
+        HomeError::Locked(_) => ErrorKind::Locked,
+        HomeError::Lock { source, .. } => match source {
+            LockError::Passphrase => ErrorKind::Locked,
+            LockError::Memory(_) => ErrorKind::Limit,
+            _ => ErrorKind::BadInput,
+        },
+        HomeError::Damaged { .. } => ErrorKind::BadInput,
+        HomeError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            ErrorKind::NotFound
+        }
+        HomeError::Io { source, .. } if is_of_disk(source) => ErrorKind::Store,
+        _ => ErrorKind::Usage,
+    }
+}
+
 impl NodeError {
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {
@@ -158,6 +179,7 @@ impl NodeError {
             {
                 ErrorKind::Store
             }
+            Self::Root(why) => root_kind(why),
             Self::Home(_) | Self::Open(_) | Self::Damaged(_) => ErrorKind::Home,
             Self::Spool(SpoolError::Read { source, .. } | SpoolError::Write { source, .. })
                 if source.kind() == io::ErrorKind::NotFound =>

@@ -178,7 +178,7 @@ impl Home {
         name: &str,
         passphrase: Option<&Passphrase>,
     ) -> Result<Self, HomeError> {
-        let new = || {
+        let new = || -> Result<Identity, HomeError> {
             let mut rng = seeded_rng().map_err(io_at(dir))?;
             Ok(Identity::generate(&mut rng))
         };
@@ -187,15 +187,15 @@ impl Home {
 
     /// The same with keys that `new` makes. Whole keys that were left by who was cut off have to be of `person`, if that is
     /// somebody.
-    pub(super) fn create_by(
+    pub(super) fn create_by<E: From<HomeError>>(
         dir: &Path,
         name: &str,
         passphrase: Option<&Passphrase>,
         person: Option<PersonId>,
-        new: impl FnOnce() -> Result<Identity, HomeError>,
-    ) -> Result<Self, HomeError> {
+        new: impl FnOnce() -> Result<Identity, E>,
+    ) -> Result<Self, E> {
         if !is_name(name) {
-            return Err(HomeError::Name);
+            return Err(HomeError::Name.into());
         }
         DirBuilder::new()
             .recursive(true)
@@ -219,12 +219,12 @@ impl Home {
                     .map(|keys| keys.person())
                     .ok();
                 if person.is_some_and(|person| found != Some(person)) {
-                    return Err(HomeError::Occupied(dir.to_owned()));
+                    return Err(HomeError::Occupied(dir.to_owned()).into());
                 }
                 keys
             }
         };
-        Self::complete(dir, name, keys)
+        Ok(Self::complete(dir, name, keys)?)
     }
 
     /// The last step: what is there becomes a home.

@@ -3,7 +3,8 @@
 //! It is written anew in one step: beside itself, synced, renamed, its directory synced. Whenever the machine stops,
 //! the old content is there or the new one, whole.
 
-use super::home::{HomeError, io_at, seeded_rng, sync_dir};
+use super::home::{HomeError, io_at, random32, seeded_rng, sync_dir};
+use crate::engine::id::to_base32;
 use crate::security::lockbox::{self, Cost, Lock, LockError, Passphrase};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,7 +19,17 @@ const MAX_FILE: u64 = 1 << 16;
 #[derive(Clone)]
 pub(super) struct KeyFile {
     path: PathBuf,
+    place: Place,
     state: State,
+}
+
+/// Among what a key file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In a home, where [`beside`] is ours.
+    Home,
+    /// Anywhere, among files of which none is ours.
+    Elsewhere,
 }
 
 #[derive(Clone)]
@@ -33,11 +44,23 @@ enum State {
 }
 
 impl KeyFile {
-    /// Reads it.
+    /// Reads one of a home.
     ///
     /// # Errors
     /// [`HomeError`]: missing, readable by others, or a damaged lockbox.
     pub(super) fn read(path: &Path) -> Result<Self, HomeError> {
+        Self::read_at(path, Place::Home)
+    }
+
+    /// Reads one that lies among files of others.
+    ///
+    /// # Errors
+    /// As [`KeyFile::read`].
+    pub(super) fn read_elsewhere(path: &Path) -> Result<Self, HomeError> {
+        Self::read_at(path, Place::Elsewhere)
+    }
+
+    fn read_at(path: &Path, place: Place) -> Result<Self, HomeError> {
         let bytes = read(path)?;
         let state = match lockbox::is_lockbox(&bytes) {
             true => {
@@ -50,7 +73,7 @@ impl KeyFile {
             },
         };
         let path = path.to_owned();
-        Ok(Self { path, state })
+        Ok(Self { path, place, state })
     }
 
     /// Makes one with this content, in place of what is there.
@@ -59,8 +82,27 @@ impl KeyFile {
         secret: &[u8],
         passphrase: Option<&Passphrase>,
     ) -> Result<Self, HomeError> {
+        Self::create_at(path, Place::Home, secret, passphrase)
+    }
+
+    /// The same among files of others.
+    pub(super) fn create_elsewhere(
+        path: &Path,
+        secret: &[u8],
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, HomeError> {
+        Self::create_at(path, Place::Elsewhere, secret, passphrase)
+    }
+
+    fn create_at(
+        path: &Path,
+        place: Place,
+        secret: &[u8],
+        passphrase: Option<&Passphrase>,
+    ) -> Result<Self, HomeError> {
         let mut file = Self {
             path: path.to_owned(),
+            place,
             state: State::Open {
                 secret: Zeroizing::new(secret.to_vec()),
                 lock: None,
@@ -121,9 +163,9 @@ impl KeyFile {
         match lock {
             Some(lock) => {
                 let mut rng = seeded_rng().map_err(io_at(&self.path))?;
-                replace(&self.path, &lock.seal(content, &mut rng))?;
+                replace(&self.path, self.place, &lock.seal(content, &mut rng))?;
             }
-            None => replace(&self.path, content)?,
+            None => replace(&self.path, self.place, content)?,
         }
         *secret = Zeroizing::new(content.to_vec());
         Ok(())
@@ -150,7 +192,13 @@ fn locked_at(path: &Path) -> impl FnOnce(LockError) -> HomeError + '_ {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, HomeError> {
-    let mode = fs::metadata(path).map_err(io_at(path))?.mode() & 0o777;
+    let meta = fs::metadata(path).map_err(io_at(path))?;
+    if !meta.is_file() {
+        let reason = "it is no file".to_owned();
+        let path = path.to_owned();
+        return Err(HomeError::Damaged { path, reason });
+    }
+    let mode = meta.mode() & 0o777;
     if mode & 0o077 != 0 {
         let path = path.to_owned();
         return Err(HomeError::Exposed { path, mode });
@@ -168,15 +216,31 @@ pub(super) fn beside(path: &Path) -> PathBuf {
     path.with_extension("new")
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let new = beside(path);
+fn replace(path: &Path, place: Place, bytes: &[u8]) -> Result<(), HomeError> {
+    let new = match place {
+        Place::Home => beside(path),
+        Place::Elsewhere => unused(path)?,
+    };
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
         _ => {}
     }
-    write_new(&new, bytes)?;
-    fs::rename(&new, path).map_err(io_at(path))?;
+    let written = write_new(&new, bytes);
+    let renamed = written.and_then(|()| fs::rename(&new, path).map_err(io_at(path)));
+    if renamed.is_err() {
+        // What is in it is secret.
+        let _ = fs::remove_file(&new);
+    }
+    renamed?;
     sync_dir(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// A name in the same directory that no file of others has.
+fn unused(path: &Path) -> Result<PathBuf, HomeError> {
+    let random = random32().map_err(io_at(path))?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", to_base32(&random[..10])));
+    Ok(path.with_file_name(name))
 }
 
 /// Writes a file that only its owner may read, and syncs it.
@@ -240,5 +304,22 @@ mod tests {
         file.save(b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(!beside(&path).exists());
+    }
+
+    /// Guards that a key file outside of a home costs nobody a file that happens to be called like a copy of it.
+    #[test]
+    fn files_of_others_beside_it_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("root.key");
+        let others = ["root.new", "root.key.new"].map(|name| dir.path().join(name));
+        others
+            .iter()
+            .for_each(|path| fs::write(path, b"thesis").unwrap());
+        let mut file = KeyFile::create_elsewhere(&path, b"old", None).unwrap();
+        file.save(b"new").unwrap();
+        for other in &others {
+            assert_eq!(fs::read(other).unwrap(), b"thesis");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 }

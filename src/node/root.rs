@@ -14,6 +14,8 @@ use crate::security::lockbox::Passphrase;
 use crate::security::root::Root;
 use crate::store::Store;
 use crate::store::meta::Meta;
+use rand_chacha::ChaCha20Rng;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A file with a root key.
@@ -32,10 +34,12 @@ impl RootFile {
     /// Reads it. It may be locked.
     ///
     /// # Errors
-    /// [`HomeError`]: missing, readable by others, or damaged.
-    pub fn open(path: &Path) -> Result<Self, HomeError> {
-        let file = KeyFile::read(path)?;
-        let path = path.to_owned();
+    /// [`NodeError::Root`]: missing, readable by others, or damaged.
+    pub fn open(path: &Path) -> Result<Self, NodeError> {
+        // What a link leads to is written anew, and not the link.
+        let path = path.canonicalize().map_err(io_at(path));
+        let path = path.map_err(NodeError::Root)?;
+        let file = KeyFile::read_elsewhere(&path).map_err(NodeError::Root)?;
         let opened = Self { path, file };
         if !opened.is_locked() {
             opened.root()?;
@@ -51,27 +55,31 @@ impl RootFile {
     /// Opens it if it is locked. Takes a good part of a second, and 64 MiB of memory for that time.
     ///
     /// # Errors
-    /// [`HomeError::Lock`] if the passphrase is wrong.
-    pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), HomeError> {
-        self.file.unlock(passphrase)?;
+    /// [`NodeError::Root`] if the passphrase is wrong.
+    pub fn unlock(&mut self, passphrase: &Passphrase) -> Result<(), NodeError> {
+        self.file.unlock(passphrase).map_err(NodeError::Root)?;
         self.root().map(|_| ())
     }
 
-    fn root(&self) -> Result<Root, HomeError> {
-        Root::decode(self.file.secret()?).map_err(|error| HomeError::Damaged {
-            path: self.path.clone(),
-            reason: error.to_string(),
+    fn root(&self) -> Result<Root, NodeError> {
+        let secret = self.file.secret().map_err(NodeError::Root)?;
+        Root::decode(secret).map_err(|error| {
+            NodeError::Root(HomeError::Damaged {
+                path: self.path.clone(),
+                reason: error.to_string(),
+            })
         })
     }
 
     /// Makes keys under the root, which is durable with its new number before they are given.
     fn use_by(
         &mut self,
-        keys: impl FnOnce(&mut Root) -> Result<Identity, HomeError>,
-    ) -> Result<Identity, HomeError> {
+        keys: impl FnOnce(&mut Root, &mut ChaCha20Rng) -> Identity,
+    ) -> Result<Identity, NodeError> {
+        let mut rng = seeded_rng().map_err(NodeError::random)?;
         let mut root = self.root()?;
-        let keys = keys(&mut root)?;
-        self.file.save(&root.encode())?;
+        let keys = keys(&mut root, &mut rng);
+        self.file.save(&root.encode()).map_err(NodeError::Root)?;
         Ok(keys)
     }
 }
@@ -98,17 +106,35 @@ impl Home {
                 "other devices of yours have the root key as well; take them out of your card with `ostrakon device remove`, and let them join anew afterwards".into(),
             ));
         }
-        if path.exists() {
-            return Err(NodeError::Usage(format!(
-                "{} is there already; name a new file",
-                path.display()
-            )));
-        }
+        self.check_place(path)?;
         let mut rng = seeded_rng().map_err(NodeError::random)?;
         let keys = identity.without_root(&mut root, &mut rng);
         // In this order: the root is never nowhere.
-        KeyFile::create(path, &root.encode(), passphrase)?;
-        Ok(self.save(&keys)?)
+        let kept = KeyFile::create_elsewhere(path, &root.encode(), passphrase);
+        kept.map_err(NodeError::Root)?;
+        self.save(&keys).map_err(|error| {
+            // It is in the home still.
+            let _ = fs::remove_file(path);
+            error.into()
+        })
+    }
+
+    /// Whether a root may be put there.
+    fn check_place(&self, path: &Path) -> Result<(), NodeError> {
+        let refuse = |why: &str| Err(NodeError::Usage(format!("{} {why}", path.display())));
+        if path.symlink_metadata().is_ok() {
+            return refuse(
+                "is there already; name a new file, and remove that one if a move that was cut off has left it",
+            );
+        }
+        let real = |path: &Path| path.canonicalize().ok();
+        let Some(parent) = path.parent().and_then(real) else {
+            return refuse("is in a directory that is not there; make it first");
+        };
+        match real(self.dir()).is_some_and(|home| parent.starts_with(home)) {
+            true => refuse("is in the home that the root key is to leave; name a file elsewhere"),
+            false => Ok(()),
+        }
     }
 
     /// Makes all keys anew that the devices of its owner share, and names this device alone. What was stolen with another
@@ -126,26 +152,22 @@ impl Home {
                 root.path.display()
             )));
         }
-        let mut rng = seeded_rng().map_err(NodeError::random)?;
-        let keys = root.use_by(|root| Ok(identity.renewed(root, &mut rng)))?;
+        let keys = root.use_by(|root, rng| identity.renewed(root, rng))?;
         Ok(self.save(&keys)?)
     }
 
     /// Makes a home with new keys for the owner of a root, as [`Home::create_under`] otherwise.
     ///
     /// # Errors
-    /// [`HomeError`], also if `dir` holds keys of somebody else.
+    /// [`NodeError`], also if `dir` holds keys of somebody else.
     pub fn create_of_root(
         dir: &Path,
         name: &str,
         root: &mut RootFile,
         passphrase: Option<&Passphrase>,
-    ) -> Result<Self, HomeError> {
+    ) -> Result<Self, NodeError> {
         let person = root.root()?.person();
-        let new = || {
-            let mut rng = seeded_rng().map_err(io_at(dir))?;
-            root.use_by(|root| Ok(Identity::of_root(root, &mut rng)))
-        };
+        let new = || root.use_by(|root, rng| Identity::of_root(root, rng));
         Self::create_by(dir, name, passphrase, Some(person), new)
     }
 }

@@ -4,9 +4,10 @@
 //! 0..4     "OSTR"
 //! 4        version = 1
 //! 5..37    root seed (Ed25519)          37..41   number of the last delegation
+//! 41..45   H("root file", the 41 bytes before)[..4], against damage
 //! ```
 
-use super::kdf::Key;
+use super::kdf::{Key, hash};
 use super::signer::{Delegation, Signer};
 use crate::engine::id::PersonId;
 use crate::wire::read::{Malformed, Reader};
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 const MAGIC: [u8; 4] = *b"OSTR";
 const VERSION: u8 = 1;
 /// Bytes of the encoding.
-const LEN: usize = 4 + 1 + 32 + 4;
+const LEN: usize = 4 + 1 + 32 + 4 + 4;
 
 /// The root key, and the number of its last delegation. Wiped when dropped.
 #[derive(Clone)]
@@ -74,6 +75,8 @@ impl Root {
         out.push(VERSION);
         out.extend_from_slice(self.key.as_bytes());
         out.extend_from_slice(&self.number.to_be_bytes());
+        let check = check(&out);
+        out.extend_from_slice(&check);
         out
     }
 
@@ -89,7 +92,17 @@ impl Root {
         r.version(VERSION)?;
         let key = SigningKey::from_bytes(&Zeroizing::new(r.array()?));
         let number = r.u32()?;
+        let stated: [u8; 4] = r.array()?;
         r.finish()?;
-        Ok(Self { key, number })
+        match bytes.split_last_chunk::<4>() {
+            Some((before, _)) if check(before) == stated => Ok(Self { key, number }),
+            _ => Err(Malformed::Value("root file")),
+        }
     }
+}
+
+/// A file on a stick in a drawer: nobody should find out years later that it has become somebody else's.
+fn check(bytes: &[u8]) -> [u8; 4] {
+    let [a, b, c, d, ..] = hash("root file", &[bytes]);
+    [a, b, c, d]
 }

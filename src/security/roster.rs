@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! 0      version = 1
-//! 1..    of each device, in the order of ids: 0 if it was removed and 1 if it was added, id 32, number 8; if added, static key 32, link key 32
+//! 1..5   number of the delegation under which the cards were signed
+//! 5..    of each device, in the order of ids: 0 if it was removed and 1 if it was added, id 32, number 8; if added, static key 32, link key 32
 //! ```
 //!
 //! Devices that are apart make cards without knowing of each other, and everywhere only the newest stays. Whether a device that
 //! it does not name was removed, or not known to its maker, stands in no card. So the words travel beside the cards: of two
 //! words on a device the one with the higher number counts, and of two with one number the removal. They may come in any order
-//! and more than once.
+//! and more than once. Where the root has made the keys anew, words of before count no more: who was added had the former keys.
 
 use super::card::{Card, Endpoint};
 use crate::wire::read::{Malformed, Reader};
@@ -42,10 +43,23 @@ impl Word {
 /// The last word on each device that was added or removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
+    /// The number of the delegation under which the cards are signed that it speaks of.
+    delegation: u32,
     words: BTreeMap<[u8; 32], Word>,
 }
 
 impl Roster {
+    /// What is known of the devices under this delegation: these words, unless they are of another one.
+    pub fn under(self, delegation: u32) -> Self {
+        match self.delegation == delegation {
+            true => self,
+            false => Self {
+                delegation,
+                words: BTreeMap::new(),
+            },
+        }
+    }
+
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
@@ -70,6 +84,9 @@ impl Roster {
 
     /// Takes over what another device of ours says. Tells whether any of it is news.
     pub fn merge(&mut self, other: &Self) -> bool {
+        if other.delegation != self.delegation {
+            return false;
+        }
         let before = self.clone();
         for (id, word) in &other.words {
             let known = self.words.entry(*id).or_insert(*word);
@@ -99,6 +116,9 @@ impl Roster {
     /// The devices that the card after this one has to name: those of this one but the removed ones, and those that its maker
     /// did not know of, as far as there is room.
     pub fn devices(&self, card: &Card) -> Vec<Endpoint> {
+        if card.number() != self.delegation {
+            return card.body().endpoints.clone();
+        }
         let named = card.body().endpoints.iter();
         let is_gone = |id| self.words.get(id).is_some_and(|word| word.added.is_none());
         let mut devices: Vec<Endpoint> = named.filter(|d| !is_gone(&d.id)).cloned().collect();
@@ -118,6 +138,7 @@ impl Roster {
     /// The bytes that tell other devices.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
+        out.extend_from_slice(&self.delegation.to_be_bytes());
         for (id, word) in &self.words {
             out.push(u8::from(word.added.is_some()));
             out.extend_from_slice(id);
@@ -136,6 +157,7 @@ impl Roster {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(bytes);
         r.version(VERSION)?;
+        let delegation = r.u32()?;
         let mut words: BTreeMap<[u8; 32], Word> = BTreeMap::new();
         while !r.is_empty() {
             let kind = r.u8()?;
@@ -153,7 +175,7 @@ impl Roster {
             }
             words.insert(id, Word { number, added });
         }
-        let mut roster = Self { words };
+        let mut roster = Self { delegation, words };
         roster.bound();
         Ok(roster)
     }

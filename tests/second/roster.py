@@ -5,19 +5,20 @@ from vector import Refused, same
 
 
 def check_roster(vector):
-    words = decode(vector.body)
+    number, words = decode(vector.body)
+    same(number, vector.number("delegation"), "delegation")
     removed, added = words
     same(removed, (0, vector.bytes("removed"), vector.number("removed-number"), b""), "removed")
     keys = vector.bytes("added")
     same(added, (1, keys[:32], vector.number("added-number"), keys[32:]), "added")
     made = b"".join(bytes([kind]) + name + number.to_bytes(8, "big") + rest for kind, name, number, rest in words)
-    same(b"\1" + made, vector.body, "bytes")
+    same(b"\1" + number.to_bytes(4, "big") + made, vector.body, "bytes")
 
 
 def decode(data):
     reader = Reader(data)
     reader.version(1)
-    words = []
+    delegation, words = reader.number(4), []
     while reader.rest:
         kind, name, number = reader.number(1), reader.take(32), reader.number(8)
         if kind > 1:
@@ -28,4 +29,4 @@ def decode(data):
         if words and words[-1][1] >= name:
             raise Refused("bad value of order of devices")
         words.append((kind, name, number, rest))
-    return words
+    return delegation, words

@@ -3,6 +3,7 @@
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+import keys
 from vector import same
 
 
@@ -30,4 +31,5 @@ def verifies(key, signed, signature):
 
 def check_root(vector):
     seed, number = vector.bytes("seed"), vector.number("number")
-    same(b"OSTR\1" + seed + number.to_bytes(4, "big"), vector.body, "bytes")
+    made = b"OSTR\1" + seed + number.to_bytes(4, "big")
+    same(made + keys.h(b"root file", made)[:4], vector.body, "bytes")

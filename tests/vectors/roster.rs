@@ -2,7 +2,7 @@
 
 use super::file::{Vector, hex};
 use super::make::{good, made, run};
-use super::make_keys::key_file;
+use super::make_keys::key_file_without_root;
 use ostrakon::security::card::{Card, Endpoint};
 use ostrakon::security::identity::Identity;
 use ostrakon::security::roster::Roster;
@@ -11,6 +11,7 @@ use ostrakon::security::roster::Roster;
 pub fn all() -> Vec<Vector> {
     let note = "one device removed under number 6, one added under number 4";
     let vector = good("roster", "roster", note)
+        .with("delegation", 1)
         .with_bytes("added", &run(0x40, 96))
         .with("added-number", 4)
         .with_bytes("removed", &run(0x20, 32))
@@ -29,12 +30,12 @@ pub fn all() -> Vec<Vector> {
             "version 2",
             &|b| b[0] = 2,
         ),
-        bad("roster-refused-kind", kind, "a third kind", &|b| b[1] = 2),
+        bad("roster-refused-kind", kind, "a third kind", &|b| b[5] = 2),
         bad(
             "roster-refused-order",
             "bad value of order of devices",
             "the first device once more",
-            &|b| b.extend_from_within(1..42),
+            &|b| b.extend_from_within(5..46),
         ),
         bad("roster-refused-cut", "truncated", "a byte short", &|b| {
             b.pop();
@@ -45,12 +46,12 @@ pub fn all() -> Vec<Vector> {
 
 /// A card with this sequence number.
 fn card(sequence: u64) -> Card {
-    let me = Identity::decode(&key_file(0x10)).unwrap();
+    let me = Identity::decode(&key_file_without_root(0x10)).unwrap();
     me.card("Amina", sequence, vec![])
 }
 
 pub fn encode(vector: &Vector) -> Vec<u8> {
-    let mut roster = Roster::default();
+    let mut roster = Roster::default().under(vector.number("delegation"));
     let added = vector.bytes("added");
     let [id, key, link] = [0, 32, 64].map(|at| added[at..at + 32].try_into().unwrap());
     let number: u64 = vector.number("added-number");

@@ -200,14 +200,36 @@ fn what_is_no_roster_is_refused_by_name() {
     for cut in [0, 2, 40, bytes.len() - 1] {
         assert_eq!(Roster::decode(&bytes[..cut]), Err(Malformed::Truncated));
     }
-    let kind = [&[VERSION, 2], &bytes[2..]].concat();
+    let kind = [&bytes[..5], &[2], &bytes[6..]].concat();
     let why = Malformed::Value("kind of a word on a device");
     assert_eq!(Roster::decode(&kind), Err(why));
-    let twice = [&bytes[..], &bytes[1..]].concat();
+    let twice = [&bytes[..], &bytes[5..]].concat();
     let why = Malformed::Value("order of devices");
     assert_eq!(Roster::decode(&twice), Err(why));
     let removed = |number: u64| [&[0][..], &endpoint(number).id, &[0; 8]].concat();
     let many: Vec<u8> = (0..30).flat_map(removed).collect();
     let why = Malformed::Value("number of devices");
-    assert_eq!(Roster::decode(&[&[VERSION], &many[..]].concat()), Err(why));
+    assert_eq!(
+        Roster::decode(&[&[VERSION, 0, 0, 0, 0], &many[..]].concat()),
+        Err(why)
+    );
+}
+
+/// Guards that what was said under former keys brings no device back once the root has made them anew, in whatever order it comes.
+#[test]
+fn words_under_former_keys_count_no_more() {
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(4);
+    let me = Identity::generate(&mut rng);
+    let mut root = me.root().unwrap();
+    let former = me.without_root(&mut root, &mut rng);
+    let new = former.renewed(&mut root, &mut rng);
+    let mut before = Roster::default().under(1);
+    before.add(&endpoint(1), &former.card("Ada", 1, vec![]));
+    let card = new.card("Ada", 2, vec![]);
+    assert_eq!(before.devices(&card), card.body().endpoints);
+    let mut now = before.clone().under(card.number());
+    assert!(now.is_empty() && !now.merge(&before) && now.is_empty());
+    now.add(&endpoint(2), &card);
+    assert!(!before.merge(&now));
+    assert_eq!(Roster::decode(&now.encode()), Ok(now));
 }

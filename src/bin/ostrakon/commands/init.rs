@@ -4,7 +4,7 @@ use crate::failure::Outcome;
 use crate::out::Out;
 use crate::plain::one_line;
 use crate::{terminal, unlock};
-use ostrakon::node::{Home, RootFile};
+use ostrakon::node::{Home, NodeError, RootFile};
 use std::path::Path;
 
 /// Makes them, of a new person or of the owner of a root key. An existing home is never touched.
@@ -27,11 +27,13 @@ pub async fn run(
         given => given,
     };
     let (place, called) = (dir.to_owned(), name.to_owned());
+    let of_root = root.is_some();
     let make = move || match root {
         Some(mut root) => Home::create_of_root(&place, &called, &mut root, passphrase.as_ref()),
-        None => Home::create_under(&place, &called, passphrase.as_ref()),
+        None => Ok(Home::create_under(&place, &called, passphrase.as_ref())?),
     };
-    let home = unlock::blocking(make).await??;
+    let home: Result<Home, NodeError> = unlock::blocking(make).await?;
+    let home = home?;
     let person = home.identity()?.person().to_string();
     let kept = home.has_passphrase();
     let object = serde_json::json!({
@@ -44,8 +46,12 @@ pub async fn run(
                 "They have no passphrase: who gets at this disk can be you. Set one: ostrakon passphrase set"
             }
         };
+        let next = match of_root {
+            true => "The root file has counted on: copy it again. Contacts need your card: ostrakon card --out FILE",
+            false => "Give your card to others: ostrakon card --out FILE",
+        };
         format!(
-            "{} has keys now, in {}.\n{said}\nGive your card to others: ostrakon card --out FILE",
+            "{} has keys now, in {}.\n{said}\n{next}",
             one_line(name),
             dir.display()
         )

@@ -2,10 +2,11 @@
 
 use crate::args::RootCommand;
 use crate::ask::absolute;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::out::Out;
 use crate::{terminal, unlock};
 use ostrakon::node::RootFile;
+use ostrakon::node::api::ErrorKind;
 use ostrakon::security::lockbox::Passphrase;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ async fn renew(out: Out, dir: &Path, file: PathBuf, words: Option<PathBuf>) -> O
     let mut home = unlock::unlocked(dir).await?;
     let mut root = opened(&file, words).await?;
     unlock::blocking(move || home.renew(&mut root)).await??;
-    let object = json!({"root": file.to_string_lossy(), "renewed": true});
+    let object = json!({"root": absolute(&file)?.to_string_lossy(), "renewed": true});
     out.show(&object, || {
         "The keys that your devices share are new, and your card names this device alone.\n\
         Run the node: contacts are sent the new card, and what they had sent to the old keys they send again.\n\
@@ -75,17 +76,16 @@ pub async fn opened(file: &Path, words: Option<PathBuf>) -> Outcome<RootFile> {
         return Ok(root);
     }
     let passphrase = match words {
-        Some(file) => Some(unlock::read(&file)?),
-        None if terminal::is_there() => Some(unlock::asked(ROOT).await?),
-        None => None,
-    };
-    let open = move || {
-        if let Some(passphrase) = passphrase {
-            root.unlock(&passphrase)?;
+        Some(words) => unlock::read(&words)?,
+        None if terminal::is_there() => unlock::asked(ROOT).await?,
+        None => {
+            let what = format!("{} is locked with a passphrase", file.display());
+            let hint = "give the file that holds it with --root-passphrase-file, or run this at a terminal to be asked";
+            return Err(Failure::api(ErrorKind::Locked, what, hint));
         }
-        Ok(root)
     };
-    unlock::blocking(open).await?
+    let open = move || root.unlock(&passphrase).map(|()| root);
+    Ok(unlock::blocking(open).await??)
 }
 
 async fn new(words: Option<PathBuf>) -> Outcome<Option<Passphrase>> {

@@ -121,7 +121,7 @@ async fn receipt(home: &Path, message: &str) -> Outcome {
 
 fn given_up(message: &str, lost: &[String]) -> Failure {
     let what = format!(
-        "the message {} to {} was given up: its lifetime is over or it was cancelled",
+        "the message {} to {} was given up: its lifetime is over, it was cancelled, or it is larger than the recipient takes (ostrakon person show)",
         short(message),
         lost.join(", ")
     );
