@@ -167,7 +167,7 @@ impl Home {
         passphrase: Option<&Passphrase>,
     ) -> Result<Self, NodeError> {
         let person = root.root()?.person();
-        let new = || root.use_by(|root, rng| Identity::of_root(root, rng));
+        let new = || root.use_by(Identity::of_root);
         Self::create_by(dir, name, passphrase, Some(person), new)
     }
 }
