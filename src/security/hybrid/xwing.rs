@@ -6,7 +6,7 @@ use x_wing::{
     Ciphertext, DecapsulationKeyRejectNonContrib, Decapsulator, Encapsulate, EncapsulationKey,
     KeyExport, TryDecapsulate,
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// The secret half of an X-Wing key, and the public one, which takes a while to derive.
 #[derive(Clone, Debug)]
