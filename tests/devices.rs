@@ -2,11 +2,9 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use data_encoding::BASE64;
 use ostrakon::node::api::{DeviceEntry, ErrorKind, Request, Response};
 use ostrakon::node::{HomeError, Joining, Listen, hand_over, wait};
 use ostrakon::security::card::Card;
-use ostrakon::security::enrolment::Code;
 use people::{Someone, link, noise, text_and_file, until};
 use post::Post;
 use serde_json::Value;
@@ -15,13 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-#[allow(
-    dead_code,
-    reason = "each test binary uses its part of what people can do"
-)]
 mod people;
 #[path = "people/post.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of the relay")]
 mod post;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -30,47 +23,11 @@ fn anywhere() -> Listen {
     Listen::At("127.0.0.1:0".parse().unwrap())
 }
 
-/// A place where there is no home yet.
-fn nowhere() -> Someone {
-    let someone = Someone::new("Nobody");
-    std::fs::remove_dir_all(&someone.home).unwrap();
-    someone
-}
-
 async fn devices(someone: &Someone) -> Vec<DeviceEntry> {
     match someone.ask(Request::DeviceList).await {
         Response::Devices { devices } => devices,
         other => panic!("{other:?}"),
     }
-}
-
-/// Asks a device for what another one with this code needs.
-async fn sealed(someone: &Someone, code: &Code) -> Vec<u8> {
-    let code = code.to_text();
-    match someone.ask(Request::DeviceAdd { code }).await {
-        Response::Enrolled { sealed, .. } => BASE64.decode(sealed.as_bytes()).unwrap(),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Another device of somebody, enrolled by a file.
-async fn another(of: &Someone) -> Someone {
-    let place = nowhere();
-    let joining = Joining::begin(&place.home, None).unwrap();
-    let bytes = sealed(of, &joining.code(vec![])).await;
-    joining.finish(&bytes, None).unwrap();
-    place
-}
-
-async fn connect(from: &Someone, name: &str, to: &Someone, person: &str) {
-    let uri = format!("quic://{}", to.node.as_ref().unwrap().listening().unwrap());
-    from.done(Request::LinkAdd(link(name, uri, Some(person))))
-        .await;
-}
-
-async fn receipt(someone: &Someone, message: &str) {
-    let has = async || someone.has_receipt(message).await.then_some(());
-    until("a receipt", has).await;
 }
 
 /// Guards that a second device gets what comes for the person and can send, each with links of its own; that the contact
@@ -82,15 +39,15 @@ async fn two_devices_get_and_send_what_one_did() {
     ben.knows(&ada).await;
     ben.run(anywhere()).await;
     ada.run(anywhere()).await;
-    connect(&ada, "ben", &ben, "Ben").await;
+    ada.connect("ben", &ben, "Ben").await;
     let first = ada.send(text_and_file("Ben", "before", &file(1).1)).await;
-    receipt(&ada, &first).await;
-    let mut second = another(&ada).await;
+    ada.receipt(&first).await;
+    let mut second = ada.another_device().await;
     second.run(Listen::Off).await;
     assert_eq!(devices(&second).await.len(), 2);
     // The contact came along, and Ben hears of the device from the first one.
-    connect(&second, "ben", &ben, "Ben").await;
-    connect(&second, "ada", &ada, "Ada").await;
+    second.connect("ben", &ben, "Ben").await;
+    second.connect("ada", &ada, "Ada").await;
     let (_files, path, content) = file(2);
     let message = ben.send(text_and_file("Ada", "to both", &path)).await;
     for device in [&ada, &second] {
@@ -100,7 +57,7 @@ async fn two_devices_get_and_send_what_one_did() {
         let saved = device.saved(&message, out.path()).await;
         assert!(std::fs::read(&saved[1]).unwrap() == content);
     }
-    receipt(&ben, &message).await;
+    ben.receipt(&message).await;
     let state = async |device: &Someone| {
         let inbox = device.inbox().await;
         let entry = inbox.iter().find(|entry| entry.message == message);
@@ -125,7 +82,7 @@ async fn two_devices_get_and_send_what_one_did() {
         .send(text_and_file("Ben", "from the second", &path))
         .await;
     ben.received(&message).await;
-    receipt(&second, &message).await;
+    second.receipt(&message).await;
     for device in [&ada, &second, &ben] {
         assert_eq!(device.status().await.warnings, Vec::<String>::new());
     }
@@ -167,7 +124,7 @@ async fn a_relay_keeps_what_one_device_has_for_the_other() {
         post.serve(someone).await;
     }
     ada.knows(&ben).await;
-    let mut second = another(&ada).await;
+    let mut second = ada.another_device().await;
     post.serve(&second).await;
     // The card that Ben gets by hand names both.
     ben.knows(&ada).await;
@@ -213,7 +170,7 @@ async fn a_relay_keeps_what_one_device_has_for_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_waits_takes_what_is_for_it_alone() {
     let ada = Someone::new("Ada");
-    let place = nowhere();
+    let place = Someone::nowhere();
     let joining = Joining::begin(&place.home, None).unwrap();
     let (show, shown) = oneshot::channel();
     let at = "127.0.0.1:0".parse().unwrap();
@@ -221,13 +178,15 @@ async fn a_device_that_waits_takes_what_is_for_it_alone() {
         show.send(code.clone()).unwrap();
     }));
     let code = shown.await.unwrap();
-    let other = Joining::begin(&nowhere().home, None).unwrap();
-    let foreign = sealed(&ada, &other.code(vec![])).await;
+    let other = Joining::begin(&Someone::nowhere().home, None).unwrap();
+    let foreign = ada.sealed_for(&other.code(vec![])).await;
     for bytes in [&foreign[..], b"nothing"] {
         let refused = hand_over(&code, bytes).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Node);
     }
-    hand_over(&code, &sealed(&ada, &code).await).await.unwrap();
+    hand_over(&code, &ada.sealed_for(&code).await)
+        .await
+        .unwrap();
     let home = waits.await.unwrap().unwrap();
     assert_eq!(home.name(), "Ada");
     assert_eq!(devices(&place).await.len(), 3);
@@ -350,12 +309,12 @@ fn a_home_is_joined_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_outlives_the_card_of_a_device_that_was_away() {
     let mut ada = Someone::new("Ada");
-    let (mut away, gone) = (another(&ada).await, another(&ada).await);
+    let (mut away, gone) = (ada.another_device().await, ada.another_device().await);
     let card = async |device: &Someone| Card::from_text(&device.card().await.0).unwrap();
     let bytes = card(&ada).await;
     away.run(Listen::Off).await;
     ada.run(anywhere()).await;
-    connect(&away, "ada", &ada, "Ada").await;
+    away.connect("ada", &ada, "Ada").await;
     let same = async || (card(&away).await.bytes() == bytes.bytes()).then_some(());
     until("the card that names all three", same).await;
     away.node.take().unwrap().stop().await;
@@ -386,8 +345,8 @@ async fn a_removal_outlives_the_card_of_a_device_that_was_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_that_were_added_apart_are_all_named() {
     let mut ada = Someone::new("Ada");
-    let mut second = another(&ada).await;
-    let [of_ada, of_second] = [another(&ada).await, another(&second).await];
+    let mut second = ada.another_device().await;
+    let [of_ada, of_second] = [ada.another_device().await, second.another_device().await];
     let card = async |device: &Someone| Card::from_text(&device.card().await.0).unwrap();
     let numbers = [card(&ada).await, card(&second).await].map(|card| card.body().sequence);
     assert_eq!(numbers[0], numbers[1]);
@@ -398,7 +357,7 @@ async fn devices_that_were_added_apart_are_all_named() {
     }
     ada.run(anywhere()).await;
     second.run(Listen::Off).await;
-    connect(&second, "ada", &ada, "Ada").await;
+    second.connect("ada", &ada, "Ada").await;
     // One card of both, which names so many, and each of these.
     let agreed = async |count: usize, named: &[String]| {
         let cards = [card(&ada).await, card(&second).await];

@@ -4,33 +4,20 @@
 
 use ostrakon::node::Listen;
 use ostrakon::node::api::{
-    ErrorKind, InvitationState, Level, PersonEntry, Request, Response, SendRequest, StrangerEntry,
+    ErrorKind, InvitationState, Level, PersonEntry, Request, Response, StrangerEntry,
 };
-use people::{Someone, link, until};
+use people::{Someone, link, text, until};
 use post::Post;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-#[allow(
-    dead_code,
-    reason = "each test binary uses its part of what people can do"
-)]
 mod people;
 #[path = "people/post.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of the relay")]
 mod post;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn text(person: &str, text: &str) -> SendRequest {
-    SendRequest {
-        person: person.into(),
-        text: Some(text.into()),
-        ..SendRequest::default()
-    }
-}
 
 impl Someone {
     async fn invitation(&self) -> (String, String) {

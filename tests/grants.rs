@@ -28,7 +28,6 @@ use tokio::time::timeout;
 
 mod people;
 #[path = "people/post.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of the relay")]
 mod post;
 
 use people::{Someone, link, text_and_file, until};

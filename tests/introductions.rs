@@ -10,10 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-#[allow(
-    dead_code,
-    reason = "each test binary uses its part of what people can do"
-)]
 mod people;
 
 const PATIENCE: Duration = Duration::from_secs(90);

@@ -11,7 +11,6 @@ use tokio::time::sleep;
 
 mod people;
 #[path = "people/post.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of the relay")]
 mod post;
 
 use people::{Someone, link, noise, text_and_file, until};
@@ -37,11 +36,6 @@ impl Someone {
 
     fn address(&self) -> String {
         self.node.as_ref().unwrap().listening().unwrap().to_string()
-    }
-
-    async fn receipt(&self, message: &str) {
-        let done = async || self.has_receipt(message).await.then_some(());
-        until("a receipt", done).await;
     }
 
     async fn up(&self, link: &str) {

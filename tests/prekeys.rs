@@ -12,6 +12,7 @@ mod thief;
 mod world;
 
 use bytes::Bytes;
+use ostrakon::engine::id::MessageId;
 use ostrakon::engine::io::{Batch, Event, Input, Record, Token};
 use ostrakon::engine::message::Priority;
 use ostrakon::engine::opened_by_others;
@@ -28,6 +29,18 @@ fn rotate(world: &mut World, node: usize, times: u32) {
     (0..times).for_each(|_| identity.prekeys.advance());
     world.nodes[node].keys = identity.encode().to_vec();
     world.input(node, Input::Prekeys(Box::new(identity.prekeys.clone())));
+}
+
+/// The file of a message to the second node is there as it was sent.
+fn arrived(world: &World, id: MessageId, file: &[u8]) {
+    let content = world.content(1, id, 1).unwrap();
+    assert!(content == file, "other bytes arrived");
+}
+
+/// The same, and nothing was handed over twice.
+fn arrived_once(world: &World, id: MessageId, file: &[u8]) {
+    arrived(world, id, file);
+    assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
 }
 
 /// Somebody gets the newest card of somebody else.
@@ -102,10 +115,7 @@ fn what_was_sealed_to_an_erased_prekey_arrives_once_the_new_card_is_there() {
         give_card(&mut world, 1, 0);
         let until = world.now + 300 * SECOND;
         assert!(world.run_until(until, |w| w.confirmed(0, id)));
-        assert!(
-            world.content(1, id, 1).unwrap() == file,
-            "other bytes arrived"
-        );
+        arrived(&world, id, &file);
     });
 }
 
@@ -133,11 +143,7 @@ fn a_new_session_in_the_middle_of_a_transfer_loses_nothing_and_delivers_once() {
         world.start(0);
         let until = world.now + 300 * SECOND;
         assert!(world.run_until(until, |w| w.confirmed(0, id) && w.confirmed(0, text)));
-        assert!(
-            world.content(1, id, 1).unwrap() == file,
-            "other bytes arrived"
-        );
-        assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
+        arrived_once(&world, id, &file);
     });
 }
 
@@ -179,11 +185,7 @@ fn attack_26_stolen_shared_keys_open_nothing_of_what_comes_after_their_renewal()
         let text = world.send(0, 1, &[("", b"after".to_vec(), Priority::Urgent)]);
         let until = world.now + 300 * SECOND;
         assert!(world.run_until(until, |w| w.confirmed(0, id) && w.confirmed(0, text)));
-        assert!(
-            world.content(1, id, 1).unwrap() == file,
-            "other bytes arrived"
-        );
-        assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
+        arrived_once(&world, id, &file);
         let sent = std::mem::take(&mut world.nodes[0].sent);
         assert!(!world.opens(&stolen, 0, rows, &sent));
         assert!(opens(&world, 1, 0, &sent), "what is new opens to the owner");

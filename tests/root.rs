@@ -2,19 +2,14 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use data_encoding::BASE64;
-use ostrakon::node::api::{Request, Response, SendRequest};
-use ostrakon::node::{Home, Joining, Listen, RootFile};
+use ostrakon::node::api::{Request, Response};
+use ostrakon::node::{Home, Listen, RootFile};
 use ostrakon::security::card::Card;
-use people::{Someone, link, until};
+use people::{Someone, text, until};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-#[allow(
-    dead_code,
-    reason = "each test binary uses its part of what people can do"
-)]
 mod people;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -42,39 +37,6 @@ fn refused(home: &Path, args: &[&str], code: i32) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn text(person: &str, text: &str) -> SendRequest {
-    SendRequest {
-        person: person.into(),
-        text: Some(text.into()),
-        ..SendRequest::default()
-    }
-}
-
-/// Another device of somebody.
-async fn another(of: &Someone) -> Someone {
-    let place = Someone::new("Nobody");
-    std::fs::remove_dir_all(&place.home).unwrap();
-    let joining = Joining::begin(&place.home, None).unwrap();
-    let code = joining.code(vec![]).to_text();
-    let Response::Enrolled { sealed, .. } = of.ask(Request::DeviceAdd { code }).await else {
-        panic!("not enrolled");
-    };
-    let sealed = BASE64.decode(sealed.as_bytes()).unwrap();
-    joining.finish(&sealed, None).unwrap();
-    place
-}
-
-async fn meet(from: &Someone, to: &Someone, person: &str) {
-    let uri = format!("quic://{}", to.node.as_ref().unwrap().listening().unwrap());
-    let link = link(&person.to_lowercase(), uri, Some(person));
-    from.done(Request::LinkAdd(link)).await;
-}
-
-async fn receipt(someone: &Someone, message: &str) {
-    let has = async || someone.has_receipt(message).await.then_some(());
-    until("a receipt", has).await;
-}
-
 async fn card_of(someone: &Someone) -> Card {
     Card::from_text(&someone.card().await.0).unwrap()
 }
@@ -90,14 +52,14 @@ async fn attack_26_a_thief_of_a_device_is_shut_out_by_the_root() {
     done(&ada.home, &["root", "move", path]);
     ada.knows(&ben).await;
     ben.knows(&ada).await;
-    let mut stolen = another(&ada).await;
+    let mut stolen = ada.another_device().await;
     ben.run(Listen::At("127.0.0.1:0".parse().unwrap())).await;
     ada.run(Listen::Off).await;
-    meet(&ada, &ben, "Ben").await;
+    ada.connect("ben", &ben, "Ben").await;
     let first = ada.send(text("Ben", "before")).await;
-    receipt(&ada, &first).await;
+    ada.receipt(&first).await;
     stolen.run(Listen::Off).await;
-    meet(&stolen, &ben, "Ben").await;
+    stolen.connect("ben", &ben, "Ben").await;
     let known = async || {
         let person = ben
             .ask(Request::PersonShow {
@@ -120,7 +82,7 @@ async fn attack_26_a_thief_of_a_device_is_shut_out_by_the_root() {
     assert_eq!((card.number(), card.body().endpoints.len()), (2, 1));
     ada.received(&waiting).await;
     let after = ada.send(text("Ben", "it is me")).await;
-    receipt(&ada, &after).await;
+    ada.receipt(&after).await;
     ben.received(&after).await;
     let secret = ben.send(text("Ada", "not for thieves")).await;
     ada.received(&secret).await;
@@ -159,12 +121,12 @@ async fn a_word_on_a_device_does_not_outlive_the_keys_that_it_shared() {
     let root = stick.path().join("root");
     let path = root.to_str().unwrap();
     done(&ada.home, &["root", "move", path]);
-    let _stolen = another(&ada).await;
+    let _stolen = ada.another_device().await;
     done(&ada.home, &["root", "renew", path]);
-    let mut third = another(&ada).await;
+    let mut third = ada.another_device().await;
     ada.run(Listen::At("127.0.0.1:0".parse().unwrap())).await;
     third.run(Listen::Off).await;
-    meet(&third, &ada, "Ada").await;
+    third.connect("ada", &ada, "Ada").await;
     // What was on its way came before this.
     let bound = Request::Largest {
         bytes: Some(1 << 20),

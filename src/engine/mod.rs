@@ -533,10 +533,9 @@ impl Engine {
 
     fn put_card(&mut self, card: Card) {
         let known = self.cards.get(&card.person());
-        if known.is_some_and(|known| known.body().inbox != card.body().inbox) {
-            self.sessions.close(card.person());
-            self.renew_session(&card);
-        } else if self.sessions.is_outdated(&card) {
+        let other_keys = known.is_some_and(|known| known.body().inbox != card.body().inbox);
+        let closed = other_keys && self.sessions.close(card.person());
+        if closed || self.sessions.is_outdated(&card) {
             self.renew_session(&card);
         }
         let revoked = self.sessions.revoke(&card);

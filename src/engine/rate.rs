@@ -23,7 +23,6 @@ pub struct RateMeter {
     round_bytes: u64,
     /// Loss as parts in 65536, smoothed.
     loss: u32,
-    loss_known: bool,
     /// Bytes that the loss was measured over, up to [`LOSS_MEMORY`].
     loss_seen: u64,
     srtt: Option<Duration>,
@@ -41,7 +40,6 @@ impl RateMeter {
             round_start: None,
             round_bytes: 0,
             loss: 0,
-            loss_known: false,
             loss_seen: 0,
             srtt: rtt,
             rtt_var: rtt.unwrap_or_default() / 4,
@@ -62,7 +60,7 @@ impl RateMeter {
 
     /// Whether loss was measured at all.
     pub fn loss_known(&self) -> bool {
-        self.loss_known
+        self.loss_seen > 0
     }
 
     /// Smoothed round-trip time, reports included.
@@ -158,12 +156,12 @@ impl RateMeter {
         if total == 0 {
             return;
         }
+        let first = self.loss_seen == 0;
         self.loss_seen = (self.loss_seen + total).min(LOSS_MEMORY);
         let weight = total.min(self.loss_seen);
         let (old, share) = (u64::from(self.loss), (lost << 16) / total);
         let mixed = (old * (self.loss_seen - weight) + share * weight) / self.loss_seen;
-        self.loss = u32::try_from(if self.loss_known { mixed } else { share / 2 }).unwrap_or(0);
-        self.loss_known = true;
+        self.loss = u32::try_from(if first { share / 2 } else { mixed }).unwrap_or(0);
     }
 }
 

@@ -150,9 +150,9 @@ impl Sessions {
         sending.is_some_and(|s| s.is_over(card))
     }
 
-    /// The session that we opened with a person is used no more.
-    pub fn close(&mut self, person: PersonId) {
-        self.sending.remove(&person);
+    /// The session that we opened with a person is used no more. Tells whether there was one.
+    pub fn close(&mut self, person: PersonId) -> bool {
+        self.sending.remove(&person).is_some()
     }
 
     /// The session with a person, if there is one.

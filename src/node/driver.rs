@@ -271,17 +271,12 @@ impl Driver {
             Done::Hidden(outcome, (message, part)) => {
                 match outcome {
                     Outcome::Done => {}
-                    Outcome::Card(card) => {
-                        let person = card.person();
-                        self.feed(Input::Card(card));
-                        self.restart_links(person);
-                    }
+                    Outcome::Card(card) => self.take_card(card),
                     Outcome::Met { standing, card } => {
                         let person = card.person();
                         tracing::info!(?person, level = ?standing.level, "somebody new has written");
                         self.feed(Input::Standing(person, standing));
-                        self.feed(Input::Card(card));
-                        self.restart_links(person);
+                        self.take_card(card);
                     }
                     Outcome::OwnCard(card) => {
                         self.take_card(card);

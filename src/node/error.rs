@@ -142,15 +142,21 @@ pub enum NodeError {
     },
 }
 
+/// The class of what keeps a lockbox shut. `damaged`: that of one that makes no sense.
+fn lock_kind(why: &LockError, damaged: ErrorKind) -> ErrorKind {
+    match why {
+        LockError::Passphrase => ErrorKind::Locked,
+        LockError::Length => ErrorKind::Usage,
+        LockError::Memory(_) => ErrorKind::Limit,
+        LockError::Malformed(_) | LockError::Cost(_) => damaged,
+    }
+}
+
 /// The class of what is wrong with a file that holds a root key.
 fn root_kind(why: &HomeError) -> ErrorKind {
     match why {
         HomeError::Locked(_) => ErrorKind::Locked,
-        HomeError::Lock { source, .. } => match source {
-            LockError::Passphrase => ErrorKind::Locked,
-            LockError::Memory(_) => ErrorKind::Limit,
-            _ => ErrorKind::BadInput,
-        },
+        HomeError::Lock { source, .. } => lock_kind(source, ErrorKind::BadInput),
         HomeError::Damaged { .. } => ErrorKind::BadInput,
         HomeError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
             ErrorKind::NotFound
@@ -168,12 +174,7 @@ impl NodeError {
             Self::NotFound(_) | Self::Send(SendError::UnknownPerson) => ErrorKind::NotFound,
             Self::Home(HomeError::Name) => ErrorKind::Usage,
             Self::Home(HomeError::Locked(_)) => ErrorKind::Locked,
-            Self::Home(HomeError::Lock { source, .. }) => match source {
-                LockError::Passphrase => ErrorKind::Locked,
-                LockError::Length => ErrorKind::Usage,
-                LockError::Memory(_) => ErrorKind::Limit,
-                LockError::Malformed(_) | LockError::Cost(_) => ErrorKind::Home,
-            },
+            Self::Home(HomeError::Lock { source, .. }) => lock_kind(source, ErrorKind::Home),
             Self::Home(HomeError::Io { source, .. }) | Self::Open(OpenError::Io { source, .. })
                 if is_of_disk(source) =>
             {

@@ -113,8 +113,10 @@ impl Home {
         let kept = KeyFile::create_elsewhere(path, &root.encode(), passphrase);
         kept.map_err(NodeError::Root)?;
         self.save(&keys).map_err(|error| {
-            // It is in the home still.
-            let _ = fs::remove_file(path);
+            // What could not be synced may have taken its place nonetheless.
+            if self.refresh().is_ok() && self.identity().is_ok_and(|keys| keys.has_root()) {
+                let _ = fs::remove_file(path);
+            }
             error.into()
         })
     }

@@ -19,8 +19,10 @@ use minicbor::{Decode, Encode};
 const MAGIC: [u8; 2] = *b"OC";
 /// Bytes of magic and version.
 const HEAD: usize = 3;
-/// The lowest version; one more if a delegate has signed, two more if the body says how large messages may be.
+/// The lowest version.
 const VERSION: u8 = 1;
+/// How much higher it is if the body says how large messages may be.
+const BOUNDED: u8 = 2;
 const PREFIX: &str = "ostrakon-card:";
 /// What our URIs begin with.
 const URI: &str = "ostrakon:";
@@ -156,11 +158,7 @@ pub enum CardError {
 impl Card {
     pub(super) fn sign(body: Body, signer: &Signer) -> Self {
         let mut bytes = MAGIC.to_vec();
-        let form = Form {
-            delegated: signer.is_delegate(),
-            bounded: body.largest.is_some(),
-        };
-        bytes.push(form.version());
+        bytes.push(signer.version(VERSION + BOUNDED * u8::from(body.largest.is_some())));
         // Encoding into memory cannot fail.
         let _ = minicbor::encode(&body, &mut bytes);
         signer.sign(&mut bytes);
@@ -321,20 +319,13 @@ struct Form {
 }
 
 impl Form {
-    fn version(self) -> u8 {
-        VERSION + u8::from(self.delegated) + 2 * u8::from(self.bounded)
-    }
-
     fn of(bytes: &[u8]) -> Result<Self, CardError> {
         let version = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first());
         let version = *version.ok_or(CardError::Form)?;
-        match version.checked_sub(VERSION) {
-            Some(form @ 0..=3) => Ok(Self {
-                delegated: form & 1 != 0,
-                bounded: form & 2 != 0,
-            }),
-            _ => Err(CardError::Version(version)),
-        }
+        let bounded = version >= VERSION + BOUNDED;
+        let delegated = signer::is_delegated(version, VERSION + BOUNDED * u8::from(bounded));
+        let delegated = delegated.map_err(|_| CardError::Version(version))?;
+        Ok(Self { delegated, bounded })
     }
 }
 

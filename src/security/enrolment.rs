@@ -3,8 +3,8 @@
 //! ```text
 //! code      "OD" ‖ version 1 ‖ one-time X25519 32 ‖ endpoint: id 32, static key 32, link key 32
 //!                ‖ number of addresses 1, of each: length 1, text
-//! bundle    "OB" ‖ version 1, with the root; 2, without ‖ secrets of the person ‖ length 1, name ‖ length 2, own card ‖ number of persons 4,
-//!                of each: person 32, length 2, card or nothing, length 2, what the host keeps of it
+//! bundle    "OB" ‖ version 1, with the root; 2, without ‖ secrets of the person ‖ length 1, name ‖ length 2, own card
+//!                ‖ number of persons 4, of each: person 32, length 2, card or nothing, length 2, what the host keeps of it
 //! sealed    "OE" ‖ version 1 ‖ ephemeral X25519 32 ‖ the bundle, sealed ‖ tag 16
 //! key       Expand(Extract(H("enrolment", keys of the code, ephemeral), DH(ephemeral, one-time) ‖ DH(ephemeral, static)),
 //!                "enrolment", 0);  ChaCha20-Poly1305, nonce of zeros, the 35 bytes before it as associated data
@@ -17,6 +17,7 @@ use super::card::{Card, Endpoint};
 use super::identity::{Identity, PERSON_LEN, digits};
 use super::kdf::{Key, expand, extract, hash};
 use super::session::{SessionError, agree};
+use super::signer;
 use crate::engine::id::{PersonId, from_base32, to_base32};
 use crate::wire::read::{Malformed, Reader};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
@@ -30,8 +31,8 @@ mod tests;
 const PREFIX: &str = "ostrakon-device:";
 const CODE: [u8; 3] = *b"OD\x01";
 const BUNDLE: [u8; 2] = *b"OB";
-const WITH_ROOT: u8 = 1;
-const WITHOUT_ROOT: u8 = 2;
+/// The version of a bundle with the root.
+const VERSION: u8 = 1;
 const SEALED: [u8; 3] = *b"OE\x01";
 const NEW: [u8; 3] = *b"ON\x01";
 /// What stands before the sealed bundle.
@@ -354,10 +355,7 @@ impl Bundle {
         let len = BUNDLE.len() + 1 + PERSON_LEN + rest.len();
         let mut out = Zeroizing::new(Vec::with_capacity(len));
         out.extend_from_slice(&BUNDLE);
-        out.push(match me.has_root() {
-            true => WITH_ROOT,
-            false => WITHOUT_ROOT,
-        });
+        out.push(me.version(VERSION));
         me.encode_person(&mut out);
         out.extend_from_slice(&rest);
         out
@@ -368,12 +366,8 @@ impl Bundle {
         if r.array()? != BUNDLE {
             return Err(Malformed::Value("bundle"));
         }
-        let has_root = match r.u8()? {
-            WITH_ROOT => true,
-            WITHOUT_ROOT => false,
-            other => return Err(Malformed::Version(other)),
-        };
-        let me = device.of_person(&mut r, has_root)?;
+        let delegated = signer::is_delegated(r.u8()?, VERSION)?;
+        let me = device.of_person(&mut r, delegated)?;
         let len = usize::from(r.u8()?);
         let name = std::str::from_utf8(r.take(len)?).map_err(|_| Malformed::Value("name"))?;
         let name = name.to_owned();

@@ -18,7 +18,7 @@ use super::kdf::{Key, hash, prf};
 use super::prekeys::{self, Prekeys};
 use super::root::Root;
 use super::rows::RowKey;
-use super::signer::Signer;
+use super::signer::{self, Signer};
 use crate::engine::id::{EndpointId, PersonId};
 use crate::wire::read::{Malformed, Reader};
 use ed25519_dalek::SigningKey;
@@ -27,12 +27,12 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 const MAGIC: [u8; 4] = *b"OSTK";
-const WITH_ROOT: u8 = 2;
-const WITHOUT_ROOT: u8 = 3;
+/// The version with a root.
+const VERSION: u8 = 2;
 /// Bytes of the longer encoding.
 const LEN: usize = 4 + 1 + PERSON_LEN + 3 * 32;
 /// Bytes of what all endpoints of a person share, at most.
-pub(super) const PERSON_LEN: usize = (32 + 100 + 32) + 2 * 32 + prekeys::LEN;
+pub(super) const PERSON_LEN: usize = signer::LEN + 2 * 32 + prekeys::LEN;
 
 /// All secrets of one person on one endpoint. Wiped when dropped, never printed.
 pub struct Identity {
@@ -72,10 +72,7 @@ impl Identity {
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(LEN));
         out.extend_from_slice(&MAGIC);
-        out.push(match self.has_root() {
-            true => WITH_ROOT,
-            false => WITHOUT_ROOT,
-        });
+        out.push(self.version(VERSION));
         self.signer.encode(&mut out);
         out.extend_from_slice(self.inbox.as_bytes());
         self.prekeys.encode(&mut out);
@@ -94,10 +91,15 @@ impl Identity {
         out.extend_from_slice(self.mailbox.bytes());
     }
 
-    /// This endpoint as one of the person whose secrets [`Identity::encode_person`] wrote, with the root or without.
-    pub(super) fn of_person(&self, r: &mut Reader<'_>, has_root: bool) -> Result<Self, Malformed> {
+    /// The version of what these keys are kept in: `with_root`, or one more without.
+    pub(super) fn version(&self, with_root: u8) -> u8 {
+        self.signer.version(with_root)
+    }
+
+    /// This endpoint as one of the person whose secrets [`Identity::encode_person`] wrote, with the root or `delegated`.
+    pub(super) fn of_person(&self, r: &mut Reader<'_>, delegated: bool) -> Result<Self, Malformed> {
         Ok(Self {
-            signer: Signer::read(r, !has_root)?,
+            signer: Signer::read(r, delegated)?,
             inbox: StaticSecret::from(r.array()?),
             prekeys: Prekeys::decode(r)?,
             mailbox: Key::new(r.array()?),
@@ -116,13 +118,9 @@ impl Identity {
         if r.array()? != MAGIC {
             return Err(Malformed::Value("key file"));
         }
-        let has_root = match r.u8()? {
-            WITH_ROOT => true,
-            WITHOUT_ROOT => false,
-            other => return Err(Malformed::Version(other)),
-        };
+        let delegated = signer::is_delegated(r.u8()?, VERSION)?;
         let identity = Self {
-            signer: Signer::read(&mut r, !has_root)?,
+            signer: Signer::read(&mut r, delegated)?,
             inbox: StaticSecret::from(r.array()?),
             prekeys: Prekeys::decode(&mut r)?,
             endpoint: SigningKey::from_bytes(&Zeroizing::new(r.array()?)),
@@ -285,12 +283,8 @@ impl Identity {
         largest: Option<u64>,
     ) -> Card {
         let mut prekeys = self.prekeys.clone();
-        if let Some(first) = last
-            .body()
-            .prekeys
-            .first()
-            .filter(|_| self.has_inbox_of(last))
-        {
+        let first = last.body().prekeys.first();
+        if let Some(first) = first.filter(|_| self.has_inbox_of(last)) {
             prekeys.catch_up(first.id);
         }
         let sequence = last.body().sequence.saturating_add(1);

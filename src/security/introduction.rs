@@ -28,8 +28,8 @@ use crate::wire::read::{Malformed, Reader};
 use std::time::Duration;
 
 const MAGIC: [u8; 2] = *b"OI";
-const BY_ROOT: u8 = 1;
-const BY_DELEGATE: u8 = 2;
+/// The version of what a root has signed.
+const VERSION: u8 = 1;
 /// How often an introduction may be used.
 const USES: u8 = 1;
 /// Bytes before the note.
@@ -132,10 +132,7 @@ impl Introduction {
     pub(super) fn sign(terms: Terms, signer: &Signer, recipient: PersonId, card: &Card) -> Self {
         let introducer = signer.person();
         let mut bytes = MAGIC.to_vec();
-        bytes.push(match signer.is_delegate() {
-            true => BY_DELEGATE,
-            false => BY_ROOT,
-        });
+        bytes.push(signer.version(VERSION));
         bytes.push(USES);
         bytes.extend_from_slice(&terms.seconds.to_be_bytes());
         bytes.extend_from_slice(&terms.id);
@@ -167,11 +164,8 @@ impl Introduction {
         if [o, i] != MAGIC {
             return Err(IntroductionError::Form);
         }
-        let delegated = match version {
-            BY_ROOT => false,
-            BY_DELEGATE => true,
-            other => return Err(IntroductionError::Version(other)),
-        };
+        let delegated = signer::is_delegated(version, VERSION);
+        let delegated = delegated.map_err(|_| IntroductionError::Version(version))?;
         if r.u8()? != USES {
             return Err(IntroductionError::Field("number of uses"));
         }

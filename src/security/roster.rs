@@ -4,7 +4,8 @@
 //! ```text
 //! 0      version = 1
 //! 1..5   number of the delegation under which the cards were signed
-//! 5..    of each device, in the order of ids: 0 if it was removed and 1 if it was added, id 32, number 8; if added, static key 32, link key 32
+//! 5..    of each device, in the order of ids: 0 if it was removed and 1 if it was added, id 32, number 8;
+//!        if added, static key 32, link key 32
 //! ```
 //!
 //! Devices that are apart make cards without knowing of each other, and everywhere only the newest stays. Whether a device that

@@ -21,6 +21,8 @@ const HEAD: [u8; 3] = *b"OR\x01";
 const SIGNATURE: usize = 64;
 /// Bytes of a delegation.
 const DELEGATION: usize = 4 + 32 + SIGNATURE;
+/// Secret bytes of a signer, at most.
+pub(super) const LEN: usize = 32 + DELEGATION + 32;
 
 /// That the root has put a key in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +65,15 @@ impl Delegation {
     fn is_of(&self, root: &[u8; 32]) -> bool {
         let statement = Self::statement(self.number, &self.key);
         self.number > 0 && is_signed(root, &statement, &self.by_root)
+    }
+}
+
+/// Whether a delegate signs, as a version says that is one more then than `by_root`.
+pub(super) fn is_delegated(version: u8, by_root: u8) -> Result<bool, Malformed> {
+    match version.checked_sub(by_root) {
+        Some(0) => Ok(false),
+        Some(1) => Ok(true),
+        _ => Err(Malformed::Version(version)),
     }
 }
 
@@ -118,6 +129,11 @@ impl Signer {
     /// Whether it is a key in the place of the root.
     pub(super) fn is_delegate(&self) -> bool {
         matches!(self, Self::Delegate { .. })
+    }
+
+    /// The version of what it signs or is kept in: see [`is_delegated`].
+    pub(super) fn version(&self, by_root: u8) -> u8 {
+        by_root + u8::from(self.is_delegate())
     }
 
     /// The number of its delegation; 0 for the root.

@@ -1,8 +1,14 @@
 //! People with homes on real disks, whose nodes run within a test. A test names its own patience.
+#![allow(
+    dead_code,
+    reason = "each test binary uses its part of what people can do"
+)]
 
 use crate::PATIENCE;
+use data_encoding::BASE64;
 use ostrakon::node::api::{InboxEntry, LinkConfig, Request, Response, SendRequest, StatusReport};
-use ostrakon::node::{Client, Home, Listen, Node, Options};
+use ostrakon::node::{Client, Home, Joining, Listen, Node, Options};
+use ostrakon::security::enrolment::Code;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -53,6 +59,15 @@ pub fn text_and_file(person: &str, text: &str, file: &Path) -> SendRequest {
     }
 }
 
+/// A message of a text.
+pub fn text(person: &str, text: &str) -> SendRequest {
+    SendRequest {
+        person: person.into(),
+        text: Some(text.into()),
+        ..SendRequest::default()
+    }
+}
+
 /// A person with a home, whose node may run.
 pub struct Someone {
     _dir: TempDir,
@@ -71,6 +86,38 @@ impl Someone {
             home,
             node,
         }
+    }
+
+    /// A place where there is no home yet.
+    pub fn nowhere() -> Self {
+        let someone = Self::new("Nobody");
+        std::fs::remove_dir_all(&someone.home).unwrap();
+        someone
+    }
+
+    /// Asks this device for what another one with this code needs.
+    pub async fn sealed_for(&self, code: &Code) -> Vec<u8> {
+        let code = code.to_text();
+        match self.ask(Request::DeviceAdd { code }).await {
+            Response::Enrolled { sealed, .. } => BASE64.decode(sealed.as_bytes()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Another device of the same person, enrolled by a file.
+    pub async fn another_device(&self) -> Self {
+        let place = Self::nowhere();
+        let joining = Joining::begin(&place.home, None).unwrap();
+        let bytes = self.sealed_for(&joining.code(vec![])).await;
+        joining.finish(&bytes, None).unwrap();
+        place
+    }
+
+    /// Adds a link to the node of somebody, which listens.
+    pub async fn connect(&self, name: &str, to: &Self, person: &str) {
+        let uri = format!("quic://{}", to.node.as_ref().unwrap().listening().unwrap());
+        self.done(Request::LinkAdd(link(name, uri, Some(person))))
+            .await;
     }
 
     pub async fn run(&mut self, listen: Listen) {
@@ -148,6 +195,11 @@ impl Someone {
         let report = self.status().await;
         let mut sent = report.outbound.iter();
         sent.any(|o| o.message == message && o.complete)
+    }
+
+    pub async fn receipt(&self, message: &str) {
+        let done = async || self.has_receipt(message).await.then_some(());
+        until("a receipt", done).await;
     }
 
     pub async fn saved(&self, message: &str, dir: &Path) -> Vec<PathBuf> {

@@ -1,4 +1,5 @@
 //! A relay that runs within a test.
+#![allow(dead_code, reason = "each test binary uses its part of the relay")]
 
 use crate::people::{Someone, link};
 use ostrakon::node::api::Request;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::LinkKey;
 use ostrakon_transports::quic::parts::{
-    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, tell_silence,
+    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve,
 };
 use quinn_proto::{Connection, ConnectionHandle, Dir, SendDatagramError, StreamId};
 use std::collections::VecDeque;
@@ -201,10 +201,8 @@ impl Carrier {
         now: Instant,
         events: &mut VecDeque<LinkEvent>,
     ) {
-        let stats = connection.stats();
-        let (received, sent) = (stats.udp_rx.datagrams, stats.frame_tx.datagram);
-        let trip = stats.path.rtt;
-        let silence = self.silence.look(received, sent, trip, now);
+        let controller = || connection.congestion_state().clone_box();
+        let (silence, asks) = self.silence.listen(&connection.stats(), controller, now);
         self.beat = silence.map(|_| now + BEAT);
         match self.silence.news(silence) {
             None => {}
@@ -215,11 +213,6 @@ impl Carrier {
                 events.push_back(LinkEvent::Up(self.profile.told().clone()));
             }
         }
-        let Some(silence) = silence.filter(|silence| !silence.is_zero()) else {
-            return;
-        };
-        let asks = self.silence.asks(silence, now);
-        tell_silence(connection.congestion_state().clone_box(), silence, asks);
         if asks && self.valve.is_empty() {
             // A frame that waits does as well.
             let _ = connection.datagrams().send(Bytes::new(), false);

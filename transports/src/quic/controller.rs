@@ -47,7 +47,7 @@ struct Told {
 
 /// Tells the controller of a connection for how long nothing was heard that should have been, and whether a sign is to be
 /// asked for, if the controller is ours. `state` is the copy of it that the library gives.
-pub fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: bool) {
+pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: bool) {
     if let Ok(ours) = state.into_any().downcast::<ModelController>() {
         let nanos = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
         ours.silence.nanos.store(nanos, Ordering::Relaxed);

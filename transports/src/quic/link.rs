@@ -8,7 +8,6 @@
 
 use super::Backoff;
 use super::close::{CloseCode, explain};
-use super::controller::tell_silence;
 use super::dial::{DialError, PeerSpec, dial};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
@@ -177,8 +176,8 @@ async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<Stri
             Ok(datagram) => datagram,
             Err(error) => return Ok(explain(&error)),
         };
+        // The far side asks for a sign, which it gets with the acknowledgement.
         if datagram.is_empty() {
-            outlet.count(|c| c.garbage += 1);
             continue;
         }
         // A copy, because the datagram is a slice of a receive buffer of up to 64 KiB, all of which it holds.
@@ -265,22 +264,17 @@ async fn send_frames(
 /// Tells the controller how long nothing was heard, and asks for a sign where nothing else does. Gives how long that is; none
 /// if there is nothing to be heard.
 fn listen(connection: &Connection, silence: &mut Silence, idle: bool) -> Option<Duration> {
-    let (now, stats) = (Instant::now().into_std(), connection.stats());
-    let (received, sent) = (stats.udp_rx.datagrams, stats.frame_tx.datagram);
-    let trip = stats.path.rtt;
-    let silent = silence.look(received, sent, trip, now)?;
-    if !silent.is_zero() {
-        let asks = silence.asks(silent, now);
-        tell_silence(connection.congestion_state(), silent, asks);
-        if asks && idle {
-            // A frame that waits does as well.
-            let _ = connection.send_datagram(Bytes::new());
-        } else {
-            // So that the connection looks at its window again. It changes nothing else.
-            connection.set_receive_window(settings::stream_window());
-        }
+    let controller = || connection.congestion_state();
+    let now = Instant::now().into_std();
+    let (silent, asks) = silence.listen(&connection.stats(), controller, now);
+    if asks && idle {
+        // A frame that waits does as well.
+        let _ = connection.send_datagram(Bytes::new());
+    } else if silent.is_some_and(|silent| !silent.is_zero()) {
+        // So that the connection looks at its window again. It changes nothing else.
+        connection.set_receive_window(settings::stream_window());
     }
-    Some(silent)
+    silent
 }
 
 /// Puts one frame into the send buffer, waiting for room; false if it is too large for the path. The error says why the

@@ -5,6 +5,9 @@
 //! after a while would be found late. So the window grows with the silence by what the path would have carried, up to
 //! half of it; and once in a round trip a packet leaves, whatever is under way.
 
+use super::controller::tell_silence;
+use quinn::ConnectionStats;
+use quinn::congestion::Controller;
 use std::time::{Duration, Instant};
 
 /// An acknowledgement may be so late: it waits for other packets, and timers are not exact.
@@ -61,15 +64,27 @@ impl Silence {
         }
     }
 
+    /// Looks at a connection, and tells its controller of a silence. For how long an answer is overdue, as
+    /// [`Silence::look`] says, and whether a sign is to be asked for.
+    pub fn listen(
+        &mut self,
+        stats: &ConnectionStats,
+        controller: impl FnOnce() -> Box<dyn Controller>,
+        now: Instant,
+    ) -> (Option<Duration>, bool) {
+        let (received, sent) = (stats.udp_rx.datagrams, stats.frame_tx.datagram);
+        let silence = self.look(received, sent, stats.path.rtt, now);
+        let Some(overdue) = silence.filter(|silence| !silence.is_zero()) else {
+            return (silence, false);
+        };
+        let asks = self.asks(overdue, now);
+        tell_silence(controller(), overdue, asks);
+        (silence, asks)
+    }
+
     /// Looks at the numbers of packets received and frames sent so far. For how long an answer is overdue, none if it is
     /// not; `None` if there is nothing to answer.
-    pub fn look(
-        &mut self,
-        received: u64,
-        sent: u64,
-        trip: Duration,
-        now: Instant,
-    ) -> Option<Duration> {
+    fn look(&mut self, received: u64, sent: u64, trip: Duration, now: Instant) -> Option<Duration> {
         let trip = trip.min(self.trip);
         self.trip = trip;
         if received != self.received {
@@ -103,7 +118,7 @@ impl Silence {
     }
 
     /// Whether a sign is to be asked for, after so much silence. Once in a round trip it is.
-    pub fn asks(&mut self, silence: Duration, now: Instant) -> bool {
+    fn asks(&mut self, silence: Duration, now: Instant) -> bool {
         let every = self.trip.max(SHORTEST);
         let asks = silence > self.trip && now.saturating_duration_since(self.asked_at) >= every;
         if asks {

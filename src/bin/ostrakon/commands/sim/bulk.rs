@@ -288,8 +288,8 @@ fn describe(summary: &Summary) -> String {
 mod tests {
     use super::*;
 
-    /// Guards what the last line says: the middle and the worst ratio, those of the other mode, the times of texts, and the first seed that violated something with the
-    /// command that repeats it.
+    /// Guards what the last line says: the middle and the worst ratio, those of the other mode, the times of texts, and the
+    /// first seed that violated something with the command that repeats it.
     #[test]
     fn the_summary_names_the_worst_and_the_first() {
         let args = SimArgs {
