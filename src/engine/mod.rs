@@ -308,6 +308,10 @@ pub struct Engine {
     next_request: u64,
 
     out: VecDeque<Output>,
+    /// What is due next, when nothing comes before.
+    next: (Option<Time>, Why),
+    /// The input at hand has changed nothing but counters.
+    turned_away: bool,
     dropped: BTreeMap<&'static str, u64>,
 }
 
@@ -377,6 +381,8 @@ impl Engine {
             requests: BTreeMap::new(),
             next_request: 0,
             out: VecDeque::new(),
+            next: (None, Why::Idle),
+            turned_away: false,
             dropped: BTreeMap::new(),
         };
         engine.restore(config.restored)?;
@@ -389,6 +395,16 @@ impl Engine {
     pub fn handle_input(&mut self, now: Time, input: Input) {
         self.clock.advance(now.since(self.now));
         self.now = self.now.max(now);
+        self.turned_away = false;
+        self.take(input);
+        // Each frame of a flood costs little only if nothing else is looked at for it.
+        let due = self.next.0.is_some_and(|at| at <= self.now);
+        if due || !self.turned_away {
+            self.settle();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
         match input {
             Input::Send(draft) => self.take_draft(&draft),
             Input::Cancel(message) => self.cancel(message),
@@ -425,15 +441,13 @@ impl Engine {
             Input::Flush => self.flush(),
             Input::Timeout => {}
         }
-        self.settle();
     }
 
     /// The next output.
     pub fn poll_output(&mut self) -> Output {
-        self.out.pop_front().unwrap_or_else(|| {
-            let (at, why) = self.deadline();
-            Output::Timeout(at, why)
-        })
+        let (at, why) = self.next;
+        let waits = || Output::Timeout(at, why);
+        self.out.pop_front().unwrap_or_else(waits)
     }
 
     /// What was sealed since the last call, for a simulation that looks for nonces used twice.
@@ -452,7 +466,7 @@ impl Engine {
         self.dropped.get(reason).copied().unwrap_or(0)
     }
 
-    /// After every input: what is due now, and what links may have next.
+    /// After every input that may have changed something: what is due now, and what links may have next.
     fn settle(&mut self) {
         self.look_at_lifetimes();
         self.look_for_losses();
@@ -461,6 +475,7 @@ impl Engine {
         self.make_offers();
         self.write_down();
         self.serve();
+        self.next = self.deadline();
     }
 
     fn deadline(&self) -> (Option<Time>, Why) {

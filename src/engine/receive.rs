@@ -54,12 +54,14 @@ impl Engine {
             frame,
             age_s: 0,
         });
+        // That it was kept is to be told all the same.
+        self.turned_away &= custody.is_none();
     }
 
     fn on_inner(&mut self, arrival: Arrival) {
         match frame_kind(&arrival.frame) {
             FrameKind::Envelope => self.on_envelope(&arrival),
-            FrameKind::Fragment(_) => self.on_fragment(&arrival),
+            FrameKind::Fragment(_) => self.turned_away = !self.on_fragment(&arrival),
             FrameKind::Escape(ext) if preamble::is_extension(ext) => self.on_preamble(&arrival),
             FrameKind::Escape(ext) if ext == piece::MARK[1] => self.on_piece(&arrival),
             FrameKind::Escape(_) => self.count("unknown extended kind"),
@@ -215,20 +217,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_fragment(&mut self, arrival: &Arrival) {
+    /// Tells whether it was looked at: a link may have only so many examined that lead nowhere.
+    pub(super) fn on_fragment(&mut self, arrival: &Arrival) -> bool {
         let Ok(view) = View::parse(&arrival.frame) else {
-            return self.count("malformed fragment");
+            self.count("malformed fragment");
+            return false;
         };
         let id = arrival.link;
-        match self.routes.get(&view.label) {
+        match self.routes.get(&view.label).copied() {
             Some(Route::Done(message)) => {
-                let message = *message;
                 self.link_counts(id, |stats| stats.duplicates += 1);
                 self.count("fragment of a delivered message");
                 self.answer_late_copy(message);
             }
             Some(Route::Incoming(message)) => {
-                let message = *message;
                 self.on_known(id, message, &view);
             }
             Some(Route::Spent) => {
@@ -236,10 +238,22 @@ impl Engine {
                 self.count("symbol for several that is not needed here");
             }
             None if self.assembling.keys(view.label).is_some() => {
-                self.on_assembling(arrival, &view)
+                self.on_assembling(arrival, &view);
+            }
+            None if !self.may_ask(id) => {
+                self.count("too many fragments of unknown messages");
+                return false;
             }
             None => self.on_unknown(arrival, &view),
         }
+        true
+    }
+
+    /// Whether a link may have another hint compared with those of all sessions.
+    fn may_ask(&mut self, link: LinkId) -> bool {
+        let sessions = self.sessions.receiving();
+        // Otherwise a flood of garbage has every session's keys tried on every frame.
+        self.gate(link).hints(sessions) || cfg!(feature = "break-07")
     }
 
     pub(super) fn link_counts(
@@ -290,11 +304,6 @@ impl Engine {
 
     /// A fragment with a label that nothing is known of.
     fn on_unknown(&mut self, arrival: &Arrival, view: &View<'_>) {
-        let sessions = self.sessions.receiving();
-        // Otherwise a flood of garbage has every session's keys tried on every frame.
-        if !self.gate(arrival.link).hints(sessions) && cfg!(not(feature = "break-07")) {
-            return self.count("too many fragments of unknown messages");
-        }
         // Otherwise a full quarantine shuts out what a session explains.
         let bytes = self.quarantine_bytes + arrival.frame.len();
         if cfg!(feature = "break-08") && bytes > self.limits.quarantine_bytes {

@@ -29,13 +29,15 @@ impl Engine {
     /// Gives every link what it has room for.
     pub(super) fn serve(&mut self) {
         self.probe_at = None;
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        let able = |link: &Link| link.credit > 0;
+        let links = self.links.iter().filter(|(_, link)| able(link));
+        let ids: Vec<LinkId> = links.map(|(&id, _)| id).collect();
         for id in ids {
             if self.has_work(id) {
                 while self.serve_one(id) {}
             }
-            let able = |l: &&Link| l.credit > 0;
-            let idle = self.links.get(&id).filter(able).and_then(|l| l.idle);
+            let link = self.links.get(&id).filter(|link| able(link));
+            let idle = link.and_then(|link| link.idle);
             self.probe_at = earliest(self.probe_at, idle.and_then(|(_, until)| until));
         }
     }
