@@ -2,7 +2,7 @@
 
 use super::io::{FileId, FileKind, Job, Output};
 use super::outgoing::OutPart;
-use super::pool::BlockData;
+use super::pool::{BlockData, Need};
 use super::{Engine, Request, coding};
 use bytes::Bytes;
 
@@ -25,18 +25,29 @@ impl Engine {
         self.outbox.get_mut(&seq)?.parts.get_mut(&part)
     }
 
-    /// A block is needed: it is read, and coded if repair symbols are asked for.
-    pub(super) fn need(&mut self, key: BlockKey, repair: bool) {
+    /// A block is needed. True if it is here now; otherwise it is read, and coded if repair symbols are asked for.
+    pub(super) fn provide(&mut self, seq: u64, part: u8, need: Need) -> bool {
+        let block = need.block;
+        let key = BlockKey { seq, part, block };
+        let borrowed = self.borrow(key, need.repair);
+        if !borrowed {
+            self.need(key, need.repair);
+        }
+        borrowed
+    }
+
+    fn need(&mut self, key: BlockKey, repair: bool) {
         self.load(key);
         if let Some(state) = self.out_part(key.seq, key.part).filter(|_| repair) {
-            state.pool.data(key.block).wants_repair = true;
+            let data = state.pool.data(key.block);
+            data.wants_repair = !data.coding;
             self.code(key);
         }
     }
 
     /// What is in memory of a block for another recipient of the message, there is for this one as well. Tells whether
     /// that helps.
-    pub(super) fn borrow(&mut self, key: BlockKey, repair: bool) -> bool {
+    fn borrow(&mut self, key: BlockKey, repair: bool) -> bool {
         let Some(message) = self.outbox.get(&key.seq).map(|message| message.id) else {
             return false;
         };

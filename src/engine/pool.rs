@@ -1,9 +1,12 @@
 //! One pool of source and repair symbols for each part that is being sent. Links draw from it.
 //!
-//! Every slice of a block is a code word that needs `k` symbols. What the recipient reported counts in full, what
-//! is under way counts by its chance of arriving, and a link that asks gets the next symbol of the first block
-//! that would still fall short. So nobody has to agree on who sends what, and a slow link cannot hold back a fast
-//! one.
+//! Every slice of a block is a code word that needs `k` symbols. What the recipient reported counts in full, and a
+//! link that asks gets the next symbol of the first block that would still fall short. So nobody has to agree on who
+//! sends what, and a slow link cannot hold back a fast one.
+//!
+//! While there are other blocks to go on with, what is under way counts as if it arrived, and what did not is made up
+//! for when a report says so: that costs no time, and no symbol too many where loss comes in bursts. Of a part that is
+//! urgent, and of the last blocks, it counts by its chance of arriving, with a margin.
 
 use super::geometry::Geometry;
 use super::redundancy::tail_margin;
@@ -58,18 +61,22 @@ pub fn carrier(link: super::io::LinkId) -> u8 {
     (link.0 % 254) as u8 + 1
 }
 
+/// What has to be in memory first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Which block: it has to be read.
+    pub block: u16,
+    /// And coded: its repair symbols are needed.
+    pub repair: bool,
+}
+
 /// What a pool has for a link.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Drawn {
-    /// This.
-    Run(Run),
-    /// The block has to be read (or coded, if `repair`) first.
-    Needs {
-        /// Which block.
-        block: u16,
-        /// Its repair symbols.
-        repair: bool,
-    },
+    /// This; and what an earlier block that falls short waits for.
+    Run(Run, Option<Need>),
+    /// Only what is not in memory.
+    Needs(Need),
     /// Nothing at present.
     Nothing,
 }
@@ -89,6 +96,15 @@ pub struct BlockData {
     pub wants_repair: bool,
 }
 
+/// How much of one slice is under way, of [`FULL`] a symbol.
+#[derive(Clone, Copy, Debug, Default)]
+struct Way {
+    /// By the chance of arriving.
+    expected: u32,
+    /// If all goes well.
+    hoped: u32,
+}
+
 #[derive(Clone, Debug)]
 struct Block {
     k: u16,
@@ -99,8 +115,8 @@ struct Block {
     /// Slices of each symbol that the recipient has.
     held: Vec<u8>,
     held_count: [u16; 8],
-    /// Weights of what is under way, by slice.
-    under_way: [u32; 8],
+    /// What is under way, by slice.
+    under_way: [Way; 8],
     next_fresh: u16,
     next_again: u16,
     /// Symbols sent in part.
@@ -300,36 +316,28 @@ impl Pool {
 
     fn draw_active(&mut self, draw: &Draw, tail: bool) -> Drawn {
         let slices = self.geometry.coding.slices;
-        let mut wanting = Drawn::Nothing;
+        let mut wanting = None;
         let known = self.unknown_from.unwrap_or(u32::MAX);
         for (&number, block) in self
             .active
             .iter_mut()
             .filter(|(number, _)| u32::from(**number) < known)
         {
-            let margin = if tail {
-                tail_margin(block.lacking(slices), draw.loss_ppm)
-            } else {
-                0
-            };
+            let margin = tail.then(|| tail_margin(block.lacking(slices), draw.loss_ppm));
             let needed = block.needed(slices, margin);
             if needed == 0 {
                 continue;
             }
             match block.pick(number, needed, draw) {
-                Drawn::Nothing => {}
-                Drawn::Run(run) => {
+                None => {}
+                Some((run, None)) => {
                     block.take(&run, draw);
-                    return Drawn::Run(run);
+                    return Drawn::Run(run, wanting);
                 }
-                needs => {
-                    if wanting == Drawn::Nothing {
-                        wanting = needs;
-                    }
-                }
+                Some((_, need)) => wanting = wanting.or(need),
             }
         }
-        wanting
+        wanting.map_or(Drawn::Nothing, Drawn::Needs)
     }
 
     fn open_next(&mut self) -> bool {
@@ -366,8 +374,7 @@ impl Pool {
     pub fn settle(&mut self, run: &Run, weight: u32) {
         if let Some(block) = self.active.get_mut(&run.block) {
             for j in run.slice..run.slice + run.count {
-                let way = &mut block.under_way[usize::from(j & 7)];
-                *way = way.saturating_sub(weight);
+                block.under_way[usize::from(j & 7)].remove(weight);
             }
         }
     }
@@ -427,6 +434,26 @@ pub fn cut_padded(source: &Bytes, at: usize, len: usize) -> Bytes {
     out.into()
 }
 
+impl Way {
+    fn add(&mut self, weight: u32) {
+        self.expected += weight;
+        self.hoped += hope(weight);
+    }
+
+    fn remove(&mut self, weight: u32) {
+        self.expected = self.expected.saturating_sub(weight);
+        self.hoped = self.hoped.saturating_sub(hope(weight));
+    }
+}
+
+/// What counts in full as long as nobody says that it is lost. What may well be lost does not.
+fn hope(weight: u32) -> u32 {
+    match weight * 2 >= FULL {
+        true => FULL,
+        false => weight,
+    }
+}
+
 impl Block {
     fn new(k: u16, n: u16) -> Self {
         let n = usize::from(n);
@@ -436,7 +463,7 @@ impl Block {
             carriers: vec![NOBODY; n],
             held: vec![0; n],
             held_count: [0; 8],
-            under_way: [0; 8],
+            under_way: [Way::default(); 8],
             next_fresh: 0,
             next_again: 0,
             begun: Vec::new(),
@@ -471,17 +498,19 @@ impl Block {
         u32::from(self.k.saturating_sub(least))
     }
 
-    /// Slices whose code word would fall short by at least half a symbol.
-    fn needed(&self, slices: u8, margin: u32) -> u8 {
+    /// Slices whose code word would fall short by at least half a symbol: of what may be expected to arrive, with a margin;
+    /// without one, even if all that is under way arrives.
+    fn needed(&self, slices: u8, margin: Option<u32>) -> u8 {
         let mut mask = 0;
         for j in 0..usize::from(slices) {
             let held = u32::from(self.held_count[j]);
             if held >= u32::from(self.k) {
                 continue;
             }
-            let expected = held * FULL + self.under_way[j];
-            let wanted = (u32::from(self.k) + margin) * FULL;
-            if wanted.saturating_sub(expected) >= FULL / 2 {
+            let way = self.under_way[j];
+            let coming = held * FULL + margin.map_or(way.hoped, |_| way.expected);
+            let wanted = (u32::from(self.k) + margin.unwrap_or(0)) * FULL;
+            if wanted.saturating_sub(coming) >= FULL / 2 {
                 mask |= 1 << j;
             }
         }
@@ -497,7 +526,8 @@ impl Block {
         }
     }
 
-    fn pick(&mut self, number: u16, needed: u8, draw: &Draw) -> Drawn {
+    /// The next run of this block, and what has to be in memory for it.
+    fn pick(&self, number: u16, needed: u8, draw: &Draw) -> Option<(Run, Option<Need>)> {
         let run = |symbol, mask| {
             first_run(mask, draw.slices).map(|(slice, count)| Run {
                 block: number,
@@ -514,25 +544,20 @@ impl Block {
             (self.next_fresh..self.sent.len() as u16)
                 .find_map(|symbol| run(symbol, self.unsent(symbol) & needed))
         };
-        let Some(run) = begun
+        let run = begun
             .or_else(fresh)
-            .or_else(|| self.again(number, needed, draw))
-        else {
-            return Drawn::Nothing;
+            .or_else(|| self.again(number, needed, draw))?;
+        let repair = run.symbol >= self.k;
+        let bytes = if repair {
+            &self.data.repair
+        } else {
+            &self.data.source
         };
-        if run.symbol < self.k && self.data.source.is_none() {
-            return Drawn::Needs {
-                block: number,
-                repair: false,
-            };
-        }
-        if run.symbol >= self.k && self.data.repair.is_none() {
-            return Drawn::Needs {
-                block: number,
-                repair: true,
-            };
-        }
-        Drawn::Run(run)
+        let need = Need {
+            block: number,
+            repair,
+        };
+        Some((run, bytes.is_none().then_some(need)))
     }
 
     /// Everything was sent once: repeats what the recipient lacks, in turn, source symbols first.
@@ -577,7 +602,7 @@ impl Block {
             self.begun.push(run.symbol);
         }
         for j in run.slice..run.slice + run.count {
-            self.under_way[usize::from(j & 7)] += draw.weight;
+            self.under_way[usize::from(j & 7)].add(draw.weight);
         }
     }
 }
@@ -624,7 +649,7 @@ mod tests {
 
     fn drain(pool: &mut Pool, draw: &Draw) -> Vec<Run> {
         let mut runs = Vec::new();
-        while let Drawn::Run(run) = pool.draw(draw) {
+        while let Drawn::Run(run, _) = pool.draw(draw) {
             runs.push(run);
         }
         runs
@@ -663,6 +688,30 @@ mod tests {
         assert_eq!(repair, [500, 501, 502]);
     }
 
+    /// Guards that what a block lacks is asked for at once: otherwise all blocks stay open until the last one has left.
+    #[test]
+    fn a_block_that_falls_short_says_what_it_waits_for_while_others_go_on() {
+        let len = 3 * 1024 * 1344;
+        let mut pool = pool(len);
+        let source = |pool: &mut Pool, block: u16| {
+            let bytes = pool.geometry.block_len(block);
+            pool.data(block).source = Some(vec![1; bytes].into());
+        };
+        source(&mut pool, 0);
+        let runs = drain(&mut pool, &WIDE);
+        pool.hold(0, &[]);
+        runs.iter().for_each(|run| pool.settle(run, FULL));
+        source(&mut pool, 1);
+        let need = Need {
+            block: 0,
+            repair: true,
+        };
+        match pool.draw(&WIDE) {
+            Drawn::Run(run, waits) => assert_eq!((run.block, waits), (1, Some(need))),
+            other => panic!("nothing of the second block: {other:?}"),
+        }
+    }
+
     #[test]
     fn a_thin_and_a_wide_link_together_fill_every_code_word_exactly() {
         let len = 300 * 1344;
@@ -673,7 +722,7 @@ mod tests {
         loop {
             turn += 1;
             let draw = if turn % 5 == 0 { THIN } else { WIDE };
-            let Drawn::Run(run) = pool.draw(&draw) else {
+            let Drawn::Run(run, _) = pool.draw(&draw) else {
                 break;
             };
             (run.slice..run.slice + run.count).for_each(|j| words[usize::from(j)] += 1);

@@ -5,7 +5,7 @@ use super::feedback::is_alone;
 use super::io::{Event, LinkId};
 use super::link::{Link, Mode, Sent};
 use super::offers::{OFFER_EVERY, OFFER_EVERY_ONE_WAY};
-use super::pool::{Draw, Drawn, Run, carrier};
+use super::pool::{Draw, Drawn, Need, Run, carrier};
 use super::serve::Found;
 use super::{Engine, LOSS_TICK};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
@@ -15,10 +15,10 @@ const PROBATION: u64 = 128 << 10;
 
 /// What a link is to carry of a part.
 enum Supply {
-    /// This run, which counts for so much in the pool.
-    Run(Run, u32),
-    /// The block has to be read first, or coded for its repair symbols.
-    Needs { block: u16, repair: bool },
+    /// This run, which counts for so much in the pool; and what an earlier block waits for.
+    Run(Run, u32, Option<Need>),
+    /// Only what is not in memory.
+    Needs(Need),
     /// Nothing at present.
     Nothing,
 }
@@ -37,15 +37,15 @@ impl Engine {
             return later;
         }
         match self.draw(id, seq, part, mode) {
-            Supply::Run(run, weight) => self.symbol_frame(id, seq, part, run, weight),
-            Supply::Needs { block, repair } => {
-                let key = BlockKey { seq, part, block };
-                if self.borrow(key, repair) {
-                    return self.next_symbol(id, seq, part);
+            Supply::Run(run, weight, need) => {
+                // Otherwise what is lost of a block would be made up for when all others have left.
+                if let Some(need) = need {
+                    self.provide(seq, part, need);
                 }
-                self.need(key, repair);
-                Found::Later(None)
+                self.symbol_frame(id, seq, part, run, weight)
             }
+            Supply::Needs(need) if self.provide(seq, part, need) => self.next_symbol(id, seq, part),
+            Supply::Needs(_) => Found::Later(None),
             Supply::Nothing => {
                 if mode == Mode::Detached {
                     self.detached_done(id, seq, part);
@@ -123,8 +123,8 @@ impl Engine {
         };
         if mode == Mode::Attached {
             return match state.pool.draw(&draw) {
-                Drawn::Run(run) => Supply::Run(run, weight),
-                Drawn::Needs { block, repair } => Supply::Needs { block, repair },
+                Drawn::Run(run, need) => Supply::Run(run, weight, need),
+                Drawn::Needs(need) => Supply::Needs(need),
                 Drawn::Nothing => Supply::Nothing,
             };
         }
@@ -136,18 +136,18 @@ impl Engine {
         if state.pool.bytes(&run).is_none() {
             let (block, k) = (run.block, geometry.source_symbols(run.block));
             let repair = run.symbol >= k;
-            return Supply::Needs { block, repair };
+            return Supply::Needs(Need { block, repair });
         }
         // What is not remembered could never be settled.
         let remembered = link.sent.len() < self.limits.outstanding;
         state.took_detached(id, &run, remembered && link.is_carried_both_ways());
         if !relayed {
             // A stick may carry everything while other links go on with it.
-            return Supply::Run(run, 0);
+            return Supply::Run(run, 0, None);
         }
         let weight = if remembered { weight } else { 0 };
         state.pool.take(&run, &Draw { weight, ..draw });
-        Supply::Run(run, weight)
+        Supply::Run(run, weight, None)
     }
 
     /// Seals a run and notes that it is under way.
