@@ -45,6 +45,8 @@ const LOSS_MAX: f64 = 0.4;
 const LOSS_SUSPECT: f64 = 0.01;
 /// After so many rounds what a drain has shown is not believed any more: the path may have changed.
 const BELIEVED: usize = 64;
+/// Bytes that should have been lost, if nothing but chance is to say that they were not.
+const ENOUGH: f64 = 3.0 * PACKET as f64;
 /// Rounds after which a drain has shown what it can.
 const SHOWN: usize = 2;
 /// Rounds in a row with a queue after which it may be none.
@@ -315,11 +317,12 @@ impl RateModel {
         self.doubt();
         let searching = self.flat < FLAT;
         self.grows = !searching && round.rate > best * GROWTH && self.queue() < 0.05;
+        // Where there was little to send, that it was not more says nothing of the path, and a queue is that of others.
         self.flat = match (searching, self.queue() > 0.25) {
             (true, _) if round.rate > best * 1.25 => 0,
-            (true, true) => FLAT,
-            (true, false) => self.flat + 1,
-            (false, _) => self.flat,
+            (true, true) if !limited => FLAT,
+            (true, false) if !limited => self.flat + 1,
+            _ => self.flat,
         };
         let drain = self.drains(searching && self.flat >= FLAT);
         self.set_window(drain);
@@ -340,8 +343,11 @@ impl RateModel {
         if self.since_drain == SHOWN
             && let Some(round) = self.rounds.back()
         {
-            let left = round.lost as f64 / (round.acked + round.lost).max(1) as f64;
-            let own = left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0;
+            let bytes = (round.acked + round.lost) as f64;
+            let left = round.lost as f64 / bytes.max(1.0);
+            // Of few packets, all may come by chance.
+            let own = bytes * self.loss_before >= ENOUGH
+                && left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0;
             self.own_loss = own.then_some(left);
             self.stubborn = self.seen.fastest;
         }

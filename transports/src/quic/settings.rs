@@ -17,6 +17,11 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 const INITIAL_WINDOW: u64 = 14_720;
 /// A configured rate is believed up to this many bytes in flight: 100 Mbit/s at 600 ms.
 const LARGEST_INITIAL_WINDOW: u64 = 7_500_000;
+/// The UDP payload in bytes that every path takes (RFC 9000, section 14).
+const LEAST_MTU: u16 = 1200;
+/// When a larger payload is tried again that did not come through, or not any more. The library would wait for ten
+/// minutes, and for one: too long where three probes of one size are lost by chance.
+const MTU_AGAIN: Duration = Duration::from_secs(10);
 /// The longest time that any setting may name.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -84,10 +89,10 @@ pub struct QuicSettings {
     pub keep_alive: Duration,
     /// How long one attempt to connect may take, hello included. 6 s unless set.
     pub connect_timeout: Duration,
-    /// The largest UDP payload that path MTU discovery tries, in bytes. 1412 unless set; at least 1200. That is the least with
-    /// which datagrams take 1374 bytes, a full frame. With more, acknowledgements would ride along on some of them; and
-    /// where a fifth is lost, it happens that of those longer ones several in a row are, which the library takes for a
-    /// path MTU that has shrunk.
+    /// The UDP payload that path MTU discovery tries, in bytes; 1200 is what it falls back to. 1412 unless set: that is the
+    /// least with which datagrams take 1374 bytes, a full frame, and nothing in between would take one. With more,
+    /// acknowledgements would ride along on some of them; and where a fifth is lost, it happens that of those longer ones
+    /// several in a row are, which the library takes for a path MTU that has shrunk.
     pub mtu_upper_bound: u16,
     /// The rate in bits per second, where the user knows it. It stands in the link's profile, and with
     /// `initial_rtt` it says how much may be in flight from the start: one bandwidth-delay product.
@@ -140,7 +145,10 @@ impl QuicSettings {
     /// way back of a satellite would be full of acknowledgements.
     pub(super) fn transport(&self) -> Arc<TransportConfig> {
         let mut mtu = MtuDiscoveryConfig::default();
-        mtu.upper_bound(self.mtu_upper_bound.max(1200));
+        let bound = self.mtu_upper_bound.max(LEAST_MTU);
+        // A step that leaves nothing between: the library tries the bound itself, at once.
+        mtu.upper_bound(bound).minimum_change(bound - LEAST_MTU);
+        mtu.interval(MTU_AGAIN).black_hole_cooldown(MTU_AGAIN);
         let idle = self.idle_timeout.clamp(Duration::from_secs(1), LONGEST);
         let mut acks = AckFrequencyConfig::default();
         acks.reordering_threshold(VarInt::from_u32(0));
