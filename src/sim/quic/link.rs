@@ -1,18 +1,21 @@
-//! One end of a QUIC link: the dialling side tries for ever, the listening side takes whoever comes last.
+//! One end of a QUIC link: the dialling side tries for ever, several times at once, and greets on what comes through first;
+//! the listening side takes whoever has greeted last.
 
 use super::endpoint::Driven;
 use super::session::{Session, greet, say_hello};
 use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
-use ostrakon_transports::quic::parts::{Backoff, STEADY, dialling, listening};
+use ostrakon_transports::quic::parts::{Backoff, RACERS, STEADY, dialling, listening, pause};
 use ostrakon_transports::quic::{EndpointError, QuicSettings};
-use quinn_proto::{ClientConfig, ConnectionHandle, Dir, Event, StreamEvent, VarInt};
+use quinn_proto::{ClientConfig, ConnectionHandle, Dir, Event, StreamEvent, StreamId, VarInt};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::VecDeque;
 use std::time::Instant;
 
+/// Connections that others begin and that have not greeted, at most.
+const CALLERS: usize = 64;
 /// The owner ended the connection.
 const DONE: VarInt = VarInt::from_u32(0);
 
@@ -47,6 +50,10 @@ pub struct Link {
     backoff: Backoff,
     /// When it dials next.
     dials: Option<Instant>,
+    /// How often it has dialled since it began to look for a connection.
+    begun: usize,
+    /// Connections of which one may become the link.
+    early: Vec<Session>,
     session: Option<Session>,
     random: ChaCha8Rng,
     events: VecDeque<LinkEvent>,
@@ -79,6 +86,8 @@ impl Link {
             client,
             setup,
             backoff: Backoff::default(),
+            begun: 0,
+            early: Vec::new(),
             session: None,
             random,
             events: VecDeque::new(),
@@ -105,15 +114,12 @@ impl Link {
         if self.dials.is_some_and(|at| at <= now) {
             self.dial(now);
         }
-        if self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.is_late(now))
-        {
-            self.end(
-                "no answer in time (check that the far side runs and that UDP passes)",
-                now,
-            );
+        let sessions = self.session.iter().chain(&self.early);
+        let late = sessions.filter(|session| session.is_late(now));
+        let late: Vec<ConnectionHandle> = late.map(|session| session.handle).collect();
+        for handle in late {
+            let why = "no answer in time (check that the far side runs and that UDP passes)";
+            self.lose(handle, why, now);
         }
         loop {
             let happened = self.driven.advance(now);
@@ -136,62 +142,74 @@ impl Link {
 
     /// When [`Link::advance`] has to be called if nothing comes before.
     pub fn due(&mut self) -> Option<Instant> {
-        let session = self.session.as_ref().and_then(Session::due);
+        let sessions = self.session.iter().chain(&self.early);
+        let session = sessions.filter_map(Session::due).min();
         let all = [self.dials, session, self.driven.due()];
         all.into_iter().flatten().min()
     }
 
+    /// Begins another attempt, and says when the next one does.
     fn dial(&mut self, now: Instant) {
         self.dials = None;
         let Some(config) = self.client.clone() else {
             return;
         };
+        let settings = &self.setup.settings;
+        let first = now + settings.connect_timeout;
+        let until = self.early.first().map_or(first, Session::until);
         match self.driven.connect(now, config) {
             Ok(handle) => {
-                let until = now + self.setup.settings.connect_timeout;
-                self.session = Some(Session::new(handle, until));
+                self.early.push(Session::new(handle, until));
+                self.begun += 1;
+                let pause = pause(settings.initial_rtt);
+                self.dials = (self.begun < RACERS).then(|| now + pause);
             }
             Err(error) => self.end(&error.to_string(), now),
         }
     }
 
     fn event(&mut self, handle: ConnectionHandle, event: Event, now: Instant) {
-        if matches!(event, Event::Connected) && self.setup.side == Side::Listens {
-            // Who comes anew has lost the former connection, whatever that still seems to be.
-            self.end("the peer connected anew", now);
-            let until = now + self.setup.settings.connect_timeout;
-            self.session = Some(Session::new(handle, until));
-        }
-        if self
-            .session
-            .as_ref()
-            .is_none_or(|session| session.handle != handle)
-        {
-            return;
-        }
         let went = match event {
+            Event::Connected => self.connected(handle, now),
             Event::ConnectionLost { reason } => Err(reason.to_string()),
-            event => self.step(event, now),
+            event => self.step(handle, event, now),
         };
         if let Err(why) = went {
-            self.end(&why, now);
+            self.lose(handle, &why, now);
         }
     }
 
-    /// Goes on with the greeting. An error ends the session.
-    fn step(&mut self, event: Event, now: Instant) -> Result<(), String> {
-        let Some(session) = &mut self.session else {
-            return Ok(());
-        };
-        let Some(connection) = self.driven.connection(session.handle) else {
-            return Ok(());
-        };
-        let dials = self.setup.side == Side::Dials;
-        let stream = match event {
-            Event::Connected if dials => {
-                greet(connection)?;
-                None
+    /// A handshake is over. Who dials greets on the first.
+    fn connected(&mut self, handle: ConnectionHandle, now: Instant) -> Result<(), String> {
+        if self.setup.side == Side::Listens {
+            if self.early.len() >= CALLERS {
+                return Err("too many connections".into());
             }
+            let until = now + self.setup.settings.connect_timeout;
+            self.early.push(Session::new(handle, until));
+            return Ok(());
+        }
+        let Some(at) = self.early.iter().position(|racer| racer.handle == handle) else {
+            return Ok(());
+        };
+        self.session = Some(self.early.swap_remove(at));
+        (self.dials, self.begun) = (None, 0);
+        for racer in std::mem::take(&mut self.early) {
+            self.close(racer.handle, now);
+        }
+        self.driven.connection(handle).map_or(Ok(()), greet)
+    }
+
+    /// Goes on with the greeting. An error ends the session.
+    fn step(&mut self, handle: ConnectionHandle, event: Event, now: Instant) -> Result<(), String> {
+        let mut sessions = self.session.iter_mut().chain(&mut self.early);
+        let Some(session) = sessions.find(|session| session.handle == handle) else {
+            return Ok(());
+        };
+        let Some(connection) = self.driven.connection(handle) else {
+            return Ok(());
+        };
+        let stream = match event {
             Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
                 connection.streams().accept(Dir::Bi)
             }
@@ -202,14 +220,36 @@ impl Link {
             return Ok(());
         };
         session.hear(connection, stream)?;
-        if session.is_greeted() && !session.is_up() {
-            if !dials {
-                say_hello(connection, stream)?;
-            }
-            let rate = self.setup.settings.rate_bps;
-            let up = session.carry(connection, self.setup.peer, rate, now)?;
-            self.events.push_back(up);
+        match session.is_greeted() && !session.is_up() {
+            true => self.greeted(handle, stream, now),
+            false => Ok(()),
         }
+    }
+
+    /// The other end has greeted: from now on this connection is the link.
+    fn greeted(
+        &mut self,
+        handle: ConnectionHandle,
+        stream: StreamId,
+        now: Instant,
+    ) -> Result<(), String> {
+        let listens = self.setup.side == Side::Listens;
+        if listens {
+            // Who comes anew has lost the former connection, whatever that still seems to be.
+            self.end("the peer connected anew", now);
+            let caller = self.early.iter().position(|caller| caller.handle == handle);
+            self.session = caller.map(|at| self.early.swap_remove(at));
+        }
+        let (Some(session), Some(connection)) = (&mut self.session, self.driven.connection(handle))
+        else {
+            return Ok(());
+        };
+        if listens {
+            say_hello(connection, stream)?;
+        }
+        let rate = self.setup.settings.rate_bps;
+        let up = session.carry(connection, self.setup.peer, rate, now)?;
+        self.events.push_back(up);
         Ok(())
     }
 
@@ -225,12 +265,34 @@ impl Link {
         }
     }
 
+    /// A connection can not become the link, or be it any more.
+    fn lose(&mut self, handle: ConnectionHandle, why: &str, now: Instant) {
+        if self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.handle == handle)
+        {
+            return self.end(why, now);
+        }
+        let before = self.early.len();
+        self.early.retain(|session| session.handle != handle);
+        self.close(handle, now);
+        let was_early = self.early.len() < before;
+        if was_early && self.early.is_empty() && self.client.is_some() {
+            self.end(why, now);
+        }
+    }
+
+    fn close(&mut self, handle: ConnectionHandle, now: Instant) {
+        if let Some(connection) = self.driven.connection(handle) {
+            connection.close(now, DONE, Bytes::new());
+        }
+    }
+
     /// Ends the session, if there is one; a dialling side dials again after a while.
     fn end(&mut self, why: &str, now: Instant) {
         if let Some(session) = self.session.take() {
-            if let Some(connection) = self.driven.connection(session.handle) {
-                connection.close(now, DONE, Bytes::new());
-            }
+            self.close(session.handle, now);
             if session.is_up() {
                 self.events.push_back(LinkEvent::Down(why.into()));
             }
@@ -239,6 +301,7 @@ impl Link {
             }
         }
         if self.client.is_some() {
+            self.begun = 0;
             self.dials = Some(now + self.backoff.wait_by(self.random.next_u32()));
         }
     }

@@ -51,6 +51,11 @@ impl Session {
         }
     }
 
+    /// Until when it has to become a link.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+
     /// Whether it carries frames.
     pub(super) fn is_up(&self) -> bool {
         self.carrier.is_some()

@@ -169,6 +169,21 @@ fn frames_pass_both_ways_over_a_lossy_line_and_again_after_a_restart() {
     }
 }
 
+/// Guards that who is lost at first is not lost for long: attempts run beside each other, where the timers of one alone would
+/// leave it silent from the third second to the sixth. One of them is the link at both ends.
+#[test]
+fn a_line_that_was_dead_at_first_is_found_by_an_attempt_that_began_later() {
+    let clock = Clock::new();
+    let ends = [end(Side::Dials, clock, 0), end(Side::Listens, clock, 0)];
+    let mut pair = Pair::new(clock, ends, 100, 1);
+    pair.run_until(3 * SECOND + SECOND / 10);
+    pair.loss_percent = 0;
+    pair.run_until(4 * SECOND + SECOND / 2);
+    assert_eq!(pair.ups, [1, 1]);
+    pair.run_until(60 * SECOND);
+    assert!(pair.ups == [1, 1] && pair.credit.iter().all(Option::is_some));
+}
+
 /// Guards what `start = "warm"` promises: both ends are up before anything was sent, with the round-trip time of the line
 /// and the path MTU, which is that of a full frame or the least there is; and what they have to tell of it is all that they
 /// have to tell.

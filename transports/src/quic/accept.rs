@@ -5,12 +5,14 @@ use super::tls::{self, ALPN_HANDOVER, ALPN_PEER, ALPN_RELAY};
 use super::{CloseCode, link};
 use crate::keys::LinkKey;
 use crate::{EventSender, LinkHandle, LinkId};
-use quinn::Connection;
+use quinn::{Connection, SendStream};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Connections that passed the handshake and wait to be taken.
 const WAITING: usize = 64;
@@ -100,7 +102,7 @@ async fn accept_loop(quinn: quinn::Endpoint, endpoint: WeakEndpoint) {
         } else {
             let weak = endpoint.downgrade();
             tokio::spawn(async move {
-                let done = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await;
+                let done = timeout(HANDSHAKE_TIMEOUT, incoming).await;
                 drop(permit);
                 match (done, weak.upgrade()) {
                     (Ok(Ok(connection)), Some(endpoint)) => hand_on(&endpoint, connection),
@@ -133,9 +135,25 @@ fn hand_on(endpoint: &QuicEndpoint, connection: Connection) {
     }
 }
 
-/// Yields connections of peers that proved an authorized key. Dropping it ends the service.
+/// A connection whose far side has said hello. Dropping it closes the connection, if nobody has.
+pub(super) struct Greeted {
+    pub(super) connection: Connection,
+    pub(super) key: LinkKey,
+    /// Where the hello is answered.
+    pub(super) hello: SendStream,
+}
+
+impl Drop for Greeted {
+    fn drop(&mut self) {
+        CloseCode::NotServed.close(&self.connection);
+    }
+}
+
+/// Yields connections of peers that proved an authorized key and said hello. Dropping it ends the service.
 pub struct PeerListener {
     connections: mpsc::Receiver<Authenticated>,
+    /// Those that have not said hello yet. Who dials several at once says it on one of them.
+    greeting: JoinSet<Option<Greeted>>,
     endpoint: QuicEndpoint,
     authorize: Box<dyn Fn(LinkKey) -> bool + Send + Sync>,
     refused: Arc<AtomicU64>,
@@ -146,19 +164,48 @@ impl PeerListener {
     /// Safe to cancel.
     pub async fn next(&mut self) -> Option<Incoming> {
         loop {
-            let Authenticated { connection, key } = self.connections.recv().await?;
-            if (self.authorize)(key) {
-                return Some(Incoming {
-                    peer: key,
-                    remote: connection.remote_address(),
-                    connection,
-                    endpoint: self.endpoint.clone(),
-                    taken: false,
-                });
+            tokio::select! {
+                Some(greeted) = self.greeting.join_next() => {
+                    if let Ok(Some(greeted)) = greeted {
+                        return Some(self.incoming(greeted));
+                    }
+                }
+                came = self.connections.recv() => self.greet(came?),
             }
+        }
+    }
+
+    /// Waits for the hello of a connection, if its key is welcome.
+    fn greet(&mut self, Authenticated { connection, key }: Authenticated) {
+        if !(self.authorize)(key) {
             self.refused.fetch_add(1, Ordering::Relaxed);
             tracing::info!(%key, remote = %connection.remote_address(), "refused a peer with an unknown key");
-            CloseCode::NotAuthorized.close(&connection);
+            return CloseCode::NotAuthorized.close(&connection);
+        }
+        if self.greeting.len() >= WAITING {
+            return CloseCode::TooMany.close(&connection);
+        }
+        let limit = self.endpoint.options().settings.connect_timeout;
+        self.greeting.spawn(async move {
+            let hello = timeout(limit, link::hear_hello(&connection)).await;
+            let Some(hello) = hello.ok().flatten() else {
+                CloseCode::BadHello.close(&connection);
+                return None;
+            };
+            Some(Greeted {
+                connection,
+                key,
+                hello,
+            })
+        });
+    }
+
+    fn incoming(&self, greeted: Greeted) -> Incoming {
+        Incoming {
+            peer: greeted.key,
+            remote: greeted.connection.remote_address(),
+            greeted,
+            rate_bps: self.endpoint.options().settings.rate_bps,
         }
     }
 
@@ -174,27 +221,15 @@ pub struct Incoming {
     pub peer: LinkKey,
     /// Where it calls from now.
     pub remote: SocketAddr,
-    connection: Connection,
-    endpoint: QuicEndpoint,
-    taken: bool,
+    greeted: Greeted,
+    rate_bps: Option<u64>,
 }
 
 impl Incoming {
     /// Makes it a link. The link never reconnects: after its one `Down` it is over, and the peer's next
     /// connection is a new [`Incoming`].
-    pub fn into_link(mut self, link: LinkId, events: EventSender) -> LinkHandle {
-        let settings = self.endpoint.options().settings.clone();
-        let connection = self.connection.clone();
-        self.taken = true;
-        link::serve(link, connection, self.peer, settings, events)
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if !self.taken {
-            CloseCode::NotServed.close(&self.connection);
-        }
+    pub fn into_link(self, link: LinkId, events: EventSender) -> LinkHandle {
+        link::serve(link, self.greeted, self.rate_bps, events)
     }
 }
 
@@ -210,9 +245,46 @@ impl QuicEndpoint {
     ) -> Result<PeerListener, EndpointError> {
         Ok(PeerListener {
             connections: open_route(self, ALPN_PEER)?,
+            greeting: JoinSet::new(),
             endpoint: self.clone(),
             authorize: Box::new(authorize),
             refused: Arc::default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::keys::LinkSecret;
+    use crate::quic::{EndpointOptions, PeerSpec, QuicSettings, dial};
+
+    /// Guards that of several connections of one peer that which says hello is taken, be others there before it.
+    #[tokio::test]
+    async fn only_who_says_hello_is_taken() {
+        let bind = |n| {
+            let (address, options) = ("127.0.0.1:0".parse().unwrap(), EndpointOptions::default());
+            QuicEndpoint::bind(address, &LinkSecret::from_seed([n; 32]), options).unwrap()
+        };
+        let (here, there) = (bind(1), bind(2));
+        let mut listener = there.accept_peers(|_| true).unwrap();
+        let spec = PeerSpec {
+            address: there.local_addr().unwrap().to_string(),
+            key: there.key(),
+            others: Vec::new(),
+            settings: QuicSettings::default(),
+        };
+        let _silent = dial(&here, &spec, ALPN_PEER, 0).await.unwrap();
+        let greets = dial(&here, &spec, ALPN_PEER, 0).await.unwrap();
+        let (mut send, _recv) = greets.open_bi().await.unwrap();
+        send.write_all(&link::HELLO).await.unwrap();
+        let taken = listener.next().await.unwrap();
+        assert_eq!(taken.peer, here.key());
+        assert_eq!(listener.greeting.len(), 1, "the other one still waits");
+        // Which of the two was taken shows where it is closed.
+        drop(taken);
+        assert!(greets.closed().await.to_string().contains("not served"));
     }
 }

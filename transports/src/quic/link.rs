@@ -1,25 +1,27 @@
 //! The task of one QUIC link.
 //!
 //! ```text
-//!   dialling:   wait <--- failed, lost ---+        accepted:   hello ---> up ---> down, over
+//!   dialling:   wait <--- failed, lost ---+        accepted, with a hello:   up ---> down, over
 //!                |                        |
-//!                +--> dial --> hello --> up
+//!                +--> race --> hello --> up
 //! ```
 
 use super::Backoff;
+use super::accept::Greeted;
 use super::close::{CloseCode, explain};
-use super::dial::{DialError, PeerSpec, dial};
+use super::dial::{DialError, PeerSpec};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
 use super::profile::{ProfileWatch, Reading};
-use super::settings::{self, QuicSettings};
+use super::race::race;
+use super::settings;
 use super::silence::{BEAT, News, Silence, UNHEARD};
 use super::tls::ALPN_PEER;
 use super::valve::{MAX_CREDIT, Valve};
 use crate::keys::LinkKey;
 use crate::{EventSender, LinkEvent, LinkHandle, LinkId, LinkOrder};
 use bytes::Bytes;
-use quinn::{Connection, SendDatagramError};
+use quinn::{Connection, SendDatagramError, SendStream};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
@@ -57,10 +59,7 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec
         };
         let begun = Instant::now();
         let reason = match outcome {
-            Ok(connection) => {
-                let key = spec.key_of(attempt);
-                carry(io, &connection, key, spec.settings.rate_bps).await
-            }
+            Ok((connection, key)) => carry(io, &connection, key, spec.settings.rate_bps).await,
             Err(error) => Ok(error.to_string()),
         };
         if begun.elapsed() >= STEADY {
@@ -81,10 +80,10 @@ async fn dial_peer(
     endpoint: &QuicEndpoint,
     spec: &PeerSpec,
     attempt: usize,
-) -> Result<Connection, DialError> {
-    let connection = dial(endpoint, spec, ALPN_PEER, attempt).await?;
+) -> Result<(Connection, LinkKey), DialError> {
+    let (connection, key) = race(endpoint, spec, ALPN_PEER, attempt).await?;
     match say_hello(&connection).await {
-        Some(()) => Ok(connection),
+        Some(()) => Ok((connection, key)),
         None => {
             let lost = connection.close_reason();
             CloseCode::BadHello.close(&connection);
@@ -102,38 +101,37 @@ async fn say_hello(connection: &Connection) -> Option<()> {
     (answer == HELLO).then_some(())
 }
 
-async fn answer_hello(connection: &Connection) -> Option<()> {
-    let (mut send, mut recv) = connection.accept_bi().await.ok()?;
+/// Hears the hello of who has dialled. Gives where it is to be answered.
+pub(super) async fn hear_hello(connection: &Connection) -> Option<SendStream> {
+    let (send, mut recv) = connection.accept_bi().await.ok()?;
     let mut hello = [0; HELLO.len()];
     recv.read_exact(&mut hello).await.ok()?;
-    if hello != HELLO {
-        return None;
-    }
-    send.write_all(&HELLO).await.ok()?;
-    send.finish().ok()
+    (hello == HELLO).then_some(send)
 }
 
-/// Starts the link of an accepted connection.
+/// Starts the link of a connection that has said hello, with the answer.
 pub(super) fn serve(
     link: LinkId,
-    connection: Connection,
-    peer: LinkKey,
-    settings: QuicSettings,
+    mut greeted: Greeted,
+    rate_bps: Option<u64>,
     events: EventSender,
 ) -> LinkHandle {
     let (mut io, handle) = LinkIo::new(link, events);
     tokio::spawn(async move {
-        let hello = timeout(settings.connect_timeout, answer_hello(&connection));
+        let hello = &mut greeted.hello;
+        let answered = hello.write_all(&HELLO).await.is_ok() && hello.finish().is_ok();
+        let Greeted {
+            connection, key, ..
+        } = &greeted;
         let served = async {
-            let reason = match io.while_down(hello).await? {
-                Ok(Some(())) => carry(&mut io, &connection, peer, settings.rate_bps).await?,
-                _ => "the peer said no proper hello (compare the versions)".to_owned(),
+            let reason = match answered {
+                true => carry(&mut io, connection, *key, rate_bps).await?,
+                false => "the peer has gone".to_owned(),
             };
-            CloseCode::BadHello.close(&connection);
             io.down(reason).await
         };
         if let Err(Gone) = served.await {
-            CloseCode::Done.close(&connection);
+            CloseCode::Done.close(connection);
         }
     });
     handle

@@ -18,6 +18,7 @@ mod link;
 mod model;
 pub mod parts;
 mod profile;
+mod race;
 mod settings;
 mod silence;
 mod tls;

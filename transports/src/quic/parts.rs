@@ -8,6 +8,7 @@ pub use super::backoff::Backoff;
 pub use super::link::{HELLO, PROFILE_LOOK, STEADY};
 pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};
+pub use super::race::{RACERS, pause};
 pub use super::silence::{BEAT, News, Silence, UNHEARD};
 pub use super::valve::{MAX_CREDIT, Valve, allowance};
 
