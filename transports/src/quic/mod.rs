@@ -7,6 +7,7 @@
 
 mod accept;
 mod backoff;
+mod blame;
 mod close;
 mod config;
 mod controller;
@@ -19,6 +20,7 @@ mod model;
 pub mod parts;
 mod profile;
 mod settings;
+mod sharing;
 mod silence;
 mod tls;
 mod train;
