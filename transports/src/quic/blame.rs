@@ -13,8 +13,8 @@
 //! before it is always among the longest known while a queue grows for the first time; hence the other measure. A window that
 //! is cut to 0.7 when the queue is a quarter of the path falls short of the path for moments only.
 //!
-//! Where nothing ever waits, as before a queue of a few packets, nothing is told apart that way. So loss counts as well when
-//! it is more than chance is taken for: above 3 % of what was sent in the last rounds.
+//! Where nothing ever waits, as before a policer or a queue of a few packets, nothing is told apart that way. So loss counts
+//! as well when more of the last rounds was lost than a path would lose by chance that loses 2 %.
 //!
 //! A wait is what even the fastest of some packets in a row has taken beyond the least round trip: jitter delays most packets
 //! and not all.
@@ -34,10 +34,10 @@ const MEMORY: Duration = Duration::from_secs(10);
 const LOSSY: u64 = 2;
 /// Rounds whose loss is added up.
 const ROUNDS: usize = 8;
-/// Bytes that have to be known before their loss says something: 400 packets.
-const ENOUGH: u64 = 400 * 1412;
-/// Loss beyond this is not taken for chance, in thousandths.
-const CHANCE: u64 = 30;
+/// The most that is taken for chance, and how many standard deviations and packets more.
+const CHANCE: (f64, f64, f64) = (0.02, 3.0, 3.0);
+/// Bytes of a packet.
+const PACKET: f64 = 1412.0;
 
 /// Bytes that came through, and that did not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,7 +146,9 @@ impl Blame {
 
     fn is_more_than_chance(&self) -> bool {
         let sent = Sent::sum(self.rounds.iter().chain([&self.round]));
-        sent.acked + sent.lost >= ENOUGH && sent.loses_beyond(CHANCE)
+        let (share, deviations, more) = CHANCE;
+        let expected = (sent.acked + sent.lost) as f64 / PACKET * share;
+        sent.lost as f64 / PACKET > expected + deviations * expected.sqrt() + more
     }
 
     /// Goes on to the next round and the next span when it is time.

@@ -40,7 +40,7 @@ pub enum Congestion {
     #[default]
     Model,
     /// CUBIC that hears only of losses that come from a queue: fair beside CUBIC flows, and keeps its rate through random
-    /// loss of up to three in a hundred packets; for links that others use too.
+    /// loss of up to two in a hundred packets; for links that others use too.
     Shared,
     /// A controller of the caller's own.
     Own(Arc<dyn ControllerFactory + Send + Sync>),

@@ -1,7 +1,7 @@
 use super::*;
 
 const LEAST: Duration = Duration::from_millis(50);
-const PACKET: u64 = 1412;
+const PACKET: u64 = super::PACKET as u64;
 
 /// A path with a packet every millisecond, and the time on it.
 #[derive(Default)]
@@ -71,14 +71,16 @@ fn neither_haste_nor_jitter_is_a_queue() {
     assert!(!path.loss());
 }
 
-/// Guards others behind a queue too short to show: loss that is more than chance counts, and when it is over that is
-/// forgotten.
+/// Guards others before a policer, or a queue too short to show: loss that is more than chance counts, soon also where a round
+/// is a few packets, and when it is over that is forgotten.
 #[test]
 fn much_loss_is_blamed_without_a_queue() {
     let mut path = Path::default();
     assert_eq!(path.losses(4000, 50, 0), 0);
-    let blamed = path.losses(4000, 20, 0);
-    assert!((5..=10).contains(&blamed), "{blamed}");
+    let blamed = path.losses(4000, 10, 0);
+    assert!((30..=50).contains(&blamed), "{blamed}");
+    let blamed = path.losses(32, 2, 0);
+    assert!((2..=4).contains(&blamed), "{blamed}");
     path.losses(1000, 100, 0);
     assert_eq!(path.losses(4000, 50, 0), 0);
 }
