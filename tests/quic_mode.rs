@@ -105,7 +105,7 @@ fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
 #[test]
 fn a_shared_link_is_fair_beside_cubic() {
     let mut scenario = shipped::find("limit-shared").unwrap();
-    scenario.judged.as_mut().unwrap().until = 40_000_000_000;
+    scenario.judged.as_mut().unwrap().until = 30_000_000_000;
     let outcome = run(&scenario, 1, &mut |_| {}).unwrap();
     println!("{:?}, {} s", outcome.shares, outcome.wall_s);
     assert_eq!(outcome.violations, [""; 0]);

@@ -28,7 +28,7 @@ impl Present {
     fn draw(rng: &mut ChaCha20Rng, flow: &Flow) -> Self {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
-        let late = rng.next_u64() % flow.spread.saturating_add(1).max(1);
+        let late = rng.next_u64() % flow.spread.saturating_add(1);
         Self {
             link: flow.link,
             control: flow.control,
