@@ -395,6 +395,17 @@ fn links_are_checked_when_they_are_added() {
     );
     amina.json(0, &["link", "rm", "direct"]);
 
+    // Beside others, where there is a path that others may use.
+    let direct = ["link", "add", "direct", "quic://bo.example:7411"];
+    amina.json(0, &[&direct[..], &["--control", "shared"]].concat());
+    let listed = amina.json(0, &["link", "list"]);
+    let control = |n: usize| listed["links"][n]["control"].as_str();
+    assert_eq!((control(0), control(1)), (Some("shared"), None));
+    amina.json(0, &["link", "rm", "direct"]);
+    let modem = ["link", "add", "modem", uri, "--control", "own"];
+    let said = amina.fails(2, "usage", &modem);
+    assert!(said.contains("leave it out"), "{said}");
+
     for bad in [
         "mail:a@b",
         "quic:host:1",

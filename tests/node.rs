@@ -2,7 +2,7 @@
 #![cfg(feature = "node")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use ostrakon::node::api::{ErrorKind, Request, Response, SendRequest};
+use ostrakon::node::api::{ErrorKind, LinkConfig, RateControl, Request, Response, SendRequest};
 use ostrakon::node::{Client, Home, Listen, Node, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -486,4 +486,39 @@ async fn a_message_called_off_while_the_inbox_fails_holds_up_nobody() {
     fs::rename(&aside, &inbox).unwrap();
     let next = ada.send(text_and_file("Ben", "once more", &file)).await;
     ben.received(&next).await;
+}
+
+/// Guards the choice of rate control: a link has the one that was configured for it, one that others open that of the node,
+/// the status says so, and files arrive both ways by a link that is shared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_shared_if_it_is_said() {
+    let (mut ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    let guests = Options {
+        control: RateControl::Shared,
+        ..options(anywhere())
+    };
+    let home = Home::open(&ben.home).unwrap();
+    ben.node = Some(Node::start(home, guests).await.unwrap());
+    ada.run(Listen::Off).await;
+    let uri = format!("quic://{}", ben.address());
+    let config = LinkConfig {
+        control: Some(RateControl::Shared),
+        ..link("direct", uri, Some("Ben"))
+    };
+    ada.done(Request::LinkAdd(config)).await;
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("map.png");
+    fs::write(&file, noise(1_000_000, 4)).unwrap();
+    for (from, to, name) in [(&ada, &ben, "Ben"), (&ben, &ada, "Ada")] {
+        let message = from
+            .send(text_and_file(name, "by the shared line", &file))
+            .await;
+        to.received(&message).await;
+        from.receipt(&message).await;
+        let controls = from.status().await.links;
+        let controls: Vec<_> = controls.iter().map(|link| link.control).collect();
+        assert_eq!(controls, [Some(RateControl::Shared)]);
+    }
 }

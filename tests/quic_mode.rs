@@ -99,3 +99,18 @@ fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
         );
     }
 }
+
+/// Guards the mode `shared`: beside a CUBIC flow neither side has much more than the other, the line is full, and its queue
+/// is no longer than that of two CUBIC flows.
+#[test]
+fn a_shared_link_is_fair_beside_cubic() {
+    let mut scenario = shipped::find("limit-shared").unwrap();
+    scenario.judged.as_mut().unwrap().until = 30_000_000_000;
+    let outcome = run(&scenario, 1, &mut |_| {}).unwrap();
+    println!("{:?}, {} s", outcome.shares, outcome.wall_s);
+    assert_eq!(outcome.violations, [""; 0]);
+    let share = &outcome.shares[0];
+    assert!(share.jain.unwrap() >= 0.9, "{share:?}");
+    assert!(share.used.unwrap() >= 0.95, "{share:?}");
+    assert!(share.queue_ratio.unwrap() <= 1.1, "{share:?}");
+}

@@ -108,6 +108,7 @@ impl Post {
             uri: uri.into(),
             mtu,
             rate_bps: None,
+            control: None,
             grants: Vec::new(),
         };
         assert_eq!(self.ask(Request::LinkAdd(config)).await, Response::Done);
@@ -479,6 +480,7 @@ async fn links_and_routes_that_make_no_sense_are_refused() {
             uri: uri.into(),
             mtu,
             rate_bps: None,
+            control: None,
             grants: Vec::new(),
         })
     };

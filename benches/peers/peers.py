@@ -78,7 +78,7 @@ class Peer:
 
 
 class Ostrakon(Peer):
-    name = "ostrakon"
+    name, control = "ostrakon", "own"
 
     def ostrakon(self, host, *command):
         home = self.scratch / f"home-{host}"
@@ -90,7 +90,7 @@ class Ostrakon(Peer):
             self.net.run(host, *self.ostrakon(host, "card", "--out", str(self.scratch / f"{host}.card")))
         self.net.run("a", *self.ostrakon("a", "person", "add", str(self.scratch / "b.card")))
         self.net.run("b", *self.ostrakon("b", "person", "add", str(self.scratch / "a.card")))
-        self.net.run("a", *self.ostrakon("a", "link", "add", "direct", f"quic://{B}:{PORT}", "--person", "Bo"))
+        self.net.run("a", *self.ostrakon("a", "link", "add", "direct", f"quic://{B}:{PORT}", "--person", "Bo", "--control", self.control))
         self.spawn("b", *self.ostrakon("b", "node", "--listen", f"{B}:{PORT}"), log="b.log")
         self.begin_sender()
         self.sent = False

@@ -6,7 +6,9 @@ use std::path::Path;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
 use ostrakon_netsim::profile::Medium;
-use ostrakon_netsim::scenario::{Carrier, NodeKind, Priority, Scenario, Shape, Start};
+use ostrakon_netsim::scenario::{
+    Carrier, Control, Flow, FlowControl, Judged, NodeKind, Priority, Scenario, Shape, Start,
+};
 use ostrakon_netsim::world::{FaultKind, Host, HostId, LinkId, Meddling, Notice, Out, Port, When};
 
 const SECOND: Nanos = 1_000_000_000;
@@ -244,7 +246,7 @@ fn overrides_change_what_they_name() {
     for (key, value, words) in [
         ("raet", "13mbit", "did you mean `rate`?"),
         ("satt.rate", "13mbit", "did you mean `sat.rate`?"),
-        ("colour", "red", "duration, file, mode, seed, start"),
+        ("colour", "red", "duration, file, flow, mode, seed, start"),
         ("file", "2TB", "1 GiB"),
         ("sat.cost", "cheap", "whole number"),
         ("remembered-rate", "fast", "give a rate"),
@@ -272,6 +274,46 @@ name = "l"
 between = ["a", "b"]
 profile = "geo"
 "#;
+
+/// Guards flows of others: what the file says of them and of the link's own control, what overrides change, and when
+/// shares are judged.
+#[test]
+fn others_use_a_link_as_it_is_said() {
+    let text = format!(
+        "{GOOD}control = \"shared\"\n\
+         [[flow]]\nlink = \"l\"\ncontrol = \"cubic\"\nstart = \"500ms\"\nspread = \"1s\"\n\
+         [[flow]]\nlink = \"l\"\ncontrol = \"bbr\"\n\
+         [judged]\nfrom = \"10s\"\nuntil = \"70s\"\n"
+    );
+    let mut scenario = Scenario::parse("f.toml", &text).unwrap();
+    let flow = |control, start, spread, line| Flow {
+        link: 0,
+        control,
+        start,
+        spread,
+        line,
+    };
+    let read = [
+        flow(FlowControl::Cubic, SECOND / 2, SECOND, 12),
+        flow(FlowControl::Bbr, 0, 0, 17),
+    ];
+    assert_eq!(scenario.flows, read);
+    let (from, until) = (10 * SECOND, 70 * SECOND);
+    assert_eq!(scenario.judged, Some(Judged { from, until }));
+    assert_eq!(scenario.links[0].control, Control::Shared);
+    scenario.set("control", "own").unwrap();
+    scenario.set("flow", "none").unwrap();
+    assert_eq!(scenario.links[0].control, Control::Own);
+    let absent = |flow: &Flow| flow.control == FlowControl::Absent;
+    assert!(scenario.flows.iter().all(absent));
+    for (key, expected) in [
+        ("flow", "cubic, bbr or none"),
+        ("l.control", "own or shared"),
+    ] {
+        let why = scenario.set(key, "reno").unwrap_err().to_string();
+        assert!(why.contains(expected), "{why}");
+    }
+}
 
 /// Guards recorded rates: a trace is read from a file that the scenario names, and an empty one is refused with its
 /// place.

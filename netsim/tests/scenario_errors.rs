@@ -127,6 +127,26 @@ const BAD: &[(&str, usize, &str)] = &[
         "`rate` cannot be \"-5mbit\": give a rate above zero",
     ),
     ("[[contact]]\nlink = \"k\"", 12, "no link `k`"),
+    ("control = \"fair\"", 11, "one of own, shared"),
+    ("[[flow]]\nlink = \"k\"", 12, "no link `k`"),
+    ("[[flow]]\nlink = \"l\"", 11, "[[flow]] needs `control`"),
+    (
+        "[[flow]]\nlink = \"l\"\ncontrol = \"reno\"",
+        13,
+        "one of cubic, bbr, none",
+    ),
+    (
+        "[[link]]\nname = \"r\"\nstations = [\"a\", \"b\"]\nprofile = \"vhf-1200\"\n\
+         [[flow]]\nlink = \"r\"\ncontrol = \"bbr\"",
+        15,
+        "a flow shares a link `between` two nodes",
+    ),
+    ("[judged]\nfrom = \"1s\"", 11, "[judged] needs `until`"),
+    (
+        "[judged]\nfrom = \"9s\"\nuntil = \"9s\"",
+        11,
+        "give a later `until`",
+    ),
     ("[[message]]\nfrom = \"a\"\nto = \"b\"", 11, "needs `parts`"),
     (
         "[[message]]\nfrom = \"a\"\nto = \"a\"\nparts = [{ text = 1 }]",

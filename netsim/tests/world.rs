@@ -449,3 +449,35 @@ fn a_world_can_be_driven_and_watched() {
     assert_eq!(run.world.run_until(Nanos::MAX, |_| false), End::EventLimit);
     assert_eq!(run.world.counts().events, 1000);
 }
+
+/// Guards a shared pair: packets of two pairs of hosts pass one queue and one transmitter, which is as full as both fill
+/// it, and each host hears its own partner alone. What is no pair, or a host that is on it, is refused.
+#[test]
+fn further_hosts_share_the_line_of_a_pair() {
+    const PACKETS: u64 = 100;
+    let mut run = Run::new(3, PACKETS, PACKETS, &Pair::symmetric(satellite(0.0)));
+    let world = &mut run.world;
+    let c = world.add_host("c", Toy::sender(PACKETS, PACKETS, LEN, 300 * MS));
+    let d = world.add_host("d", Toy::receiver());
+    world.share_pair(run.link, c, d).unwrap();
+    let twice = WorldError::Loop(run.a);
+    assert_eq!(world.share_pair(run.link, d, run.a), Err(twice));
+    let nowhere = WorldError::NoLink(LinkId(7));
+    assert_eq!(world.share_pair(LinkId(7), c, d), Err(nowhere));
+    let own = world.port(run.a, run.link);
+    assert_eq!((own, world.port(d, run.link)), (own, own));
+    let both = |world: &World<Toy>| {
+        let acked = |host| world.host(host).as_sender().acked;
+        (acked(run.a), acked(c)) == (PACKETS, PACKETS)
+    };
+    assert_eq!(world.run_until(SECOND, both), End::Done);
+    for receiver in [run.b, d] {
+        assert_eq!(world.host(receiver).as_receiver().taken, PACKETS);
+    }
+    let stats = world.link_stats(run.link)[0].unwrap();
+    assert_eq!((stats.sent, stats.queue_full), (2 * PACKETS, 0));
+    // All are offered at 0: the n-th of them has waited for n times the time of one.
+    let waits: u128 = (1..=2 * PACKETS).map(|n| u128::from(n * DATA)).sum();
+    let bytes = LEN as u128 + 28;
+    assert_eq!(stats.queue_byte_nanos, waits * bytes);
+}

@@ -108,6 +108,11 @@ impl Address {
         }
     }
 
+    /// Whether a connection there finds out how much it may have under way.
+    pub(super) fn paces_itself(&self) -> bool {
+        matches!(self, Self::Quic { .. } | Self::Relay { .. })
+    }
+
     /// The kind of link, as users name it.
     pub(super) fn kind(&self) -> &'static str {
         match self {

@@ -253,6 +253,20 @@ pub struct LinkConfig {
     pub oneway: Option<OneWay>,
     /// Loss to expect in percent, for planning where nobody reports.
     pub loss_percent: Option<u8>,
+    /// How much it may have under way, on kinds `quic` and `relay`; [`RateControl::Own`] if not given.
+    #[serde(default)]
+    pub control: Option<RateControl>,
+}
+
+/// How much a connection may have under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateControl {
+    /// As much as the path carries: the path is ours alone.
+    #[default]
+    Own,
+    /// A fair share beside others.
+    Shared,
 }
 
 /// The direction of a one-way link, seen from here.
@@ -567,6 +581,9 @@ pub struct LinkEntry {
     pub notice: Option<String>,
     /// Cost of a megabyte.
     pub cost: u32,
+    /// How much it may have under way, if that is for it to decide.
+    #[serde(default)]
+    pub control: Option<RateControl>,
     /// Its frame size now.
     pub mtu: usize,
     /// Measured loss in percent.

@@ -221,7 +221,11 @@ pub async fn wait(
 pub async fn hand_over(code: &Code, sealed: &[u8]) -> Result<(), NodeError> {
     let secret = random32().map_err(NodeError::random)?;
     // Who dials proves nothing here: what is sealed does.
-    let endpoint = bind_any(0, &LinkSecret::from_seed(*secret))?;
+    let endpoint = bind_any(
+        0,
+        &LinkSecret::from_seed(*secret),
+        EndpointOptions::default(),
+    )?;
     let mut reason = "its code names no address".to_owned();
     for address in &code.addresses {
         let peer = PeerSpec {

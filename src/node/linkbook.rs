@@ -1,7 +1,7 @@
 //! The configured links: names, addresses and numbers, kept in the store.
 
 use super::address::Address;
-use super::api::{LinkConfig, OneWay, Response};
+use super::api::{LinkConfig, OneWay, RateControl, Response};
 use super::cards::Contacts;
 use super::error::NodeError;
 use super::grants::add_grant;
@@ -124,6 +124,7 @@ impl Linkbook {
         check(&config)?;
         let address = Address::parse(&config.uri)?;
         check_frame(config.mtu, &address)?;
+        check_control(config.control, &address)?;
         if let Address::Spool { dir } = &address {
             check_folder(dir, config.oneway)?;
         }
@@ -273,6 +274,20 @@ pub(super) fn check_frame(mtu: Option<usize>, address: &Address) -> Result<(), N
         address.kind(),
         frames.start(),
         frames.end()
+    )))
+}
+
+/// Whether a link there has anything to control.
+pub(super) fn check_control(
+    control: Option<RateControl>,
+    address: &Address,
+) -> Result<(), NodeError> {
+    if control.is_none() || address.paces_itself() {
+        return Ok(());
+    }
+    Err(NodeError::Usage(format!(
+        "a {} link shares its line with nobody, so there is no control to choose; leave it out",
+        address.kind()
     )))
 }
 

@@ -5,7 +5,7 @@
 //! given up are ignored.
 
 use super::address::Address;
-use super::api::{LinkConfig, OneWay};
+use super::api::{LinkConfig, OneWay, RateControl};
 use super::cards::Contacts;
 use super::courier::FIRST_COURIER;
 use super::linkbook::{FIRST_UNCONFIGURED, Record};
@@ -17,7 +17,7 @@ use crate::wire::MIN_MTU;
 use bytes::Bytes;
 use ostrakon_transports as transport;
 use ostrakon_transports::keys::LinkKey;
-use ostrakon_transports::quic::{Incoming, PeerSpec, QuicEndpoint, QuicSettings};
+use ostrakon_transports::quic::{Congestion, Incoming, PeerSpec, QuicEndpoint, QuicSettings};
 use ostrakon_transports::relay::{MailboxOwner, RelayClient, RelaySpec};
 use ostrakon_transports::serial::{SerialLink, SerialSpec};
 use ostrakon_transports::spool::{SpoolLink, SpoolSpec};
@@ -43,6 +43,8 @@ pub(super) struct Link {
     pub(super) kind: &'static str,
     /// As configured, if it is.
     pub(super) config: Option<LinkConfig>,
+    /// How much it may have under way, if that is for it to decide.
+    pub(super) control: Option<RateControl>,
     /// Carries frames now.
     pub(super) up: bool,
     /// Why it does not.
@@ -134,6 +136,8 @@ pub(super) struct Links {
     spool_origin: [u8; 8],
     /// Dials; missing where links are not wanted.
     dialer: Option<QuicEndpoint>,
+    /// Of links that others open.
+    guest_control: RateControl,
     events: transport::EventSender,
     links: BTreeMap<LinkId, Link>,
     slots: BTreeMap<u32, LinkId>,
@@ -147,12 +151,13 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// No links yet. Without `dialer` none is ever started.
+    /// No links yet. Without `dialer` none is ever started. `guest_control` is that of the endpoint which takes connections.
     pub(super) fn new(
         identity: Arc<Identity>,
         contacts: Arc<Contacts>,
         spool_origin: [u8; 8],
         dialer: Option<QuicEndpoint>,
+        guest_control: RateControl,
         events: transport::EventSender,
     ) -> Self {
         Self {
@@ -160,6 +165,7 @@ impl Links {
             contacts,
             spool_origin,
             dialer,
+            guest_control,
             events,
             links: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -213,7 +219,10 @@ impl Links {
     pub(super) fn start(&mut self, record: Record) -> Option<Input> {
         let id = LinkId(record.id);
         let down = self.remove(id);
-        let kind = record.address().map_or("unknown", |a| a.kind());
+        let address = record.address().ok();
+        let kind = address.as_ref().map_or("unknown", Address::kind);
+        let paced = address.filter(Address::paces_itself);
+        let control = paced.map(|_| record.config.control.unwrap_or_default());
         let slot = self.new_slot();
         let started = self.spawn(slot, &record);
         let (handle, reason) = match started {
@@ -225,6 +234,7 @@ impl Links {
             name: record.config.name.clone(),
             kind,
             config: Some(record.config.clone()),
+            control,
             up: false,
             reason,
             notice: None,
@@ -333,6 +343,7 @@ impl Links {
             },
             kind: "quic",
             config: None,
+            control: Some(self.guest_control),
             up: false,
             reason: None,
             notice: None,
@@ -515,5 +526,17 @@ fn direction(config: &LinkConfig) -> Direction {
 }
 
 fn quic_settings(config: &LinkConfig) -> QuicSettings {
-    QuicSettings::of_path(config.rate_bps, configured_rtt(Some(config)))
+    QuicSettings {
+        congestion: config.control.unwrap_or_default().into(),
+        ..QuicSettings::of_path(config.rate_bps, configured_rtt(Some(config)))
+    }
+}
+
+impl From<RateControl> for Congestion {
+    fn from(control: RateControl) -> Self {
+        match control {
+            RateControl::Own => Self::Model,
+            RateControl::Shared => Self::Shared,
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Starting and stopping a node.
 
-use super::api::{Request, Response};
+use super::api::{RateControl, Request, Response};
 use super::cards::{self, Contacts};
 use super::control::{self, Answers, Socket};
 use super::courier::FIRST_COURIER;
@@ -23,7 +23,9 @@ use crate::engine::{Config, Engine};
 use crate::store::meta::Meta;
 use crate::store::{Handle, OpenError, Store};
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
-use ostrakon_transports::quic::{EndpointOptions, Incoming, PeerListener, QuicEndpoint};
+use ostrakon_transports::quic::{
+    EndpointOptions, Incoming, PeerListener, QuicEndpoint, QuicSettings,
+};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub enum Listen {
 pub struct Options {
     /// Where it listens.
     pub listen: Listen,
+    /// How much links may have under way that others open.
+    pub control: RateControl,
     /// Whether it starts its links, listens, and answers at the control socket.
     pub online: bool,
     /// Its bounds.
@@ -75,6 +79,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: Listen::Default,
+            control: RateControl::Own,
             online: true,
             limits: Limits::default(),
         }
@@ -86,6 +91,7 @@ impl Options {
     pub fn offline() -> Self {
         Self {
             listen: Listen::Off,
+            control: RateControl::Own,
             online: false,
             limits: Limits::default(),
         }
@@ -287,23 +293,35 @@ fn endpoints(
     if !options.online {
         return Ok((None, None));
     }
-    let dialer = bind_any(0, secret)?;
+    let guests = endpoint_options(options.control);
+    let dialer = bind_any(0, secret, EndpointOptions::default())?;
     let listener = match options.listen {
         Listen::Off => None,
-        Listen::Default => Some(bind_any(DEFAULT_PORT, secret)?),
-        Listen::At(address) => {
-            let options = EndpointOptions::default();
-            Some(QuicEndpoint::bind(address, secret, options)?)
-        }
+        Listen::Default => Some(bind_any(DEFAULT_PORT, secret, guests)?),
+        Listen::At(address) => Some(QuicEndpoint::bind(address, secret, guests)?),
     };
     Ok((Some(dialer), listener))
 }
 
+/// Of an endpoint whose guests get so much.
+pub(super) fn endpoint_options(control: RateControl) -> EndpointOptions {
+    EndpointOptions {
+        settings: QuicSettings {
+            congestion: control.into(),
+            ..QuicSettings::default()
+        },
+        ..EndpointOptions::default()
+    }
+}
+
 /// Binds all addresses; those of IPv4 alone where the system has no IPv6.
-pub(super) fn bind_any(port: u16, secret: &LinkSecret) -> Result<QuicEndpoint, NodeError> {
+pub(super) fn bind_any(
+    port: u16,
+    secret: &LinkSecret,
+    options: EndpointOptions,
+) -> Result<QuicEndpoint, NodeError> {
     let six = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
     let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-    let options = EndpointOptions::default();
     match QuicEndpoint::bind(six, secret, options.clone()) {
         Ok(endpoint) => Ok(endpoint),
         Err(_) => Ok(QuicEndpoint::bind(four, secret, options)?),
@@ -359,6 +377,7 @@ fn assemble(
             opened.contacts.clone(),
             opened.spool_origin,
             dialer,
+            options.control,
             events_in,
         ),
         lanes,

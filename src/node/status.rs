@@ -172,6 +172,7 @@ fn link(id: LinkId, link: &Link, measured: Option<&status::Link>) -> LinkEntry {
         down_reason: link.reason.clone(),
         notice: link.notice.map(str::to_owned),
         cost: link.config.as_ref().map_or(0, |c| c.cost),
+        control: link.control,
         mtu: link.mtu,
         loss_percent: f64::from(m.loss_ppm) / 10_000.0,
         rate_bps: m.rate_bps,

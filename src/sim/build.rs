@@ -3,6 +3,7 @@
 //! A node learns of its links what an operator would configure: the size of frames, which way they go, what they cost,
 //! the rate of a modem. With `start = "warm"` also what an earlier transfer would have left: rate and round trip.
 
+use super::flows;
 use super::line::Line;
 use super::machine::Machine;
 use super::node::Node;
@@ -14,6 +15,7 @@ use super::quic;
 use super::quic_links::{self, Known};
 use super::relay::{Relay, RelayPort};
 use super::setup::PortSetup;
+use super::shares::Watch;
 use crate::engine::io::{LinkProfile, Reach};
 use crate::engine::limits::Limits;
 use crate::security::mailbox;
@@ -30,15 +32,16 @@ const QUIC_BYTES: usize = 1 + 8 + 2 + 3 + 16;
 /// Bytes of the largest frame that is put on a stick.
 const SPOOL_MTU: usize = 1390;
 
-/// The world of a scenario under a seed.
+/// The world of a scenario under a seed, and what is to be watched of flows of others in it.
 ///
 /// # Errors
-/// As [`Scenario::build`].
+/// As [`Scenario::build`], and what the mode does not have.
 pub fn world(
     scenario: &Scenario,
     media: &[Medium],
     seed: u64,
-) -> Result<World<Machine>, ScenarioError> {
+) -> Result<(World<Machine>, Watch), ScenarioError> {
+    flows::check_mode(scenario)?;
     let options = scenario
         .nodes
         .iter()
@@ -55,10 +58,13 @@ pub fn world(
     };
     plan.check_sizes()?;
     let mut known = quic_links::known(plan, seed);
-    scenario.build(seed, |place, node| match node.kind {
+    let mut world = scenario.build(seed, |place, node| match node.kind {
         NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans, &mut known))),
         NodeKind::Relay | NodeKind::Courier => Machine::Relay(Box::new(make_relay(plan, place))),
-    })
+    })?;
+    let present = flows::present(scenario, seed);
+    let ends = flows::join(scenario, media, &mut world, &present, plan.clock)?;
+    Ok((world, Watch::new(scenario, present, ends)))
 }
 
 /// What machines are made from.

@@ -131,6 +131,7 @@ mod tests {
             frames_per_s: 0.0,
             messages: vec![message],
             links: vec![],
+            shares: vec![],
             dropped: BTreeMap::new(),
             sent: 1,
             delivered: 1,

@@ -1,6 +1,7 @@
-//! A machine of a simulated world: a node or a relay.
+//! A machine of a simulated world: a node, a relay, or an end of somebody else's flow.
 
 use super::node::Node;
+use super::quic::FlowEnd;
 use super::relay::Relay;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
@@ -12,6 +13,8 @@ pub enum Machine {
     Node(Box<Node>),
     /// A relay.
     Relay(Box<Relay>),
+    /// An end of a flow.
+    Flow(Box<FlowEnd>),
 }
 
 impl Machine {
@@ -19,6 +22,7 @@ impl Machine {
         match self {
             Self::Node(node) => node.as_mut(),
             Self::Relay(relay) => relay.as_mut(),
+            Self::Flow(end) => end.as_mut(),
         }
     }
 
@@ -26,7 +30,7 @@ impl Machine {
     pub fn node(&self) -> Option<&Node> {
         match self {
             Self::Node(node) => Some(node),
-            Self::Relay(_) => None,
+            Self::Relay(_) | Self::Flow(_) => None,
         }
     }
 }
@@ -64,6 +68,7 @@ impl Host for Machine {
         match self {
             Self::Node(node) => node.image(),
             Self::Relay(relay) => relay.image(),
+            Self::Flow(end) => end.image(),
         }
     }
 

@@ -12,6 +12,7 @@ mod check;
 mod content;
 mod disk;
 mod expect;
+mod flows;
 mod gauge;
 mod line;
 mod log;
@@ -30,12 +31,15 @@ pub mod report;
 mod run;
 mod series;
 mod setup;
+mod shares;
 pub mod shipped;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod work;
 
+pub use flows::runs_in_model;
 pub use outcome::{Beside, LinkOutcome, MessageOutcome, Outcome, PartOutcome};
 pub use run::{record, run};
 pub use series::{Carried, Sample, Series, Trouble};
+pub use shares::{FlowShare, Share};

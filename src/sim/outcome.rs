@@ -1,5 +1,6 @@
 //! What a run has shown, as plain values for `--json`, the screen and the report.
 
+use super::shares::Share;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub messages: Vec<MessageOutcome>,
     /// Directions of links, stations of radio channels, couriers.
     pub links: Vec<LinkOutcome>,
+    /// Links that were shared with flows of others.
+    pub shares: Vec<Share>,
     /// What the engines that ran at the end had dropped, by node and reason.
     pub dropped: BTreeMap<String, BTreeMap<&'static str, u64>>,
     /// Messages given to engines.

@@ -6,9 +6,9 @@ use super::paced;
 use super::quic::{self, Meeting, Side};
 use crate::engine::io::LinkProfile;
 use ostrakon_netsim::profile::Medium;
-use ostrakon_netsim::scenario::{self, Carrier, Mode, NodeKind, Scenario, Start};
+use ostrakon_netsim::scenario::{self, Carrier, Control, Mode, NodeKind, Scenario, Start};
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
-use ostrakon_transports::quic::QuicSettings;
+use ostrakon_transports::quic::{Congestion, QuicSettings};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -59,7 +59,13 @@ pub(super) fn setup(
         side: [Side::Dials, Side::Listens][at.station],
         secret: LinkSecret::from_seed(*identities[place].link_seed().bytes()),
         peer: LinkKey(identities[peer].link_key()),
-        settings: QuicSettings::of_path(profile.rate_bps, profile.rtt),
+        settings: QuicSettings {
+            congestion: match at.link.control {
+                Control::Own => Congestion::Model,
+                Control::Shared => Congestion::Shared,
+            },
+            ..QuicSettings::of_path(profile.rate_bps, profile.rtt)
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use super::machine::Machine;
 use super::outcome::Outcome;
 use super::promise;
 use super::series::{Recorder, Series};
+use super::shares::Watch;
 use super::tally::{self, seconds};
 use data_encoding::HEXLOWER;
 use ostrakon_netsim::model::Nanos;
@@ -31,7 +32,7 @@ pub fn run(
 ) -> Result<Outcome, ScenarioError> {
     let mut run = Run::new(scenario, seed)?;
     run.go(progress);
-    Ok(run.outcome())
+    run.outcome()
 }
 
 /// As [`run`], and takes down what happened meanwhile, for a report. What happens is the same.
@@ -46,7 +47,7 @@ pub fn record(
     let mut run = Run::new(scenario, seed)?;
     run.recorder = Some(Recorder::new(&mut run.world));
     run.go(progress);
-    let outcome = run.outcome();
+    let outcome = run.outcome()?;
     let (limit, number) = (run.limit_curve(), run.focus.number);
     let Run {
         recorder,
@@ -81,6 +82,7 @@ struct Run {
     began: Instant,
     focus: Focus,
     recorder: Option<Recorder>,
+    watch: Watch,
     /// When hosts start again, the last first, and what was found then.
     restarts: Vec<(Nanos, HostId)>,
     broken_promises: Vec<String>,
@@ -91,7 +93,7 @@ impl Run {
         let (mut scenario, media) = build::with_headers(scenario)?;
         scenario.seed = seed;
         let began = Instant::now();
-        let world = build::world(&scenario, &media, seed)?;
+        let (world, watch) = build::world(&scenario, &media, seed)?;
         let messages = scenario.messages.iter().enumerate();
         let largest = messages.max_by_key(|(_, message)| message.bytes());
         let number = largest.map_or(0, |(number, _)| number);
@@ -108,6 +110,7 @@ impl Run {
                 seen: 0,
             },
             recorder: None,
+            watch,
             restarts,
             broken_promises: Vec::new(),
         })
@@ -118,16 +121,18 @@ impl Run {
         let quiet_from = messages.map(|m| m.at).chain(self.last_restore()).max();
         let quiet_from = quiet_from.unwrap_or(0);
         let sent_at = self.largest().map_or(0, |message| message.at);
+        let end = self.watch.ends_at();
+        let last = end.unwrap_or(self.scenario.duration);
         let mut look = 0;
-        while look < self.scenario.duration {
-            look = (look + LOOK).min(self.scenario.duration);
+        while look < last {
+            look = (look + LOOK).min(last);
             if self.focus.sent.is_none() && sent_at <= look {
                 self.run_until(sent_at);
                 self.focus.sent = Some(tally::count(&self.scenario, &mut self.world));
             }
             self.run_until(look);
             progress(look);
-            if look > quiet_from && self.is_over() {
+            if end.is_none() && look > quiet_from && self.is_over() {
                 break;
             }
         }
@@ -138,7 +143,8 @@ impl Run {
         loop {
             let sample = self.recorder.as_ref().map(Recorder::next_at);
             let restart = self.restarts.last().map(|(at, _)| *at);
-            let stop = [sample, restart]
+            let mark = self.watch.next_at();
+            let stop = [sample, restart, mark]
                 .into_iter()
                 .flatten()
                 .fold(until, Nanos::min);
@@ -161,13 +167,17 @@ impl Run {
                 let broken = promise::broken(&self.world, host);
                 self.broken_promises.extend(broken);
             }
+            if mark.is_some_and(|at| at <= stop) {
+                self.watch.mark(&self.media, &mut self.world);
+            }
             if let Some(recorder) = &mut self.recorder
                 && sample.is_some_and(|at| at <= stop)
             {
                 recorder.sample(&self.scenario, &self.media, &mut self.world);
             }
-            let more = self.restarts.last().is_some_and(|(at, _)| *at <= until);
-            if stop >= until && !more {
+            let restart = self.restarts.last().map(|(at, _)| *at);
+            let mut more = restart.into_iter().chain(self.watch.next_at());
+            if stop >= until && !more.any(|at| at <= until) {
                 return;
             }
         }
@@ -227,7 +237,8 @@ impl Run {
         nodes.map(|node| node.generations()).sum()
     }
 
-    fn outcome(&mut self) -> Outcome {
+    fn outcome(&mut self) -> Result<Outcome, ScenarioError> {
+        let shares = self.watch.judge(&self.scenario, &self.media)?;
         let (scenario, media) = (&self.scenario, &self.media);
         let counted = tally::count(scenario, &mut self.world);
         let links = tally::links(scenario, media, &counted, &mut self.world);
@@ -271,6 +282,7 @@ impl Run {
             beside: None,
             messages,
             links,
+            shares,
             dropped: tally::dropped(world),
             violations: self.violations(),
         };
@@ -278,7 +290,7 @@ impl Run {
         let unmet = unmet(&scenario.expect, &outcome);
         outcome.violations.extend(unmet);
         outcome.violations = once_each(outcome.violations);
-        outcome
+        Ok(outcome)
     }
 
     /// For the largest message the bound from what this seed has lost, that from what is lost on average, and how long it
@@ -331,6 +343,7 @@ impl Run {
         let mut found = violations(&witnesses.collect::<Vec<_>>(), self.fastest_ppb());
         found.extend(self.broken_promises.iter().cloned());
         found.extend(self.false_alarms());
+        found.extend(self.watch.too_early(self.is_over()));
         for (id, machine) in world.hosts() {
             if let Machine::Relay(relay) = machine
                 && relay.peak_bytes > relay.room()

@@ -5,7 +5,7 @@ use ostrakon_netsim::scenario::{Scenario, ScenarioError};
 use std::path::Path;
 
 /// Scenarios with a file of their own.
-const FILES: [(&str, &str); 23] = [
+const FILES: [(&str, &str); 24] = [
     ("bursts", include_str!("scenarios/bursts.toml")),
     ("chaos", include_str!("scenarios/chaos.toml")),
     ("courier-only", include_str!("scenarios/courier-only.toml")),
@@ -35,6 +35,7 @@ const FILES: [(&str, &str); 23] = [
     ),
     ("limit-mars", include_str!("scenarios/limit-mars.toml")),
     ("limit-outage", include_str!("scenarios/limit-outage.toml")),
+    ("limit-shared", include_str!("scenarios/limit-shared.toml")),
     ("limit-text", include_str!("scenarios/limit-text.toml")),
     (
         "limit-three-links",

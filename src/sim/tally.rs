@@ -33,6 +33,7 @@ pub fn dropped(world: &World<Machine>) -> BTreeMap<String, BTreeMap<&'static str
         let counts = match machine {
             Machine::Node(node) => node.dropped(),
             Machine::Relay(relay) => relay.dropped.clone(),
+            Machine::Flow(_) => BTreeMap::new(),
         };
         (!counts.is_empty()).then(|| (world.name(id).to_owned(), counts))
     });

@@ -143,3 +143,35 @@ fn a_file_too_large_for_the_disk_holds_up_nobody_else() {
     assert_eq!(delivered, [false, true], "{:?}", ran.dropped);
     assert!(ran.dropped["b"]["no room on the disk for a message"] > 0);
 }
+
+/// Guards that mode `model` does not pretend: what it does not have, flows of others and links that are to be shared, is
+/// refused with what to do.
+#[test]
+fn mode_model_refuses_what_it_does_not_have() {
+    for (flow, control) in [("cubic", "own"), ("none", "shared")] {
+        let mut scenario = shipped::find("limit-shared").unwrap();
+        scenario.set("flow", flow).unwrap();
+        scenario.set("control", control).unwrap();
+        scenario.set("mode", "model").unwrap();
+        let why = run(&scenario, 1, &mut |_| {}).unwrap_err().to_string();
+        assert!(
+            why.contains("give quic") && why.contains("flow=none"),
+            "{why}"
+        );
+    }
+}
+
+/// Guards what shares are judged by: a sender that has nothing left to send while they are judged is a violation.
+#[test]
+fn a_share_needs_a_sender_until_the_end() {
+    let mut scenario = shipped::find("limit-shared").unwrap();
+    scenario.set("file", "100kB").unwrap();
+    let until = &mut scenario.judged.as_mut().unwrap().until;
+    *until = 11_000_000_000;
+    let ran = run(&scenario, 1, &mut |_| {}).unwrap();
+    let told = &ran.violations;
+    assert!(
+        told.len() == 1 && told[0].contains("before 11 s"),
+        "{told:?}"
+    );
+}

@@ -46,6 +46,7 @@ pub fn link(name: &str, uri: String, person: Option<&str>) -> LinkConfig {
         cost: 0,
         oneway: None,
         loss_percent: None,
+        control: None,
     }
 }
 

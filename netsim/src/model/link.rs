@@ -288,6 +288,8 @@ impl<P: Clone> Link<P> {
     fn depart(&mut self, leaves: Nanos, sent: Waiting<P>) {
         self.stats.sent += 1;
         self.stats.sent_line_bytes += sent.line_bytes;
+        let waited = leaves.saturating_sub(sent.since);
+        self.stats.queue_byte_nanos += u128::from(sent.line_bytes) * u128::from(waited);
         self.departures += 1;
         let Fate::Arrives { at, damaged, twice } = self.way.draw(leaves) else {
             self.stats.lost += 1;

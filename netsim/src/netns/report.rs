@@ -68,6 +68,9 @@ pub struct DirectionReport {
     pub reordered: u64,
     /// Bytes that wait for the line now.
     pub queued_bytes: u64,
+    /// Bytes in the queue over time, in bytes times seconds: what a span of time adds, divided by it, is the mean queue.
+    #[serde(default)]
+    pub queue_byte_s: f64,
     /// Packets that the kernel dropped before the emulator read them: the machine was too busy.
     pub missed: u64,
     /// Packets that the kernel did not take from the emulator: damaged beyond being an IP packet.
@@ -145,6 +148,7 @@ impl DirectionReport {
             duplicated: link.duplicated,
             reordered: link.reordered,
             queued_bytes: counts.queued_bytes,
+            queue_byte_s: link.queue_byte_nanos as f64 / 1e9,
             missed,
             refused: counts.refused,
             lateness: LatenessReport::new(&counts.lateness),

@@ -8,6 +8,7 @@ use crate::profile::{Medium, Profile};
 use crate::world::Notice;
 
 use super::error::{Problem, ScenarioError, list, nearest};
+use super::flows::CONTROLS;
 use super::links::{Carrier, Halt, Link, Shape};
 use super::places::Place;
 use super::read::Files;
@@ -57,6 +58,7 @@ pub(super) fn read(
         _ => Carrier::Quic,
     };
     let carrier = table.word("kind", &carriers)?.unwrap_or(by_default);
+    let control = table.word("control", &CONTROLS)?.unwrap_or_default();
     let told = [
         ("false", Notice::Nothing),
         ("true", Notice::Line),
@@ -89,6 +91,7 @@ pub(super) fn read(
         profile,
         traces,
         carrier,
+        control,
         notice,
         cost,
         assume_loss_ppm,

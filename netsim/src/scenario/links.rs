@@ -8,6 +8,7 @@ use crate::world::Notice;
 
 use super::MAX_LINKS;
 use super::error::{Problem, ScenarioError};
+use super::flows::Control;
 use super::like;
 use super::names::Names;
 use super::nodes::check_count;
@@ -75,6 +76,8 @@ pub struct Link {
     pub traces: [Option<Trace>; 2],
     /// The transport that suits it.
     pub carrier: Carrier,
+    /// How much its ends may have in flight, where they decide that themselves.
+    pub control: Control,
     /// What its ends learn of its state.
     pub notice: Notice,
     /// What its use costs, in units of the scenario's choice.

@@ -40,6 +40,7 @@ mod couriers;
 mod error;
 mod expect;
 mod faults;
+mod flows;
 mod like;
 mod links;
 mod media;
@@ -57,6 +58,7 @@ pub use contacts::{Contact, Occurrence};
 pub use error::{Problem, ScenarioError};
 pub use expect::Expect;
 pub use faults::Faults;
+pub use flows::{Control, Flow, FlowControl, Judged};
 pub use links::{Carrier, Halt, Link, Shape};
 pub use nodes::{MAX_NODES, Node, NodeKind};
 pub use read::{Files, Mode, Scenario, Start};
@@ -78,6 +80,8 @@ pub const MAX_ROUTES: u64 = 1_000_000;
 pub const MAX_CONTACTS: u64 = 200_000;
 /// The most stops of couriers, each round counted.
 pub const MAX_STOPS: u64 = 200_000;
+/// The most flows of others.
+pub const MAX_FLOWS: u64 = 64;
 /// The most faults, each node, link and repetition counted.
 pub const MAX_FAULTS: u64 = 10_000;
 /// The most bytes of a scenario's text.

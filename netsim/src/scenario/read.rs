@@ -14,13 +14,15 @@ use super::contacts::{Contact, Occurrence};
 use super::error::{Problem, ScenarioError};
 use super::expect::Expect;
 use super::faults::Faults;
+use super::flows::{Flow, Judged};
 use super::links::Link;
 use super::nodes::{Node, check_count};
 use super::table::{Found, Source, Table, line_ends};
 use super::traffic::{Message, Route};
 use super::units::{self, show};
 use super::{
-    MAX_DURATION, MAX_TEXT, MAX_TRACES, contacts, couriers, expect, faults, links, nodes, traffic,
+    MAX_DURATION, MAX_TEXT, MAX_TRACES, contacts, couriers, expect, faults, flows, links, nodes,
+    traffic,
 };
 
 /// What the nodes know of their links when the scenario begins. A hint for hosts.
@@ -81,6 +83,10 @@ pub struct Scenario {
     pub routes: Vec<Route>,
     /// What is sent, in order of time.
     pub messages: Vec<Message>,
+    /// Who else uses links.
+    pub flows: Vec<Flow>,
+    /// When shares are judged; the whole duration if not given.
+    pub judged: Option<Judged>,
     /// What goes wrong.
     pub faults: Faults,
     /// What is to come out.
@@ -158,6 +164,8 @@ impl Scenario {
                 &node_names,
                 (&links, &link_names),
             )?,
+            flows: flows::read(&mut root, &links, &link_names)?,
+            judged: flows::read_judged(&mut root)?,
             faults: faults::read(&mut root, &node_names, &links, &link_names)?,
             expect: expect::read(&mut root)?,
             nodes,

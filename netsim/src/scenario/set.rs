@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::error::{Problem, ScenarioError, list, nearest};
+use super::flows::{CONTROLS, FLOW_CONTROLS};
 use super::links::Link;
 use super::read::{self, MODES, STARTS, Scenario};
 use super::traffic;
 use super::units;
 
 /// What can be set of the scenario itself.
-const OWN: [&str; 6] = ["duration", "file", "mode", "seed", "start", "text"];
+const OWN: [&str; 7] = ["duration", "file", "flow", "mode", "seed", "start", "text"];
 /// What can be set of a link beside the keys of its profile.
-const OF_LINKS: [&str; 3] = ["assume-loss", "cost", "remembered-rate"];
+const OF_LINKS: [&str; 4] = ["assume-loss", "control", "cost", "remembered-rate"];
 
 impl Scenario {
     /// Sets something anew: `duration`, `mode`, `seed` or `start` of the scenario; with `file` or `text` the size of all such
-    /// parts; a key of links or of profiles, such as `cost` or `rate`, on all links that have it; or `LINK.KEY` on the links of
+    /// parts; with `flow` what all flows of others go by; a key of links or of profiles, such as `cost` or `rate`, on all links that have it; or `LINK.KEY` on the links of
     /// that name or group.
     ///
     /// # Errors
@@ -51,6 +52,13 @@ impl Scenario {
             "start" => {
                 let word = STARTS.iter().find(|(word, _)| *word == value);
                 self.start = word.ok_or_else(|| refuse("cold or warm"))?.1;
+            }
+            "flow" => {
+                let word = FLOW_CONTROLS.iter().find(|(word, _)| *word == value);
+                let control = word.ok_or_else(|| refuse("cubic, bbr or none"))?.1;
+                self.flows
+                    .iter_mut()
+                    .for_each(|flow| flow.control = control);
             }
             "file" | "text" => {
                 let bytes = traffic::part_size(value).ok_or_else(|| refuse(traffic::PART_SIZE))?;
@@ -141,6 +149,10 @@ fn set_of_link(link: &mut Link, key: &str, value: &str) -> Result<(), &'static s
     match key {
         "assume-loss" => {
             link.assume_loss_ppm = Some(units::share_ppm(value).ok_or(units::SHARE)?);
+        }
+        "control" => {
+            let word = CONTROLS.iter().find(|(word, _)| *word == value);
+            link.control = word.ok_or("own or shared")?.1;
         }
         "remembered-rate" => link.remembered_bps = Some(units::rate(value).ok_or(units::RATE)?),
         _ => link.cost = value.parse().map_err(|_| "a whole number below 2^32")?,

@@ -9,7 +9,7 @@ use crate::model::{CourierSpec, Nanos, SpecError};
 
 use super::clock::Clock;
 use super::fault::{FaultKind, FaultPlan, LinkId, When};
-use super::medium::{Air, Medium, Notice, Pair};
+use super::medium::{Air, Medium, Notice, Pair, Station};
 use super::run::{Attachment, Place, What, World};
 use super::{Host, HostId, Port};
 
@@ -29,6 +29,9 @@ pub enum WorldError {
     /// A host that is twice on a medium.
     #[error("host {} cannot be on a link twice: name different hosts", .0.0)]
     Loop(HostId),
+    /// A link that no further hosts can share.
+    #[error("link {} is no pair, and only a pair can be shared: name a pair", .0.0)]
+    NoPair(LinkId),
     /// A place of a courier without a host.
     #[error("there is no host at place {0} of the courier: give a host for each place")]
     NoPlace(usize),
@@ -93,6 +96,34 @@ impl<H: Host> World<H> {
         Ok(self.attach(Medium::pair(pair, &ends, seeds)?))
     }
 
+    /// Has two more hosts share a pair of links: `a` stands at its first end and `b` at its second. Their packets pass the
+    /// same queues and transmitters as those of all others on it, and reach nobody but each other. Each gets a new port
+    /// for it, the next after those it has.
+    ///
+    /// # Errors
+    ///
+    /// Hosts or a link that are not there, a host that is on the link already, or a link that is no pair.
+    pub fn share_pair(&mut self, link: LinkId, a: HostId, b: HostId) -> Result<(), WorldError> {
+        let ends = self.ends(&[a, b])?;
+        let index = link.0 as usize;
+        let medium = self.media.get_mut(index).ok_or(WorldError::NoLink(link))?;
+        if !medium.is_pair() {
+            return Err(WorldError::NoPair(link));
+        }
+        if let Some(twice) = medium.stations.iter().find(|s| s.host == a || s.host == b) {
+            return Err(WorldError::Loop(twice.host));
+        }
+        let first = medium.stations.len();
+        medium.stations.extend(ends.iter().map(Station::new));
+        let stations = first..medium.stations.len();
+        for station in stations.clone() {
+            medium.note_contact(station, self.now);
+        }
+        stations.for_each(|station| self.plug(index, station));
+        self.refresh(index);
+        Ok(())
+    }
+
     /// Puts hosts on a shared channel. Each gets a new port for it, the next after those it has.
     ///
     /// # Errors
@@ -150,25 +181,29 @@ impl<H: Host> World<H> {
     }
 
     fn attach(&mut self, mut medium: Medium) -> LinkId {
-        let index = self.media.len() as u32;
-        for (station, end) in medium.stations.iter().enumerate() {
-            if let Some(place) = self.places.get_mut(end.host.0 as usize) {
-                let station = station as u32;
-                place.ports.push(Attachment {
-                    medium: index,
-                    station,
-                });
-            }
-        }
-        for station in 0..medium.stations.len() {
+        let index = self.media.len();
+        let stations = medium.stations.len();
+        for station in 0..stations {
             medium.note_contact(station, self.now);
         }
         if let Some(change) = medium.kind.next_change(self.now) {
-            self.push(change, What::Contact(index));
+            self.push(change, What::Contact(index as u32));
         }
         self.media.push(medium);
-        self.refresh(index as usize);
-        LinkId(index)
+        for station in 0..stations {
+            self.plug(index, station);
+        }
+        self.refresh(index);
+        LinkId(index as u32)
+    }
+
+    /// Gives the host of a station its port.
+    fn plug(&mut self, medium: usize, station: usize) {
+        let host = self.media[medium].stations[station].host;
+        if let Some(place) = self.places.get_mut(host.0 as usize) {
+            let (medium, station) = (medium as u32, station as u32);
+            place.ports.push(Attachment { medium, station });
+        }
     }
 
     /// Adds faults to the run. Times that have passed are taken as now.

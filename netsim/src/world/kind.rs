@@ -12,6 +12,19 @@ use crate::model::{
 pub(super) struct Parcel {
     pub(super) number: u64,
     pub(super) bytes: Bytes,
+    /// On a pair, which two hosts it is between: 0 for its own ends, from 1 for those that share it.
+    lane: usize,
+}
+
+impl Parcel {
+    pub(super) fn new(number: u64, bytes: Bytes) -> Self {
+        let lane = 0;
+        Self {
+            number,
+            bytes,
+            lane,
+        }
+    }
 }
 
 /// A packet at a station.
@@ -32,6 +45,7 @@ pub(super) enum Free {
 
 #[derive(Debug)]
 pub(super) enum Kind {
+    /// Stations `2n` and `2n + 1` are the hosts of lane `n` at the first and the second end.
     Pair {
         /// From each end to the other.
         ways: Box<[Option<Link<Parcel>>; 2]>,
@@ -44,11 +58,17 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Gives a packet to the transmitter of a station. `None` if it has none.
-    pub(super) fn offer(&mut self, now: Nanos, station: usize, parcel: Parcel) -> Option<Offered> {
+    pub(super) fn offer(
+        &mut self,
+        now: Nanos,
+        station: usize,
+        mut parcel: Parcel,
+    ) -> Option<Offered> {
         let len = parcel.bytes.len();
         match self {
             Self::Pair { ways, .. } => {
-                let link = ways.get_mut(station)?.as_mut()?;
+                parcel.lane = station / 2;
+                let link = ways[station % 2].as_mut()?;
                 Some(link.offer(now, len, parcel))
             }
             Self::Air(channel) => Some(channel.offer(now, station, len, parcel)),
@@ -60,7 +80,7 @@ impl Kind {
     pub(super) fn queued(&mut self, now: Nanos, station: usize) -> u64 {
         match self {
             Self::Pair { ways, .. } => {
-                let link = ways.get_mut(station).and_then(Option::as_mut);
+                let link = ways[station % 2].as_mut();
                 link.map_or(0, |link| link.queued_bytes(now))
             }
             Self::Air(channel) => channel.queued_bytes(now, station),
@@ -86,7 +106,7 @@ impl Kind {
         match self {
             Self::Pair { ways, .. } => ways.iter_mut().enumerate().find_map(|(way, link)| {
                 let arrival = link.as_mut()?.poll(now)?;
-                Some(got(1 - way, arrival))
+                Some(got(arrival.packet.lane * 2 + (1 - way), arrival))
             }),
             Self::Air(channel) => channel.poll(now).map(|heard| Got {
                 station: heard.to,
@@ -116,7 +136,7 @@ impl Kind {
     pub(super) fn in_contact(&self, station: usize, now: Nanos) -> bool {
         match self {
             Self::Pair { plans, .. } => {
-                let plan = plans.get(station).and_then(Option::as_ref);
+                let plan = plans[station % 2].as_ref();
                 plan.is_none_or(|plan| plan.at(now).is_some())
             }
             Self::Air(_) => true,
@@ -126,9 +146,9 @@ impl Kind {
 
     pub(super) fn free_at(&self, station: usize) -> Free {
         match self {
-            Self::Pair { ways, .. } => match ways.get(station) {
-                Some(Some(link)) => Free::At(link.line_free_at()),
-                _ => Free::Never,
+            Self::Pair { ways, .. } => match &ways[station % 2] {
+                Some(link) => Free::At(link.line_free_at()),
+                None => Free::Never,
             },
             Self::Air(channel) => channel
                 .line_free_at(station)
@@ -155,7 +175,7 @@ impl Kind {
     pub(super) fn damage(&mut self, station: usize, bytes: &mut [u8]) {
         match self {
             Self::Pair { ways, .. } => {
-                if let Some(Some(link)) = ways.get_mut(1 - station) {
+                if let Some(link) = &mut ways[1 - station % 2] {
                     link.damage(bytes);
                 }
             }

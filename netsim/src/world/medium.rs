@@ -109,6 +109,18 @@ pub(super) struct Station {
     pub(super) ready_at: Option<Nanos>,
 }
 
+impl Station {
+    pub(super) fn new(&(host, port): &(HostId, Port)) -> Self {
+        Self {
+            host,
+            port,
+            was_up: false,
+            told_up: false,
+            ready_at: None,
+        }
+    }
+}
+
 /// A kind of meddling in force.
 #[derive(Debug)]
 pub(super) struct Active {
@@ -183,16 +195,9 @@ impl Medium {
     }
 
     fn new(kind: Kind, ends: &[(HostId, Port)], notice: Notice, tells: bool) -> Self {
-        let station = |&(host, port): &(HostId, Port)| Station {
-            host,
-            port,
-            was_up: false,
-            told_up: false,
-            ready_at: None,
-        };
         Self {
             kind,
-            stations: ends.iter().map(station).collect(),
+            stations: ends.iter().map(Station::new).collect(),
             notice,
             tells,
             poll_at: None,
@@ -243,9 +248,9 @@ impl Medium {
         up && !was
     }
 
-    /// The other end of a pair.
+    /// The host at the other end of a pair.
     pub(super) fn peer(&self, station: usize) -> Option<HostId> {
-        let other = self.stations.get(1_usize.checked_sub(station)?)?;
+        let other = self.stations.get(station ^ 1)?;
         self.is_pair().then_some(other.host)
     }
 
@@ -254,12 +259,12 @@ impl Medium {
         match way {
             _ if !self.is_pair() => true,
             Way::Both => true,
-            Way::Forward => station == 1,
-            Way::Back => station == 0,
+            Way::Forward => !station.is_multiple_of(2),
+            Way::Back => station.is_multiple_of(2),
         }
     }
 
-    fn is_pair(&self) -> bool {
+    pub(super) fn is_pair(&self) -> bool {
         matches!(self.kind, Kind::Pair { .. })
     }
 }

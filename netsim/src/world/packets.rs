@@ -46,10 +46,7 @@ impl<H: Host> World<H> {
         self.counts.packets += 1;
         let at = self.places[host].ports.get(port.0 as usize).copied();
         let offered = at.and_then(|at| {
-            let parcel = Parcel {
-                number: packet,
-                bytes: bytes.clone(),
-            };
+            let parcel = Parcel::new(packet, bytes.clone());
             let medium = &mut self.media[at.medium as usize];
             medium.offer(self.now, at.station as usize, parcel)
         });

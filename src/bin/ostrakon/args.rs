@@ -6,7 +6,7 @@ use crate::values::{
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ostrakon::node::api::OneWay;
+use ostrakon::node::api::{OneWay, RateControl};
 use std::path::PathBuf;
 
 /// Stands at the end of every help page.
@@ -125,6 +125,9 @@ pub enum Command {
         /// Where others reach this node by QUIC, ADDRESS:PORT, or none [default: port 7411 of all addresses].
         #[arg(long, value_name = "ADDR")]
         listen: Option<ListenArg>,
+        /// How much links have under way that others open.
+        #[arg(long, value_name = "MODE", default_value = "own")]
+        control: ControlArg,
         /// End when standard input does.
         #[arg(long, hide = true)]
         end_with_stdin: bool,
@@ -463,6 +466,28 @@ pub struct LinkArgs {
     /// The loss to expect in percent, 0 to 95, for links from which nothing comes back.
     #[arg(long, value_name = "PERCENT", value_parser = parse_loss)]
     pub loss: Option<u8>,
+    /// How much it has under way, by quic or a relay [default: own].
+    #[arg(long, value_name = "MODE")]
+    pub control: Option<ControlArg>,
+}
+
+/// How much a connection has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ControlArg {
+    /// All that the path carries: the path is ours alone.
+    #[default]
+    Own,
+    /// A fair share beside others.
+    Shared,
+}
+
+impl From<ControlArg> for RateControl {
+    fn from(control: ControlArg) -> Self {
+        match control {
+            ControlArg::Own => Self::Own,
+            ControlArg::Shared => Self::Shared,
+        }
+    }
 }
 
 /// The direction of a one-way link.
@@ -570,6 +595,9 @@ pub struct RelayRun {
     /// The most from all clients together that have shown no grant [default: 400mbit].
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub unknown_rate: Option<u64>,
+    /// How much connections of clients have under way [default: own].
+    #[arg(long, value_name = "MODE")]
+    pub control: Option<ControlArg>,
     /// End when standard input does.
     #[arg(long, hide = true)]
     pub end_with_stdin: bool,
@@ -606,6 +634,9 @@ pub enum RelayLinkCommand {
         /// What it carries, such as 64kbit or 2mbit (bits per second).
         #[arg(long, value_parser = parse_rate)]
         rate: Option<u64>,
+        /// How much it has under way to another relay [default: own].
+        #[arg(long, value_name = "MODE")]
+        control: Option<ControlArg>,
     },
     /// List the links.
     List,

@@ -91,8 +91,9 @@ async fn run(out: Out, cli: Cli) -> Outcome {
         // These end in order on Ctrl-C by themselves.
         Command::Node {
             listen,
+            control,
             end_with_stdin,
-        } => node::run(out, &home, listen, Stop::listen(end_with_stdin)?).await,
+        } => node::run(out, &home, listen, control, Stop::listen(end_with_stdin)?).await,
         Command::Send(args) => send::run(out, &home, args).await,
         command => tokio::select! {
             ended = short(out, &home, command) => ended,

@@ -1,7 +1,7 @@
 //! What an operator asks of a relay: the same questions whether it is running, then over its control socket, or not,
 //! then on its directory itself. JSON, one object a line, in both directions.
 
-use super::super::api::ErrorKind;
+use super::super::api::{ErrorKind, RateControl};
 use super::super::grants::{GrantEntry, GrantOrder};
 use super::{Counters, Slowed};
 use crate::engine::id::to_base32;
@@ -156,6 +156,9 @@ pub struct LinkConfig {
     pub mtu: Option<usize>,
     /// Bits per second, if known.
     pub rate_bps: Option<u64>,
+    /// How much it may have under way to another relay; [`RateControl::Own`] if not given.
+    #[serde(default)]
+    pub control: Option<RateControl>,
     /// Grants that are shown to the next relay.
     #[serde(default)]
     pub grants: Vec<String>,

@@ -3,7 +3,7 @@
 use super::super::address::Address;
 use super::super::error::NodeError;
 use super::super::grants::add_grant;
-use super::super::linkbook::{check_folder, check_frame, check_name};
+use super::super::linkbook::{check_control, check_folder, check_frame, check_name};
 use super::api::{ALL, HERE, LinkConfig, Route};
 use super::mailboxes::Mailboxes;
 use crate::security::card::Card;
@@ -126,6 +126,7 @@ impl Book {
         check_name(&config.name, &config.uri)?;
         let address = Address::parse(&config.uri)?;
         check_frame(config.mtu, &address)?;
+        check_control(config.control, &address)?;
         match &address {
             Address::Relay { .. } => {}
             Address::Spool { dir } => check_folder(dir, None)?,

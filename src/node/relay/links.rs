@@ -134,6 +134,7 @@ impl Links {
             key,
             settings: QuicSettings {
                 rate_bps: config.rate_bps,
+                congestion: config.control.unwrap_or_default().into(),
                 ..QuicSettings::default()
             },
             mailbox: None,

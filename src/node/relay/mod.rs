@@ -24,10 +24,12 @@ mod links;
 mod mailboxes;
 mod rates;
 
+use super::api::RateControl;
 use super::control::{Answers, Socket};
 use super::error::{NodeError, blocking};
 use super::home::{HomeError, is_home, random32};
 use super::keyfile::KeyFile;
+use super::runtime::endpoint_options;
 use crate::engine::id::to_base32;
 use crate::security::lockbox::Passphrase;
 use crate::store::mailbox::MailboxLimits;
@@ -35,7 +37,7 @@ use desk::Desk;
 use guest::Guest;
 use mailboxes::Mailboxes;
 use ostrakon_transports::keys::LinkSecret;
-use ostrakon_transports::quic::{EndpointError, EndpointOptions, QuicEndpoint};
+use ostrakon_transports::quic::{EndpointError, QuicEndpoint};
 use ostrakon_transports::relay::{self, RelayCounters, RelayLimits, RelayServer};
 use rates::Rates;
 use serde::{Deserialize, Serialize};
@@ -68,6 +70,8 @@ pub struct Limits {
     pub rates: RateLimits,
     /// Store nothing for which no grant pays.
     pub grants_required: bool,
+    /// How much connections of clients may have under way.
+    pub control: RateControl,
 }
 
 impl Default for Limits {
@@ -83,6 +87,7 @@ impl Default for Limits {
             clients: RelayLimits::default(),
             rates: RateLimits::default(),
             grants_required: false,
+            control: RateControl::Own,
         }
     }
 }
@@ -159,7 +164,7 @@ impl Relay {
             Ok((LinkSecret::from_seed(*seed), desk))
         })
         .await?;
-        let endpoint = QuicEndpoint::bind(listen, &secret, EndpointOptions::default())?;
+        let endpoint = QuicEndpoint::bind(listen, &secret, endpoint_options(limits.control))?;
         let address = endpoint.local_addr().map_err(|source| NodeError::System {
             what: "its UDP address",
             source,

@@ -11,6 +11,7 @@
 
 mod clock;
 mod endpoint;
+mod flow;
 mod link;
 mod ports;
 mod session;
@@ -19,6 +20,7 @@ mod tests;
 mod warm;
 
 pub use clock::Clock;
+pub use flow::FlowEnd;
 pub use link::{Link, Setup, Side};
 pub use ports::QuicPorts;
 pub use warm::Meeting;

@@ -1,6 +1,7 @@
 //! Plugs [`RateModel`] into the library as a congestion controller.
 
 use super::model::{Acked, PACKET, RateModel};
+use super::sharing::SharingController;
 use super::silence;
 use quinn::congestion::{Controller, ControllerFactory};
 use quinn_proto::RttEstimator;
@@ -38,20 +39,39 @@ struct ModelController {
 
 /// What the library does not tell its controllers, so whoever drives the connection does.
 #[derive(Debug, Default)]
-struct Told {
+pub(super) struct Told {
     /// For how long nothing was heard, in nanoseconds.
     nanos: AtomicU64,
     /// A packet is to leave, whatever is under way.
     asks: AtomicBool,
 }
 
+impl Told {
+    fn tell(&self, silence: Duration, asks: bool) {
+        let nanos = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.store(nanos, Ordering::Relaxed);
+        self.asks.fetch_or(asks, Ordering::Relaxed);
+    }
+
+    /// Whether a packet is to leave, whatever is under way.
+    pub(super) fn asks(&self) -> bool {
+        self.asks.load(Ordering::Relaxed)
+    }
+
+    /// A packet has left.
+    pub(super) fn answer(&self) {
+        self.asks.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Tells the controller of a connection for how long nothing was heard that should have been, and whether a sign is to be
 /// asked for, if the controller is ours. `state` is the copy of it that the library gives.
 pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: bool) {
-    if let Ok(ours) = state.into_any().downcast::<ModelController>() {
-        let nanos = u64::try_from(silence.as_nanos()).unwrap_or(u64::MAX);
-        ours.silence.nanos.store(nanos, Ordering::Relaxed);
-        ours.silence.asks.fetch_or(asks, Ordering::Relaxed);
+    let state = state.into_any();
+    if let Some(own) = state.downcast_ref::<ModelController>() {
+        own.silence.tell(silence, asks);
+    } else if let Some(shared) = state.downcast_ref::<SharingController>() {
+        shared.told.tell(silence, asks);
     }
 }
 
@@ -64,7 +84,7 @@ impl ModelController {
 impl Controller for ModelController {
     fn on_sent(&mut self, _now: Instant, bytes: u64, _last: u64) {
         self.in_flight += bytes;
-        self.silence.asks.store(false, Ordering::Relaxed);
+        self.silence.answer();
     }
 
     fn on_ack(
@@ -115,7 +135,7 @@ impl Controller for ModelController {
         let window = self.model.window();
         let silence = Duration::from_nanos(self.silence.nanos.load(Ordering::Relaxed));
         let window = window + silence::growth(window, silence, self.model.round_trip());
-        if self.silence.asks.load(Ordering::Relaxed) {
+        if self.silence.asks() {
             return window.max(self.in_flight + 2 * PACKET);
         }
         window

@@ -7,6 +7,7 @@
 
 mod accept;
 mod backoff;
+mod blame;
 mod close;
 mod config;
 mod controller;
@@ -20,6 +21,7 @@ pub mod parts;
 mod profile;
 mod race;
 mod settings;
+mod sharing;
 mod silence;
 mod tls;
 mod train;

@@ -28,7 +28,7 @@
 //! preference. What is *believed* for such a reason counts for three rounds, or until a queue says that it was too much.
 //! Growth without a queue says that it was too little.
 //!
-//! It is made for links that are one's own: beside CUBIC it was not tested.
+//! It is made for links that are one's own. Beside others `sharing.rs` is fair.
 
 use super::train::Train;
 use super::trips::{Seen, Trips};

@@ -1,6 +1,7 @@
 //! What the user may set of a QUIC link, and what follows for the transport.
 
 use super::controller::ModelConfig;
+use super::sharing::SharingConfig;
 use quinn::congestion::{BbrConfig, ControllerFactory, CubicConfig};
 use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub enum Congestion {
     /// A model of the path's rate that makes up for loss and gives way to queues; for links that are one's own.
     #[default]
     Model,
+    /// CUBIC that hears only of losses that come from a queue: fair beside CUBIC flows, and keeps its rate through random
+    /// loss of up to two in a hundred packets; for links that others use too.
+    Shared,
     /// A controller of the caller's own.
     Own(Arc<dyn ControllerFactory + Send + Sync>),
 }
@@ -61,6 +65,7 @@ impl Congestion {
                 Arc::new(bbr)
             }
             Self::Model => Arc::new(ModelConfig { initial_window }),
+            Self::Shared => Arc::<SharingConfig>::default(),
             Self::Own(factory) => factory.clone(),
         }
     }
@@ -72,6 +77,7 @@ impl std::fmt::Debug for Congestion {
             Self::Cubic => "Cubic",
             Self::Bbr => "Bbr",
             Self::Model => "Model",
+            Self::Shared => "Shared",
             Self::Own(_) => "Own(..)",
         })
     }

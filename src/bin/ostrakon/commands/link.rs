@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::grant_args::LinkGrantArgs;
 use crate::out::Out;
 use crate::plain::{Lean, one_line, rate, table};
-use ostrakon::node::api::{LinkConfig, OneWay, Request, Response};
+use ostrakon::node::api::{LinkConfig, OneWay, RateControl, Request, Response};
 use std::path::Path;
 
 /// Does it.
@@ -55,6 +55,7 @@ fn config(args: LinkArgs) -> LinkConfig {
         cost: args.cost,
         oneway: args.oneway.map(OneWay::from),
         loss_percent: args.loss,
+        control: args.control.map(RateControl::from),
     }
 }
 
@@ -66,6 +67,7 @@ fn list(links: &[LinkConfig]) -> String {
         "NAME",
         "RATE",
         "ROUND TRIP",
+        "CONTROL",
         "COST/MB",
         "DIRECTION",
         "PERSON",
@@ -78,6 +80,11 @@ fn list(links: &[LinkConfig]) -> String {
             one_line(&link.name),
             link.rate_bps.map_or_else(dash, rate),
             link.rtt_ms.map_or_else(dash, |ms| format!("{ms} ms")),
+            match link.control {
+                None => dash(),
+                Some(RateControl::Own) => "own".into(),
+                Some(RateControl::Shared) => "shared".into(),
+            },
             link.cost.to_string(),
             match link.oneway {
                 None => "both".into(),
@@ -91,5 +98,5 @@ fn list(links: &[LinkConfig]) -> String {
         ]
     }));
     use Lean::{Left, Right};
-    table(0, &[Left, Right, Right, Right, Left], &rows)
+    table(0, &[Left, Right, Right, Left, Right, Left], &rows)
 }

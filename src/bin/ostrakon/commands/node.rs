@@ -1,6 +1,6 @@
 //! `node`: sends and receives until it is stopped.
 
-use crate::args::ListenArg;
+use crate::args::{ControlArg, ListenArg};
 use crate::ask::unexpected;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
@@ -21,7 +21,13 @@ const EVERY: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// If the home is missing, locked or in use, or the address is taken.
-pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>, mut stop: Stop) -> Outcome {
+pub async fn run(
+    out: Out,
+    home: &Path,
+    listen: Option<ListenArg>,
+    control: ControlArg,
+    mut stop: Stop,
+) -> Outcome {
     let listen = match listen {
         None => Listen::Default,
         Some(ListenArg(None)) => Listen::Off,
@@ -29,6 +35,7 @@ pub async fn run(out: Out, home: &Path, listen: Option<ListenArg>, mut stop: Sto
     };
     let options = Options {
         listen,
+        control: control.into(),
         ..Options::default()
     };
     let start = async {

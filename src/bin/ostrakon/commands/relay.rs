@@ -34,6 +34,7 @@ pub async fn run(out: Out, dir: &Path, args: &RelayRun) -> Outcome {
     limits.mailbox.max_bytes = max_bytes;
     limits.mailbox.max_bytes_per_tag = limits.mailbox.max_bytes_per_tag.min(max_bytes);
     limits.grants_required = args.grants == Some(GrantsArg::Required);
+    limits.control = args.control.unwrap_or_default().into();
     let rate = |bits: Option<u64>, usual: u64| bits.map_or(usual, |bits| bits / 8);
     limits.rates = RateLimits {
         client: rate(args.client_rate, limits.rates.client),

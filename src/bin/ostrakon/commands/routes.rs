@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::grant_args::LinkGrantArgs;
 use crate::out::Out;
 use crate::plain::{Lean, bytes, one_line, rate, table};
-use ostrakon::node::api::ErrorKind;
+use ostrakon::node::api::{ErrorKind, RateControl};
 use ostrakon::node::relay::api::{
     ALL, GrantStatus, HERE, LinkConfig, Request, Response, Route, Status,
 };
@@ -71,6 +71,7 @@ pub fn refuse_options(run: &RelayRun) -> Outcome {
         ("--client-rate", run.client_rate.is_some()),
         ("--grant-rate", run.grant_rate.is_some()),
         ("--unknown-rate", run.unknown_rate.is_some()),
+        ("--control", run.control.is_some()),
         ("--end-with-stdin", run.end_with_stdin),
     ];
     match given.into_iter().find(|(_, given)| *given) {
@@ -92,11 +93,13 @@ fn request(command: RelayCommand) -> Outcome<Request> {
             uri,
             mtu,
             rate,
+            control,
         }) => Request::LinkAdd(LinkConfig {
             name,
             uri,
             mtu,
             rate_bps: rate,
+            control: control.map(RateControl::from),
             grants: Vec::new(),
         }),
         RelayCommand::Link(RelayLinkCommand::List) => Request::LinkList,

@@ -5,7 +5,8 @@ use crate::failure::Outcome;
 use crate::out::Out;
 use crate::plain::{Lean, bytes, one_line, percent, rate, short, table, time};
 use ostrakon::node::api::{
-    InboundEntry, LinkEntry, OutboundEntry, PartProgress, Request, Response, StatusReport,
+    InboundEntry, LinkEntry, OutboundEntry, PartProgress, RateControl, Request, Response,
+    StatusReport,
 };
 use std::io::IsTerminal;
 use std::path::Path;
@@ -155,6 +156,7 @@ fn links(links: &[LinkEntry]) -> String {
         "RATE",
         "LOSS",
         "ROUND TRIP",
+        "CONTROL",
         "SENT",
         "RECEIVED",
         "",
@@ -176,6 +178,12 @@ fn links(links: &[LinkEntry]) -> String {
             format!("{:.1} %", link.loss_percent),
             link.rtt_ms
                 .map_or_else(|| "-".into(), |ms| time(Duration::from_millis(ms))),
+            match link.control {
+                None => "-",
+                Some(RateControl::Own) => "own",
+                Some(RateControl::Shared) => "shared",
+            }
+            .into(),
             bytes(link.sent_bytes),
             bytes(link.received_bytes),
             why.map(one_line).unwrap_or_default(),
@@ -184,7 +192,7 @@ fn links(links: &[LinkEntry]) -> String {
     use Lean::{Left, Right};
     table(
         2,
-        &[Left, Left, Right, Right, Right, Right, Right, Left],
+        &[Left, Left, Right, Right, Right, Left, Right, Right, Left],
         &rows,
     )
 }

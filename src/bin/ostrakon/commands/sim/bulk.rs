@@ -1,5 +1,6 @@
 //! Many seeds of one scenario, on all processors.
 
+use super::shared::Shared;
 use super::{bar, beside, refused, repeat, verdict};
 use crate::args::SimArgs;
 use crate::failure::{Failure, Outcome};
@@ -7,7 +8,7 @@ use crate::out::Out;
 use crate::plain::one_line;
 use crate::values::SeedRange;
 use indicatif::ProgressBar;
-use ostrakon::sim;
+use ostrakon::sim::{self, Share};
 use ostrakon_netsim::scenario::Scenario;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -34,6 +35,8 @@ struct Summary {
     /// The same of the joint ratios, and of what ran beside.
     median_joint_ratio: Option<f64>,
     beside: Option<Compared>,
+    /// How links were shared with flows of others.
+    shares: Option<Shared>,
     /// How long the texts of all seeds took together.
     texts: Option<Times>,
     /// The first seeds that violated something.
@@ -99,6 +102,7 @@ struct Found {
     joint: Vec<f64>,
     beside: Vec<(&'static str, f64)>,
     texts: Vec<f64>,
+    shares: Vec<Share>,
     violated: Vec<Violated>,
     failed: Option<Failure>,
 }
@@ -188,6 +192,7 @@ fn one(
     let ratio = beside.and_then(|other| Some((other.mode, other.ratio?)));
     found.beside.extend(ratio);
     found.texts.extend(ran.text_times());
+    found.shares.extend(ran.shares);
     if !ran.violations.is_empty() {
         let violations = ran.violations;
         found.violated.push(Violated { seed, violations });
@@ -215,6 +220,7 @@ fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
         worst_ratio_seed: worst.map(|r| r.1),
         median_joint_ratio: median(&found.joint),
         beside: compared(&found.beside),
+        shares: Shared::of(&found.shares),
         texts: Times::of(&found.texts),
         first: found.violated.iter().take(NAMED).cloned().collect(),
         repeat: first.map(|violated| repeat(args, violated.seed)),
@@ -232,7 +238,7 @@ fn compared(beside: &[(&'static str, f64)]) -> Option<Compared> {
 }
 
 /// The middle of numbers in order, between two of them if they are even in number.
-fn median(sorted: &[f64]) -> Option<f64> {
+pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
     Some((sorted.get(low)? + sorted.get(high)?) / 2.0)
 }
@@ -262,6 +268,9 @@ fn describe(summary: &Summary) -> String {
             text,
             "  in mode {mode}: median {median:.3}, worst {worst:.3}"
         );
+    }
+    if let Some(shared) = &summary.shares {
+        let _ = writeln!(text, "  {}", shared.line());
     }
     if let Some(texts) = &summary.texts {
         let _ = writeln!(
@@ -312,6 +321,7 @@ mod tests {
             joint: vec![0.4, 0.6],
             beside: vec![("model", 0.7), ("model", 0.9), ("model", 0.8)],
             texts: (1..=200).map(f64::from).collect(),
+            shares: vec![],
             violated: vec![violated(7), violated(3)],
             failed: None,
         };
@@ -328,6 +338,7 @@ mod tests {
             (other.median_ratio, other.worst_ratio),
             (Some(0.8), Some(0.7))
         );
+        assert!(summary.shares.is_none());
         let texts = summary.texts.unwrap();
         assert_eq!(
             (texts.median_s, texts.p99_s, texts.worst_s),

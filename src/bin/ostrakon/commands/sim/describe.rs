@@ -1,7 +1,7 @@
 //! A run in a few lines, for people. Names and titles are those of a file from anywhere.
 
 use crate::plain::one_line;
-use ostrakon::sim::Outcome;
+use ostrakon::sim::{Outcome, Share};
 use std::fmt::Write as _;
 
 /// Violations that are named.
@@ -62,6 +62,7 @@ pub fn outcome(ran: &Outcome) -> String {
             "in mode {mode} it took {achieved:.3} s; the limit is {limit:.3} s, ratio {ratio:.3}"
         );
     }
+    ran.shares.iter().for_each(|of| share(of, &mut text));
     links(ran, &mut text);
     if ran.dropped.len() <= 12 {
         for (node, reasons) in &ran.dropped {
@@ -98,6 +99,31 @@ fn messages(ran: &Outcome, text: &mut String) {
             );
         }
     }
+}
+
+/// How a link was shared with flows of others.
+fn share(of: &Share, text: &mut String) {
+    let figure =
+        |figure: Option<f64>| figure.map_or("none".into(), |figure| format!("{figure:.3}"));
+    let flows = of.flows.iter();
+    let flows: Vec<String> = flows
+        .map(|flow| format!("{} {} B", flow.control, flow.bytes))
+        .collect();
+    let _ = writeln!(
+        text,
+        "  {} from {} s to {} s: own {} B, {}; Jain's index {} (with CUBIC instead {}), use {}, mean queue {:.0} B, {} \
+         times that with CUBIC",
+        of.link,
+        of.from_s,
+        of.until_s,
+        of.own_bytes,
+        flows.join(", "),
+        figure(of.jain),
+        figure(of.cubic_jain),
+        figure(of.used),
+        of.mean_queue_bytes,
+        figure(of.queue_ratio)
+    );
 }
 
 /// What each link carried, if there are few.

@@ -3,6 +3,7 @@
 mod bulk;
 mod describe;
 mod page;
+mod shared;
 
 use crate::args::{SimArgs, SimCommand};
 use crate::failure::{Failure, Kind, Outcome};
@@ -76,7 +77,7 @@ fn run_scenario(out: Out, args: &SimArgs) -> Outcome {
 }
 
 /// The same scenario in mode `model`, to be run beside it: where it is for mode `quic` by itself, and not because that
-/// was asked for.
+/// was asked for, and can be.
 fn beside(args: &SimArgs, scenario: &Scenario) -> Option<Scenario> {
     let set = |change: &String| {
         change
@@ -85,7 +86,7 @@ fn beside(args: &SimArgs, scenario: &Scenario) -> Option<Scenario> {
             .is_some_and(|key| key.trim() == "mode")
     };
     let asked = args.mode.is_some() || args.set.iter().any(set);
-    (scenario.mode == Mode::Quic && !asked).then(|| Scenario {
+    (scenario.mode == Mode::Quic && !asked && sim::runs_in_model(scenario)).then(|| Scenario {
         mode: Mode::Model,
         ..scenario.clone()
     })
