@@ -144,7 +144,7 @@ impl Sender {
 
     fn refill(&mut self, now: Nanos) {
         let elapsed = Duration::from_nanos(now.saturating_sub(self.tokens_at));
-        let earned = per_trip(self.model.window() / 4 * 5, elapsed, self.srtt);
+        let earned = per_trip(self.model.spread(), elapsed, self.srtt);
         if earned > 0 {
             self.tokens = (self.tokens + earned).min(self.burst());
             self.tokens_at = now;
@@ -153,7 +153,7 @@ impl Sender {
 
     fn burst(&self) -> u64 {
         let (least, most) = (BURST_PACKETS.0 * PACKET, BURST_PACKETS.1 * PACKET);
-        per_trip(self.model.window(), BURST_TIME, self.srtt).clamp(least, most)
+        per_trip(self.model.spread(), BURST_TIME, self.srtt).clamp(least, most)
     }
 
     /// An acknowledgement came.
@@ -265,8 +265,8 @@ impl Sender {
                 return None;
             }
             let lacking = bytes.saturating_sub(self.tokens);
-            let window = (self.model.window() / 4 * 5).max(1);
-            let wait = u128::from(lacking) * self.srtt.as_nanos() / u128::from(window);
+            let spread = self.model.spread().max(1);
+            let wait = u128::from(lacking) * self.srtt.as_nanos() / u128::from(spread);
             let wait = Nanos::try_from(wait).unwrap_or(Nanos::MAX / 2);
             Some(self.tokens_at.saturating_add(wait))
         });

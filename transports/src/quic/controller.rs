@@ -55,6 +55,12 @@ pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: 
     }
 }
 
+/// How many bytes are to leave in a round trip, if the controller is ours and says so. `state` as above.
+pub fn spread(state: Box<dyn Controller>) -> Option<u64> {
+    let ours = state.into_any().downcast::<ModelController>().ok()?;
+    Some(ours.model.spread())
+}
+
 impl ModelController {
     fn since_origin(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.origin)
