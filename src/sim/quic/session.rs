@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::LinkKey;
 use ostrakon_transports::quic::parts::{
-    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, spread,
+    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, pace,
 };
 use quinn_proto::{Connection, ConnectionHandle, Dir, SendDatagramError, StreamId};
 use std::collections::VecDeque;
@@ -232,9 +232,8 @@ impl Carrier {
         }
         self.given = false;
         let mtu = self.profile.told().mtu;
-        let spread = spread(connection.congestion_state().clone_box());
-        self.valve
-            .measure(&connection.stats().path, mtu, spread, now);
+        let pace = pace(connection.congestion_state().clone_box());
+        self.valve.measure(&connection.stats().path, mtu, pace, now);
         let due = self.valve.due(connection.datagrams().send_buffer_space());
         if due > 0 {
             self.valve.gave(due);

@@ -55,10 +55,10 @@ pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: 
     }
 }
 
-/// How many bytes are to leave in a round trip, if the controller is ours and says so. `state` as above.
-pub fn spread(state: Box<dyn Controller>) -> Option<u64> {
+/// At how many bytes a second packets are to leave, if the controller is ours and knows it. `state` as above.
+pub fn pace(state: Box<dyn Controller>) -> Option<f64> {
     let ours = state.into_any().downcast::<ModelController>().ok()?;
-    Some(ours.model.spread())
+    ours.model.pace()
 }
 
 impl ModelController {

@@ -8,7 +8,7 @@
 
 use super::Backoff;
 use super::close::{CloseCode, explain};
-use super::controller::spread;
+use super::controller::pace;
 use super::dial::{DialError, PeerSpec, dial};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
@@ -258,9 +258,9 @@ async fn send_frames(
                 Ok(news) => changed = news.or(changed),
             }
         }
-        let (spread, now) = (spread(connection.congestion_state()), Instant::now());
+        let (pace, now) = (pace(connection.congestion_state()), Instant::now());
         let path = connection.stats().path;
-        valve.measure(&path, profile.told().mtu, spread, now.into_std());
+        valve.measure(&path, profile.told().mtu, pace, now.into_std());
     }
 }
 

@@ -22,6 +22,7 @@ mod profile;
 mod rounds;
 mod settings;
 mod silence;
+mod steady;
 mod tls;
 mod train;
 mod trips;

@@ -20,8 +20,7 @@
 //!
 //! A queue is what even the fastest of some packets in a row has waited for beyond the least round trip (`trips.rs`). So
 //! jitter is none: it delays most packets and not all, and counts as length of the path. The longer the queue, the smaller
-//! the gain; and it never asks for more of a queue than 10 ms in a round, however long the path is, unless there was none
-//! for some rounds. A text that comes in between waits for what is in the queue.
+//! the gain (`steady.rs`). A text that comes in between waits for what is in the queue.
 //!
 //! What the sender loses by its own flood must not count as loss of the path, or the flood would go on for ever; and delay
 //! that is always there must not count as a queue, or the rate would shrink for ever. Both are found out by *draining*:
@@ -30,12 +29,13 @@
 //! the delay is the path's.
 //!
 //! The rate is found by a train of packets (`train.rs`), remembered, or searched for by doubling, in this order of
-//! preference. What is *believed* for such a reason counts for three rounds, or until a queue says that it was too much.
+//! preference. What is *believed* for such a reason counts for four rounds, or until a queue says that it was too much.
 //! Growth without a queue says that it was too little.
 //!
 //! It is made for links that are one's own: beside CUBIC it was not tested.
 
 use super::rounds::{LOSS_MAX, Round, Rounds};
+use super::steady::Steady;
 use super::train::Train;
 use super::trips::{Seen, Trips};
 use std::time::Duration;
@@ -53,14 +53,8 @@ const NEXT_DRAIN: usize = 8;
 const SHOWN: usize = 2;
 /// Rounds in a row with a queue after which it may be none.
 const STUBBORN: usize = 4;
-/// How far the gain is above 1 without a queue, and how much of it a queue takes that is as long as the path.
-const GAIN: (f64, f64) = (0.06, 0.5);
-/// The least gain.
-const GAIN_MIN: f64 = 0.8;
-/// The queue in seconds that a round may ask for, unless there was none for so many rounds.
-const STEP: (f64, u8) = (0.010, 3);
 /// Rounds for which a rate counts that was not measured over a round.
-const TRUST: u8 = 3;
+const TRUST: u8 = 4;
 /// Growth beyond chance.
 const GROWTH: f64 = 1.05;
 /// What is a packet's own of the bytes that a line counts: it has headers of IP and UDP beside.
@@ -97,7 +91,9 @@ pub struct Acked {
 #[derive(Clone, Debug)]
 pub struct RateModel {
     initial: u64,
+    /// Bytes that are to leave in so many seconds.
     plan: u64,
+    trip: f64,
     rounds: Rounds,
     /// None while nothing is under way.
     round_start: Option<Duration>,
@@ -117,9 +113,9 @@ pub struct RateModel {
     believed: Option<(f64, u8)>,
     /// The last round has grown, without a queue.
     grows: bool,
-    /// Rounds in a row with a queue, and without any.
+    /// Rounds in a row with a queue.
     queued: usize,
-    quiet: u8,
+    steady: Steady,
     /// The round trip in seconds that a drain has left.
     stubborn: f64,
     /// Rounds since the last drain, and the loss before it.
@@ -136,6 +132,7 @@ impl RateModel {
         Self {
             initial,
             plan: initial,
+            trip: 0.0,
             rounds: Rounds::default(),
             round_start: None,
             acked: 0,
@@ -150,7 +147,7 @@ impl RateModel {
             believed: None,
             grows: false,
             queued: 0,
-            quiet: 0,
+            steady: Steady::new(initial > FLOOR),
             stubborn: 0.0,
             since_drain: BELIEVED - FIRST_DRAIN,
             loss_before: 0.0,
@@ -160,17 +157,13 @@ impl RateModel {
 
     /// Bytes that may be in flight.
     pub fn window(&self) -> u64 {
-        self.plan + if self.is_known() { self.plan / 4 } else { 0 }
+        self.plan + self.pace().map_or(0, |_| self.plan / 4)
     }
 
-    /// Bytes that are to leave in a round trip.
-    pub fn spread(&self) -> u64 {
-        self.plan + if self.is_known() { 0 } else { self.plan / 4 }
-    }
-
-    /// The rate of the path is found, or remembered.
-    fn is_known(&self) -> bool {
-        self.flat >= FLAT || self.initial > FLOOR
+    /// Bytes a second at which packets are to leave, once that is known.
+    pub fn pace(&self) -> Option<f64> {
+        let known = self.flat >= FLAT || self.initial > FLOOR;
+        (known && self.trip > 0.0).then(|| self.plan as f64 / self.trip)
     }
 
     /// Bytes that may be in flight at first.
@@ -189,6 +182,9 @@ impl RateModel {
         // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
         (self.srtt, self.least) = (acked.srtt, acked.least);
         let trip = acked.now.saturating_sub(acked.sent);
+        if self.trip == 0.0 {
+            self.trip = trip.as_secs_f64();
+        }
         self.trips.add(acked.now, trip, acked.least);
         if self.takes_trains() {
             self.train.on_ack(acked.sent, acked.bytes);
@@ -275,6 +271,7 @@ impl RateModel {
         let believed = self.believed.map_or(0.0, |(line, _)| line);
         match self.own_loss {
             Some(own) => self.rate() / (1.0 - own.min(LOSS_MAX)),
+            None if self.steady.is_idle() => self.rounds.line_of_one().max(believed),
             None => self.rounds.line().max(believed),
         }
     }
@@ -330,7 +327,10 @@ impl RateModel {
         }
         self.doubt();
         let searching = self.flat < FLAT;
-        self.grows = !searching && round.rate() > best * GROWTH && self.queue() < 0.05;
+        self.grows = !searching
+            && self.believed.is_none()
+            && round.rate() > best * GROWTH
+            && self.queue() < 0.05;
         self.flat = match (searching, self.queue() > 0.25) {
             (true, _) if round.rate() > best * 1.25 => 0,
             (true, true) => FLAT,
@@ -382,27 +382,16 @@ impl RateModel {
             (true, ..) => 0.75,
             (false, true, _) => 2.0,
             (false, false, true) => 1.5,
-            (false, false, false) => self.steady_gain(),
+            (false, false, false) => self.steady.gain(self.queue(), self.length()),
         };
         let line = self.line();
+        let line = self.steady.follow(line);
         let wait = (2.0 * PACKET as f64 / self.rate().max(1.0)).min(ACK_DELAY);
-        let trip = self.length() + self.seen.late.min(self.length()) + wait;
-        self.plan = ((gain * line * trip) as u64).max(FLOOR);
+        self.trip = self.length() + self.seen.late.min(self.length()) + wait;
+        self.plan = ((gain * line * self.trip) as u64).max(FLOOR);
         if searching {
             self.plan = self.plan.max(self.initial);
         }
-    }
-
-    fn steady_gain(&mut self) -> f64 {
-        self.quiet = match self.queue() * self.length() > GRANULARITY {
-            true => 0,
-            false => self.quiet.saturating_add(1),
-        };
-        let step = match self.quiet >= STEP.1 {
-            true => GAIN.0,
-            false => GAIN.0.min(STEP.0 / self.length()),
-        };
-        (1.0 + step - GAIN.1 * self.queue()).max(GAIN_MIN)
     }
 }
 

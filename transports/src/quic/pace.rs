@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// What may leave at once after a pause: so many frames, or what leaves in so much time. A train tells the rate of the line.
-const BURST: (usize, Duration) = (16, Duration::from_millis(8));
+const BURST: (usize, Duration) = (10, Duration::from_millis(8));
 /// Bytes that a packet has beside its frame: header, number, type, length and seal.
 const OVERHEAD: usize = 31;
 
@@ -31,11 +31,11 @@ impl Pace {
         }
     }
 
-    /// So many bytes leave in a round trip from now on, if that is known.
-    pub(super) fn set(&mut self, spread: Option<u64>, trip: Duration, frame: usize, now: Instant) {
+    /// So many bytes a second leave from now on, if that is known.
+    pub(super) fn set(&mut self, rate: Option<f64>, frame: usize, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.rate = spread.map(|bytes| bytes as f64 / trip.as_secs_f64().max(1e-6));
-        let rate = self.rate.unwrap_or_default();
+        self.rate = rate;
+        let rate = rate.unwrap_or_default();
         let most = (rate * BURST.1.as_secs_f64()).max(((frame + OVERHEAD) * BURST.0) as f64);
         self.bytes = (self.bytes + rate * passed).min(most);
         self.at = now;
@@ -77,7 +77,7 @@ mod tests {
         let mut left = Vec::new();
         for ms in 0..1000 {
             let now = begin + Duration::from_millis(ms);
-            pace.set(Some(100_000), Duration::from_millis(100), FRAME, now);
+            pace.set(Some(1e6), FRAME, now);
             let frames = pace.frames(FRAME);
             (0..frames).for_each(|_| pace.spend(FRAME));
             left.push(frames);

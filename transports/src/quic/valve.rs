@@ -57,11 +57,11 @@ impl Valve {
         }
     }
 
-    /// Looks at the path: what it carries now, what a frame's size is, and how many bytes are to leave in a round trip, if the
+    /// Looks at the path: what it carries now, what a frame's size is, and at how many bytes a second they are to leave, if the
     /// controller says that.
-    pub fn measure(&mut self, path: &PathStats, frame: usize, spread: Option<u64>, now: Instant) {
+    pub fn measure(&mut self, path: &PathStats, frame: usize, pace: Option<f64>, now: Instant) {
         self.frame = frame;
-        self.pace.set(spread, path.rtt, frame, now);
+        self.pace.set(pace, frame, now);
         self.allowance = allowance(path.cwnd, path.rtt, frame);
     }
 

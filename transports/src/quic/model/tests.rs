@@ -33,7 +33,7 @@ impl Path {
         for n in 0..ticks {
             let now = n as f64 * tick;
             waiting = (waiting - self.rate * tick).max(0.0);
-            let paced = model.spread() as f64 / srtt * tick;
+            let paced = model.pace().unwrap_or(model.window() as f64 * 1.25 / srtt) * tick;
             let send = (model.window() as f64 - in_flight).clamp(0.0, paced);
             let taken = send.min((self.queue - waiting).max(0.0) + self.rate * tick);
             waiting += taken;
