@@ -9,6 +9,8 @@ mod endpoints;
 mod several;
 #[path = "sim/store.rs"]
 mod store;
+#[path = "sim/texts.rs"]
+mod texts;
 #[path = "sim/world.rs"]
 #[allow(
     dead_code,

@@ -149,7 +149,13 @@ impl Engine {
     }
 
     /// A manifest or a piece of it has left by a link: other endpoints of the person that the link may reach hear it too.
-    pub(super) fn offered_to_siblings(&mut self, id: LinkId, seq: u64, chunk: usize, round: usize) {
+    pub(super) fn offered_to_siblings(
+        &mut self,
+        id: LinkId,
+        seq: u64,
+        offer: (usize, usize),
+        copies: usize,
+    ) {
         let siblings = self.siblings(seq);
         let Some(link) = self.links.get(&id) else {
             return;
@@ -161,7 +167,7 @@ impl Engine {
             };
             let hears = link.toward(other.end()).is_some() && !other.withdrawn && other.durable;
             if hears && Some(other.keys.label()) == label {
-                other.overhear_offer(id, link, (chunk, round), self.now);
+                other.overhear_offer(id, link, offer, copies, self.now);
             }
         }
     }

@@ -12,6 +12,9 @@ use crate::wire::shared::RECIPIENTS_MAX;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
+/// Parts up to so many bytes stand in the manifest, whatever the links are like.
+pub const INLINE: usize = 256;
+
 /// How urgent a part is. Lower leaves first, whatever came before it.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,

@@ -91,6 +91,7 @@ mod storage;
 mod strangers;
 mod supply;
 mod symbol;
+mod texts;
 pub mod trust;
 mod wentback;
 mod writer;

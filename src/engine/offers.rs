@@ -29,7 +29,7 @@ impl Engine {
     /// says so.
     pub(super) fn next_offer(&mut self, id: LinkId, seq: u64) -> Found {
         self.relabel(seq);
-        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
+        let (Some(message), Some(link)) = (self.outbox.get(&seq), self.links.get(&id)) else {
             return Found::Later(None);
         };
         let now = self.now;
@@ -43,12 +43,16 @@ impl Engine {
             Ok(offer) => offer,
             Err(later) => return Found::Later(later),
         };
-        message.offered(id, link, offer, now);
+        let copies = self.copies(id, seq);
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
+            return Found::Later(None);
+        };
+        message.offered(id, link, offer, copies, now);
         let (to, in_doubt) = (message.end(), offer.rounds >= ROUNDS_IN_DOUBT);
         if in_doubt && !message.manifest_there {
             self.announce_again(to);
         }
-        self.offered_to_siblings(id, seq, offer.chunk, round);
+        self.offered_to_siblings(id, seq, (offer.chunk, round), copies);
         let Some(message) = self.outbox.get_mut(&seq) else {
             return Found::Later(None);
         };
@@ -124,6 +128,7 @@ impl Outgoing {
         let mut offer = self.offers.get(&id).copied().unwrap_or(Offer {
             chunk: 0,
             left: round,
+            copies: 0,
             rounds: 0,
             next: now,
             symbols: 0,
@@ -157,12 +162,15 @@ impl Outgoing {
         Ok(offer)
     }
 
-    /// The offer has left by this link.
-    fn offered(&mut self, id: LinkId, link: &Link, offer: Offer, now: Time) {
+    /// The offer has left by this link, as one of so many copies.
+    fn offered(&mut self, id: LinkId, link: &Link, offer: Offer, copies: usize, now: Time) {
         let mut offer = offer;
         offer.chunk = (offer.chunk + 1) % self.chunks().max(1);
         offer.left -= 1;
-        if offer.left == 0 {
+        if offer.left == 0 && offer.rounds == 0 && offer.copies + 1 < copies {
+            offer.copies += 1;
+            offer.next = now.after(link.copies_apart());
+        } else if offer.left == 0 {
             offer.rounds += 1;
             offer.next = now.after(pause(link, offer.rounds));
         }
@@ -193,12 +201,13 @@ impl Outgoing {
         id: LinkId,
         link: &Link,
         (chunk, round): (usize, usize),
+        copies: usize,
         now: Time,
     ) {
         if let Ok(offer) = self.offer_due(id, link, round, now)
             && offer.chunk == chunk
         {
-            self.offered(id, link, offer, now);
+            self.offered(id, link, offer, copies, now);
             self.sent_fragments += 1;
         }
     }

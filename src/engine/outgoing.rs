@@ -106,6 +106,8 @@ pub struct Offer {
     pub chunk: usize,
     /// Chunks left of this round.
     pub left: usize,
+    /// Copies of the only chunk that have left in the first round beside it.
+    pub copies: usize,
     /// Rounds so far.
     pub rounds: u32,
     /// When the next round may begin.
@@ -298,6 +300,7 @@ impl Outgoing {
             Offer {
                 chunk: 0,
                 left: self.source_chunks(),
+                copies: 0,
                 rounds,
                 next: now,
                 symbols: 0,
@@ -325,6 +328,11 @@ impl Outgoing {
     /// Whether it fits one short fragment of so many bytes.
     pub fn fits_short(&self, room: usize) -> bool {
         self.parts.is_empty() && self.manifest_len + crate::wire::fragment::NARROW_OVERHEAD <= room
+    }
+
+    /// Bytes of the manifest.
+    pub fn manifest_bytes(&self) -> usize {
+        self.manifest_len
     }
 
     /// The most urgent part decides when the manifest leaves.

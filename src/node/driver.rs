@@ -57,6 +57,8 @@ const CARDLESS: &str = "message of a stranger before its card";
 pub(super) enum Command {
     /// Take a message; the answer comes once it is durable.
     Send(Box<Draft>, oneshot::Sender<Result<(), SendError>>),
+    /// Up to how many bytes the only part of a message to these persons had better stand in its manifest.
+    Inline(BTreeSet<PersonId>, oneshot::Sender<usize>),
     /// Give up the messages of ours whose id begins so.
     Cancel(String, oneshot::Sender<Result<(), NodeError>>),
     /// Give up this message.
@@ -471,6 +473,9 @@ impl Driver {
                 self.sends.insert(request, Waiting { reply, entries });
                 draft.request = request;
                 self.feed(Input::Send(draft));
+            }
+            Command::Inline(to, reply) => {
+                let _ = reply.send(self.engine.inline_bytes(&to));
             }
             Command::Cancel(head, reply) => {
                 let _ = reply.send(self.cancel(&head));

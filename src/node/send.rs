@@ -25,8 +25,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Parts up to this length stand in the manifest, in bytes.
-const INLINE: u64 = 256;
 /// The most that stands in one manifest, in bytes.
 const INLINE_SUM: u64 = 16 << 10;
 /// How long a card of ours is offered: as long as the one before it is good, or nearly so.
@@ -99,6 +97,25 @@ pub(super) struct Order {
     pub(super) links: Option<Vec<LinkId>>,
     /// Who takes the smallest messages only, and how large they may be, in bytes.
     pub(super) bound: Option<(String, u64)>,
+    /// Parts up to so many bytes stand in the manifest.
+    pub(super) inline: usize,
+}
+
+/// How much more may stand in a manifest, in bytes.
+struct Room {
+    /// Of one part.
+    part: u64,
+    /// Of all together.
+    left: u64,
+}
+
+impl Room {
+    /// Whether a part of so many bytes stands there. It takes the room then.
+    fn takes(&mut self, bytes: u64) -> bool {
+        let takes = bytes <= self.part.min(self.left);
+        self.left -= if takes { bytes } else { 0 };
+        takes
+    }
 }
 
 /// Copies what is to be sent into the store. Blocks on the disk, for long if files are large.
@@ -242,7 +259,10 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
         links: order.links.clone(),
         max_cost: request.max_cost,
     };
-    let mut inline = 0;
+    let mut inline = Room {
+        part: order.inline as u64,
+        left: INLINE_SUM,
+    };
     let part = |id, media_type: &str, name, priority, content| {
         Ok::<_, NodeError>(DraftPart {
             id,
@@ -344,12 +364,11 @@ fn snapshot(
     part: u8,
     mut from: impl Read,
     file: Option<&File>,
-    inline: &mut u64,
+    inline: &mut Room,
 ) -> io::Result<Content> {
     let mut chunk = vec![0; CHUNK];
     let mut filled = read_full(&mut from, &mut chunk)?;
-    if filled as u64 <= INLINE && *inline + filled as u64 <= INLINE_SUM {
-        *inline += filled as u64;
+    if inline.takes(filled as u64) {
         return Ok(Content::Inline(Bytes::copy_from_slice(&chunk[..filled])));
     }
     let name = format!(

@@ -15,7 +15,7 @@ use super::upkeep::logged;
 use crate::engine::id::PersonId;
 use crate::engine::io::{LinkId, StoreError};
 use crate::engine::limits::Limits;
-use crate::engine::message::Priority;
+use crate::engine::message::{INLINE, Priority};
 use crate::security::card::Card;
 use crate::store::Handle;
 use std::path::PathBuf;
@@ -163,12 +163,21 @@ impl Service {
         let links = self.via(&request.via)?;
         let bound = self.0.contacts.smallest_bound(&to);
         let from: PersonId = self.0.keys.identity().person();
+        let alone = request.files.len() + usize::from(request.text.is_some()) == 1;
+        let inline = match alone {
+            true => {
+                let to = to.clone();
+                self.ask(|reply| Command::Inline(to, reply)).await?
+            }
+            false => INLINE,
+        };
         let order = Order {
             request,
             from,
             to,
             links,
             bound,
+            inline,
         };
         let prepared = self
             .with_store(move |s| prepare(s.handle.clone(), &order, &s.limits))

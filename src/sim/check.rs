@@ -2,9 +2,9 @@
 //! for how fast they make clocks.
 
 use super::log::{Log, Planned};
-use super::node::INLINE;
 use super::outcome::LinkOutcome;
 use crate::engine::id::{MessageId, PersonId};
+use crate::engine::message::INLINE;
 use ostrakon_netsim::model::Nanos;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -118,6 +118,8 @@ pub struct Spec {
     pub assume_loss_ppm: u32,
     /// Each end knows that it reaches the other and nobody else.
     pub direct: bool,
+    /// Its ends remember its rate and its round trip.
+    pub warm: bool,
 }
 
 impl Default for Spec {
@@ -131,6 +133,7 @@ impl Default for Spec {
             courier: false,
             assume_loss_ppm: 0,
             direct: false,
+            warm: false,
         }
     }
 }
@@ -299,8 +302,8 @@ impl World {
         let (seed_a, seed_b) = (self.rng.next_u64(), self.rng.next_u64());
         let profile = LinkProfile {
             mtu: spec.mtu,
-            rate_bps: (spec.rate < 100_000).then_some(spec.rate),
-            rtt: None,
+            rate_bps: (spec.warm || spec.rate < 100_000).then_some(spec.rate),
+            rtt: spec.warm.then_some(spec.rtt),
             can_send: true,
             can_receive: !spec.oneway,
             enveloped: false,

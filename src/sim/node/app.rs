@@ -1,9 +1,9 @@
 //! What sits on top of a node: people who send what the plan says, and an application that takes what comes.
 
-use super::{INLINE, Node};
+use super::Node;
 use crate::engine::id::MessageId;
 use crate::engine::io::{Delivery, FileId, FileKind, Input};
-use crate::engine::message::{self, Draft, DraftPart};
+use crate::engine::message::{self, Draft, DraftPart, INLINE};
 use crate::security::identity::Identity;
 use crate::security::kdf::Key;
 use crate::sim::log::Planned;
@@ -85,7 +85,8 @@ impl Node {
             };
             let mut salt = [0; 8];
             out.random(&mut salt);
-            let draft = self.draft(&planned, salt);
+            let inline = self.inline(&planned);
+            let draft = self.draft(&planned, inline, salt);
             let from = match Identity::decode(&self.person.keys) {
                 Ok(identity) => identity.person(),
                 Err(error) => return self.log.violation(format!("the keys do not read: {error}")),
@@ -97,7 +98,7 @@ impl Node {
                     continue;
                 }
             };
-            for (part, number) in planned.snapshots(INLINE) {
+            for (part, number) in planned.snapshots(inline) {
                 if let Some(content) = self.contents.get(&number) {
                     let file = FileId {
                         kind: FileKind::Outgoing,
@@ -112,11 +113,17 @@ impl Node {
         }
     }
 
-    fn draft(&self, planned: &Planned, salt: [u8; 8]) -> Draft {
+    /// Parts up to how many bytes stand in the manifest, as the node has it: a part that is alone as the engine likes it.
+    fn inline(&self, planned: &Planned) -> usize {
+        let engine = self.engine.as_ref().filter(|_| planned.parts.len() == 1);
+        engine.map_or(INLINE, |engine| engine.inline_bytes(&[planned.to].into()))
+    }
+
+    fn draft(&self, planned: &Planned, inline: usize, salt: [u8; 8]) -> Draft {
         let parts = planned.parts.iter().zip(1..).map(|(part, id)| {
             let content = self.contents.get(&part.content);
             let content = match content {
-                Some(content) if part.bytes > INLINE => message::Content::Snapshot {
+                Some(content) if part.bytes > inline => message::Content::Snapshot {
                     len: part.bytes as u64,
                     digest: content.digest,
                 },

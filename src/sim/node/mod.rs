@@ -26,8 +26,6 @@ use ostrakon_netsim::world::{Host, Image, Out, Port, Stop};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// Parts up to this many bytes stand in the manifest, as in the node.
-pub const INLINE: usize = 256;
 /// Room for frames that a link without a transmitter to wait for says it has.
 const UNTOLD_ROOM: usize = 1 << 40;
 

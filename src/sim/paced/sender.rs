@@ -144,16 +144,22 @@ impl Sender {
 
     fn refill(&mut self, now: Nanos) {
         let elapsed = Duration::from_nanos(now.saturating_sub(self.tokens_at));
-        let earned = per_trip(self.model.window() / 4 * 5, elapsed, self.srtt);
+        let earned = per_trip(self.spread(), elapsed, self.srtt);
         if earned > 0 {
             self.tokens = (self.tokens + earned).min(self.burst());
             self.tokens_at = now;
         }
     }
 
+    /// Bytes that are to leave in a round trip: as evenly as the model says, else a quarter more than may be under way.
+    fn spread(&self) -> u64 {
+        let paced = self.model.pace().map(|rate| rate * self.srtt.as_secs_f64());
+        paced.map_or(self.model.window() / 4 * 5, |bytes| bytes as u64)
+    }
+
     fn burst(&self) -> u64 {
         let (least, most) = (BURST_PACKETS.0 * PACKET, BURST_PACKETS.1 * PACKET);
-        per_trip(self.model.window(), BURST_TIME, self.srtt).clamp(least, most)
+        per_trip(self.spread(), BURST_TIME, self.srtt).clamp(least, most)
     }
 
     /// An acknowledgement came.
@@ -265,8 +271,8 @@ impl Sender {
                 return None;
             }
             let lacking = bytes.saturating_sub(self.tokens);
-            let window = (self.model.window() / 4 * 5).max(1);
-            let wait = u128::from(lacking) * self.srtt.as_nanos() / u128::from(window);
+            let spread = self.spread().max(1);
+            let wait = u128::from(lacking) * self.srtt.as_nanos() / u128::from(spread);
             let wait = Nanos::try_from(wait).unwrap_or(Nanos::MAX / 2);
             Some(self.tokens_at.saturating_add(wait))
         });

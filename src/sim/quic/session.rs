@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::LinkKey;
 use ostrakon_transports::quic::parts::{
-    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve,
+    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, pace,
 };
 use quinn_proto::{Connection, ConnectionHandle, Dir, SendDatagramError, StreamId};
 use std::collections::VecDeque;
@@ -113,7 +113,7 @@ impl Session {
         let told = profile.told().clone();
         self.carrier = Some(Carrier {
             since: now,
-            valve: Valve::new(space, told.mtu),
+            valve: Valve::new(space, told.mtu, now),
             profile,
             look: None,
             looked: now,
@@ -131,7 +131,7 @@ impl Session {
         let Some(carrier) = &mut self.carrier else {
             return false;
         };
-        carrier.valve.used(1);
+        carrier.valve.used(frame.len());
         carrier.given = true;
         let sent = connection.datagrams().send(frame, false);
         // The buffer holds more than all credit that the valve ever gives.
@@ -237,7 +237,8 @@ impl Carrier {
         }
         self.given = false;
         let mtu = self.profile.told().mtu;
-        self.valve.measure(&connection.stats().path, mtu);
+        let pace = pace(connection.congestion_state().clone_box());
+        self.valve.measure(&connection.stats().path, mtu, pace, now);
         let due = self.valve.due(connection.datagrams().send_buffer_space());
         if due > 0 {
             self.valve.gave(due);

@@ -75,6 +75,12 @@ pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: 
     }
 }
 
+/// At how many bytes a second packets are to leave, if the controller is ours and knows it. `state` as above.
+pub fn pace(state: Box<dyn Controller>) -> Option<f64> {
+    let ours = state.into_any().downcast::<ModelController>().ok()?;
+    ours.model.pace()
+}
+
 impl ModelController {
     fn since_origin(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.origin)

@@ -9,6 +9,7 @@
 use super::Backoff;
 use super::accept::Greeted;
 use super::close::{CloseCode, explain};
+use super::controller::pace;
 use super::dial::{DialError, PeerSpec};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
@@ -197,7 +198,7 @@ async fn send_frames(
     profile: &mut ProfileWatch,
 ) -> Result<String, Gone> {
     let space = || connection.datagram_send_buffer_space();
-    let mut valve = Valve::new(space(), profile.told().mtu);
+    let mut valve = Valve::new(space(), profile.told().mtu, Instant::now().into_std());
     let mut look = tokio::time::interval(PROFILE_LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silence = Silence::new(Instant::now().into_std());
@@ -225,7 +226,7 @@ async fn send_frames(
                 }
                 for order in batch.drain(..) {
                     if let LinkOrder::Transmit { frame, .. } = order {
-                        valve.used(1);
+                        valve.used(frame.len());
                         match send_frame(outlet, connection, frame).await {
                             // The path carries less than it did.
                             Ok(sent) => look_now |= !sent,
@@ -255,7 +256,9 @@ async fn send_frames(
                 Ok(news) => changed = news.or(changed),
             }
         }
-        valve.measure(&connection.stats().path, profile.told().mtu);
+        let (pace, now) = (pace(connection.congestion_state()), Instant::now());
+        let path = connection.stats().path;
+        valve.measure(&path, profile.told().mtu, pace, now.into_std());
     }
 }
 

@@ -2,9 +2,13 @@
 //! an argument. `controller.rs` plugs it into the library.
 //!
 //! ```text
-//! window = gain × (largest delivery rate of the last 8 rounds) × (round trip without queue + wait for an acknowledgement)
-//!          ÷ (1 - mean loss of the last 8 rounds)
+//! plan   = gain × (what leaves in a second, lost or not) × (round trip without queue + wait for an acknowledgement)
+//! window = 5/4 × plan
 //! ```
+//!
+//! The plan is what leaves in a round trip, evenly (`pace.rs`). The window has room to spare, or each gap between packets
+//! would come back a round trip later for want of acknowledgements. Until the rate is known the window is the plan, and
+//! leaves in four fifths of a round trip.
 //!
 //! An acknowledgement waits for a second packet or 25 ms (RFC 9000, sections 13.2.2 and 18.2), whichever is sooner.
 //! Without that time the window of a slow short path would shrink from round to round.
@@ -16,7 +20,7 @@
 //!
 //! A queue is what even the fastest of some packets in a row has waited for beyond the least round trip (`trips.rs`). So
 //! jitter is none: it delays most packets and not all, and counts as length of the path. The longer the queue, the smaller
-//! the gain.
+//! the gain (`steady.rs`). A text that comes in between waits for what is in the queue.
 //!
 //! What the sender loses by its own flood must not count as loss of the path, or the flood would go on for ever; and delay
 //! that is always there must not count as a queue, or the rate would shrink for ever. Both are found out by *draining*:
@@ -25,40 +29,38 @@
 //! the delay is the path's.
 //!
 //! The rate is found by a train of packets (`train.rs`), remembered, or searched for by doubling, in this order of
-//! preference. What is *believed* for such a reason counts for three rounds, or until a queue says that it was too much.
+//! preference. What is *believed* for such a reason counts for four rounds, or until a queue says that it was too much.
 //! Growth without a queue says that it was too little.
 //!
 //! It is made for links that are one's own. Beside others `sharing.rs` is fair.
 
+use super::rounds::{LOSS_MAX, Round, Rounds};
+use super::steady::Steady;
 use super::train::Train;
 use super::trips::{Seen, Trips};
-use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Rounds that are remembered.
-const ROUNDS: usize = 8;
 /// Rounds without growth by a quarter that end the search.
 const FLAT: u8 = 3;
-/// Loss beyond this is not made up for.
-const LOSS_MAX: f64 = 0.4;
 /// Loss from which on a queue is suspected to be the reason.
 const LOSS_SUSPECT: f64 = 0.01;
 /// After so many rounds what a drain has shown is not believed any more: the path may have changed.
 const BELIEVED: usize = 64;
 /// Bytes that should have been lost, if nothing but chance is to say that they were not.
 const ENOUGH: f64 = 3.0 * PACKET as f64;
+/// Rounds after which there may be the first drain, and from one to the next where the queue is in doubt.
+const FIRST_DRAIN: usize = 24;
+const NEXT_DRAIN: usize = 8;
 /// Rounds after which a drain has shown what it can.
 const SHOWN: usize = 2;
 /// Rounds in a row with a queue after which it may be none.
 const STUBBORN: usize = 4;
-/// The gain without a queue, and how much of it a queue takes that is as long as the path.
-const GAIN: (f64, f64) = (1.06, 0.5);
-/// The least gain.
-const GAIN_MIN: f64 = 0.8;
 /// Rounds for which a rate counts that was not measured over a round.
-const TRUST: u8 = 3;
+const TRUST: u8 = 4;
 /// Growth beyond chance.
 const GROWTH: f64 = 1.05;
+/// What is a packet's own of the bytes that a line counts: it has headers of IP and UDP beside.
+const OWN: f64 = 1472.0 / 1500.0;
 /// Bytes of a packet.
 pub(super) const PACKET: u64 = 1472;
 /// The least window in bytes: ten packets.
@@ -71,16 +73,6 @@ const SAME: f64 = 0.2;
 const ACK_DELAY: f64 = 0.025;
 /// Timers are not more exact than this, so a shorter wait is no queue.
 const GRANULARITY: f64 = 0.002;
-
-/// What one round trip has shown.
-#[derive(Clone, Copy, Debug)]
-struct Round {
-    /// Bytes a second.
-    rate: f64,
-    /// Bytes that arrived, and that were lost.
-    acked: u64,
-    lost: u64,
-}
 
 /// An acknowledged packet.
 #[derive(Clone, Copy, Debug)]
@@ -101,8 +93,10 @@ pub struct Acked {
 #[derive(Clone, Debug)]
 pub struct RateModel {
     initial: u64,
-    window: u64,
-    rounds: VecDeque<Round>,
+    /// Bytes that are to leave in so many seconds.
+    plan: u64,
+    trip: f64,
+    rounds: Rounds,
     /// None while nothing is under way.
     round_start: Option<Duration>,
     acked: u64,
@@ -123,6 +117,7 @@ pub struct RateModel {
     grows: bool,
     /// Rounds in a row with a queue.
     queued: usize,
+    steady: Steady,
     /// The round trip in seconds that a drain has left.
     stubborn: f64,
     /// Rounds since the last drain, and the loss before it.
@@ -133,12 +128,14 @@ pub struct RateModel {
 }
 
 impl RateModel {
-    /// Nothing is known but how much may be in flight at first: more than ten packets if that is remembered.
+    /// Nothing is known but how much may be in flight at first: more than ten packets if the rate of the line is remembered.
     pub fn new(initial: u64) -> Self {
+        let initial = ((initial as f64 * OWN) as u64).max(initial.min(FLOOR));
         Self {
             initial,
-            window: initial,
-            rounds: VecDeque::new(),
+            plan: initial,
+            trip: 0.0,
+            rounds: Rounds::default(),
             round_start: None,
             acked: 0,
             lost: 0,
@@ -152,8 +149,9 @@ impl RateModel {
             believed: None,
             grows: false,
             queued: 0,
+            steady: Steady::new(initial > FLOOR),
             stubborn: 0.0,
-            since_drain: BELIEVED - 3 * ROUNDS,
+            since_drain: BELIEVED - FIRST_DRAIN,
             loss_before: 0.0,
             own_loss: None,
         }
@@ -161,7 +159,13 @@ impl RateModel {
 
     /// Bytes that may be in flight.
     pub fn window(&self) -> u64 {
-        self.window
+        self.plan + self.pace().map_or(0, |_| self.plan / 4)
+    }
+
+    /// Bytes a second at which packets are to leave, once that is known.
+    pub fn pace(&self) -> Option<f64> {
+        let known = self.flat >= FLAT || self.initial > FLOOR;
+        (known && self.trip > 0.0).then(|| self.plan as f64 / self.trip)
     }
 
     /// Bytes that may be in flight at first.
@@ -179,7 +183,11 @@ impl RateModel {
         self.acked += acked.bytes;
         // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
         (self.srtt, self.least) = (acked.srtt, acked.least);
-        self.trips.add(acked.now.saturating_sub(acked.sent));
+        let trip = acked.now.saturating_sub(acked.sent);
+        if self.trip == 0.0 {
+            self.trip = trip.as_secs_f64();
+        }
+        self.trips.add(acked.now, trip, acked.least);
         if self.takes_trains() {
             self.train.on_ack(acked.sent, acked.bytes);
         }
@@ -192,6 +200,8 @@ impl RateModel {
             self.train.on_end_acks(now, largest);
             self.board_train();
         }
+        // Whoever keeps to the plan has no more under way than that.
+        let limited = limited && in_flight < self.plan / 8 * 7;
         let round = self.srtt.max(Duration::from_millis(20));
         match self.round_start {
             // What came first of a burst says nothing of the time before it.
@@ -218,7 +228,7 @@ impl RateModel {
             self.rounds.clear();
             (self.since_drain, self.own_loss) = (SHOWN, None);
             (self.round_start, self.acked, self.lost) = (None, 0, 0);
-            self.window = (self.window / 2).max(FLOOR);
+            self.plan = (self.plan / 2).max(FLOOR);
         }
     }
 
@@ -245,7 +255,7 @@ impl RateModel {
             Some(_) => return,
         };
         let window = window.clamp(FLOOR as f64, TRAIN_MAX.max(self.initial as f64));
-        self.window = window as u64;
+        self.plan = window as u64;
         self.believed = Some((window / trip, TRUST));
         self.rounds.clear();
         // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
@@ -254,17 +264,23 @@ impl RateModel {
 
     /// Bytes a second that the path carries, as far as is known.
     fn rate(&self) -> f64 {
-        let rates = self.rounds.iter().map(|round| round.rate);
         let believed = self.believed.map_or(0.0, |(line, _)| line);
-        rates.fold(believed * (1.0 - self.loss()), f64::max)
+        self.rounds.rate(believed * (1.0 - self.loss()))
+    }
+
+    /// Bytes a second that leave where the path carries what it can, lost or not.
+    fn line(&self) -> f64 {
+        let believed = self.believed.map_or(0.0, |(line, _)| line);
+        match self.own_loss {
+            Some(own) => self.rate() / (1.0 - own.min(LOSS_MAX)),
+            None if self.steady.is_idle() => self.rounds.line_of_one().max(believed),
+            None => self.rounds.line().max(believed),
+        }
     }
 
     /// The share of bytes that was lost in the last rounds, or that is the path's own doing.
     fn loss(&self) -> f64 {
-        let sum = |of: fn(&Round) -> u64| self.rounds.iter().map(of).sum::<u64>() as f64;
-        let (acked, lost) = (sum(|round| round.acked), sum(|round| round.lost));
-        let mean = lost / (acked + lost).max(1.0);
-        self.own_loss.unwrap_or(mean).min(LOSS_MAX)
+        self.own_loss.unwrap_or(self.rounds.loss()).min(LOSS_MAX)
     }
 
     /// The least round trip in seconds, with a queue that is not ours.
@@ -275,7 +291,7 @@ impl RateModel {
     /// How long everything has waited in the last round, as a share of the path. Where delays are known to vary, even the
     /// fastest of a few may be late.
     fn queue(&self) -> f64 {
-        let varies = self.stubborn > self.least.as_secs_f64();
+        let varies = self.stubborn > self.least.as_secs_f64() + 2.0 * GRANULARITY;
         let late = if varies { self.seen.late } else { 0.0 };
         let waited = self.seen.fastest - late - self.length() - GRANULARITY;
         waited.max(0.0) / self.length()
@@ -284,7 +300,7 @@ impl RateModel {
     /// There is loss, and enough of a queue that it may come from there; or a queue that may be none.
     fn is_suspect(&self) -> bool {
         let lossy = self.loss() > LOSS_SUSPECT && self.queue() > 0.0;
-        let late = self.queued >= STUBBORN && self.since_drain >= ROUNDS;
+        let late = self.queued >= STUBBORN && self.since_drain >= NEXT_DRAIN;
         late || (lossy && self.since_drain >= BELIEVED)
     }
 
@@ -295,20 +311,17 @@ impl RateModel {
 
     fn end_round(&mut self, took: f64, limited: bool) {
         let round = Round {
-            rate: self.acked as f64 / took,
+            took,
             acked: self.acked,
             lost: self.lost,
         };
         let mut best = self.rate();
         // A round in which there was little to send says nothing but that so much is possible.
-        if limited && round.rate < best {
+        if limited && round.rate() < best {
             return;
         }
         self.seen = self.trips.seen();
-        if self.rounds.len() == ROUNDS {
-            self.rounds.pop_front();
-        }
-        self.rounds.push_back(round);
+        self.rounds.push(round);
         if self.initial > FLOOR && self.flat < FLAT {
             let line = self.initial as f64 / self.length();
             (self.believed, self.flat) = (Some((line, TRUST)), FLAT);
@@ -316,10 +329,13 @@ impl RateModel {
         }
         self.doubt();
         let searching = self.flat < FLAT;
-        self.grows = !searching && round.rate > best * GROWTH && self.queue() < 0.05;
+        self.grows = !searching
+            && self.believed.is_none()
+            && round.rate() > best * GROWTH
+            && self.queue() < 0.05;
         // Where there was little to send, that it was not more says nothing of the path, and a queue is that of others.
         self.flat = match (searching, self.queue() > 0.25) {
-            (true, _) if round.rate > best * 1.25 => 0,
+            (true, _) if round.rate() > best * 1.25 => 0,
             (true, true) if !limited => FLAT,
             (true, false) if !limited => self.flat + 1,
             _ => self.flat,
@@ -341,10 +357,10 @@ impl RateModel {
     fn drains(&mut self, started: bool) -> bool {
         self.since_drain += 1;
         if self.since_drain == SHOWN
-            && let Some(round) = self.rounds.back()
+            && let Some(round) = self.rounds.last()
         {
             let bytes = (round.acked + round.lost) as f64;
-            let left = round.lost as f64 / bytes.max(1.0);
+            let left = round.loss();
             // Of few packets, all may come by chance.
             let own = bytes * self.loss_before >= ENOUGH
                 && left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0;
@@ -373,15 +389,15 @@ impl RateModel {
             (true, ..) => 0.75,
             (false, true, _) => 2.0,
             (false, false, true) => 1.5,
-            (false, false, false) => (GAIN.0 - GAIN.1 * self.queue()).max(GAIN_MIN),
+            (false, false, false) => self.steady.gain(self.queue(), self.length()),
         };
-        let rate = self.rate();
-        let wait = (2.0 * PACKET as f64 / rate.max(1.0)).min(ACK_DELAY);
-        let trip = self.length() + self.seen.late.min(self.length()) + wait;
-        let product = rate * trip / (1.0 - self.loss());
-        self.window = ((gain * product) as u64).max(FLOOR);
+        let line = self.line();
+        let line = self.steady.follow(line);
+        let wait = (2.0 * PACKET as f64 / self.rate().max(1.0)).min(ACK_DELAY);
+        self.trip = self.length() + self.seen.late.min(self.length()) + wait;
+        self.plan = ((gain * line * self.trip) as u64).max(FLOOR);
         if searching {
-            self.window = self.window.max(self.initial);
+            self.plan = self.plan.max(self.initial);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! The tasks of this crate are made of the same parts.
 
 pub use super::backoff::Backoff;
+pub use super::controller::pace;
 pub use super::link::{HELLO, PROFILE_LOOK, STEADY};
 pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-/// Packets that leave within this time are a train.
-const TOGETHER: Duration = Duration::from_millis(2);
+/// Packets that leave within this time are a train. Paced ones come apart at each tick of the timer.
+const TOGETHER: Duration = Duration::from_micros(500);
 /// Packets behind the first that a train has to have.
 const ENOUGH: u64 = 5;
 /// A packet or two that are told of so many times later than packets were apart before have not come late: the acknowledgement

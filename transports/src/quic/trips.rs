@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-/// Packets in a row of which the fastest has met no jitter.
-const ROW: u32 = 16;
+/// Packets in a row of which the fastest has met no jitter, if they take at least this part of a round trip: what waits for
+/// other packets on the way back waits for a while.
+const ROW: (u32, u32) = (16, 8);
+/// With fewer packets, how late they are says nothing of others.
+const ENOUGH: u32 = 8;
 
 /// The round trips of a round, as they come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,9 +18,10 @@ pub(super) struct Trips {
     /// Of the fastest of each row that is complete.
     fastest_sum: f64,
     rows: u32,
-    /// The fastest of the present row, and how many it has.
+    /// The fastest of the present row, how many it has, and when it began.
     fastest: f64,
     row: u32,
+    since: Duration,
 }
 
 /// What a round has shown, in seconds.
@@ -30,8 +34,12 @@ pub(super) struct Seen {
 }
 
 impl Trips {
-    /// A round trip was measured.
-    pub(super) fn add(&mut self, trip: Duration) {
+    /// A round trip was measured; `least` is the least so far.
+    pub(super) fn add(&mut self, now: Duration, trip: Duration, least: Duration) {
+        if self.row == 0 {
+            self.since = now;
+        }
+        let lasts = now.saturating_sub(self.since) >= least / ROW.1;
         let trip = trip.as_secs_f64();
         self.fastest = if self.row == 0 {
             trip
@@ -39,7 +47,7 @@ impl Trips {
             self.fastest.min(trip)
         };
         (self.sum, self.count, self.row) = (self.sum + trip, self.count + 1, self.row + 1);
-        if self.row == ROW {
+        if self.row >= ROW.0 && lasts {
             (self.fastest_sum, self.rows, self.row) =
                 (self.fastest_sum + self.fastest, self.rows + 1, 0);
         }
@@ -52,10 +60,12 @@ impl Trips {
             rows => self.fastest_sum / f64::from(rows),
         };
         let mean = self.sum / f64::from(self.count.max(1));
-        Seen {
-            fastest,
-            late: (mean - fastest).max(0.0),
-        }
+        let late = if self.count < ENOUGH {
+            0.0
+        } else {
+            (mean - fastest).max(0.0)
+        };
+        Seen { fastest, late }
     }
 }
 
@@ -65,7 +75,10 @@ mod tests {
 
     fn seen(trip_ms: impl Fn(u32) -> f64) -> Seen {
         let mut trips = Trips::default();
-        (0..160).for_each(|n| trips.add(Duration::from_secs_f64(trip_ms(n) / 1000.0)));
+        (0..160).for_each(|n| {
+            let (now, trip) = (u64::from(n), Duration::from_secs_f64(trip_ms(n) / 1000.0));
+            trips.add(Duration::from_millis(now), trip, Duration::from_millis(100));
+        });
         trips.seen()
     }
 

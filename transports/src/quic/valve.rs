@@ -2,10 +2,12 @@
 //!
 //! What waits was chosen too early, so little shall wait; but a fast path runs dry between two looks at it
 //! if too little does. The valve lets in what the path carries in [`AHEAD`], never fewer than
-//! [`MIN_WAITING`] frames and never more than [`MAX_CREDIT`].
+//! [`MIN_WAITING`] frames and never more than [`MAX_CREDIT`]; and no faster than the controller wants frames to leave, so
+//! that hardly any wait at all.
 
+use super::pace::Pace;
 use quinn_proto::PathStats;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most frames that wait, and the most credit given.
 pub const MAX_CREDIT: usize = 128;
@@ -38,11 +40,12 @@ pub struct Valve {
     /// Bytes that waited at the last look.
     waiting: usize,
     pause: Duration,
+    pace: Pace,
 }
 
 impl Valve {
     /// The valve of a connection whose send buffer is empty and has this much `space`.
-    pub fn new(space: usize, frame: usize) -> Self {
+    pub fn new(space: usize, frame: usize, now: Instant) -> Self {
         Self {
             empty: space,
             allowance: MIN_WAITING * frame,
@@ -50,12 +53,15 @@ impl Valve {
             outstanding: 0,
             waiting: 0,
             pause: SHORTEST_PAUSE,
+            pace: Pace::new(frame, now),
         }
     }
 
-    /// Looks at the path: what it carries now, and what a frame's size is.
-    pub fn measure(&mut self, path: &PathStats, frame: usize) {
+    /// Looks at the path: what it carries now, what a frame's size is, and at how many bytes a second they are to leave, if the
+    /// controller says that.
+    pub fn measure(&mut self, path: &PathStats, frame: usize, pace: Option<f64>, now: Instant) {
         self.frame = frame;
+        self.pace.set(pace, frame, now);
         self.allowance = allowance(path.cwnd, path.rtt, frame);
     }
 
@@ -69,6 +75,7 @@ impl Valve {
         };
         self.waiting = waiting;
         let room = self.allowance.saturating_sub(waiting) / self.frame;
+        let room = room.min(self.pace.frames(self.frame));
         let due = room.saturating_sub(self.outstanding);
         // In lumps: a message to the owner for every single frame would cost more than the frame.
         let lump = self.allowance / self.frame / 4;
@@ -94,9 +101,10 @@ impl Valve {
         self.outstanding = 0;
     }
 
-    /// The owner used credit.
-    pub fn used(&mut self, frames: usize) {
-        self.outstanding = self.outstanding.saturating_sub(frames);
+    /// The owner used credit for a frame of so many bytes.
+    pub fn used(&mut self, bytes: usize) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.pace.spend(bytes);
     }
 
     /// When to look again, if only the passing of time can bring new credit. The pauses grow while nothing
@@ -104,6 +112,9 @@ impl Valve {
     pub fn look_again(&mut self) -> Option<Duration> {
         if self.outstanding > 0 {
             return None;
+        }
+        if let Some(pause) = self.pace.pause(self.frame) {
+            return Some(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
         }
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);

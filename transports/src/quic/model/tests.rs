@@ -1,9 +1,11 @@
 //! The model on paths of a few numbers, without packets.
 
 use super::*;
+use std::collections::VecDeque;
 
 /// A path on which whole windows cross: `rate` bytes a second, a round trip, a drop-tail queue in bytes, and random
-/// loss. Every two-hundredth of a round trip the sender fills its window, and what left a round trip ago is acknowledged.
+/// loss. Every two-hundredth of a round trip the sender fills its window as evenly as the
+/// model asks for, and what left a round trip ago is acknowledged.
 struct Path {
     rate: f64,
     trip: f64,
@@ -31,8 +33,7 @@ impl Path {
         for n in 0..ticks {
             let now = n as f64 * tick;
             waiting = (waiting - self.rate * tick).max(0.0);
-            // The pacer spreads a window over four fifths of a round trip.
-            let paced = model.window() as f64 * 1.25 / srtt * tick;
+            let paced = model.pace().unwrap_or(model.window() as f64 * 1.25 / srtt) * tick;
             let send = (model.window() as f64 - in_flight).clamp(0.0, paced);
             let taken = send.min((self.queue - waiting).max(0.0) + self.rate * tick);
             waiting += taken;

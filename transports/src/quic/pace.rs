@@ -1,0 +1,92 @@
+//! At which rate frames leave. Pure: time is an argument.
+//!
+//! What waits for acknowledgements leaves as they come: in lumps, which wait in the queue of the line, with gaps between
+//! them that stay for ever. Frames that leave evenly fill the line without a queue, and what is urgent has no more than one
+//! of them before it.
+
+use std::time::{Duration, Instant};
+
+/// What may leave at once after a pause: so many frames, or what leaves in so much time. A train tells the rate of the line.
+const BURST: (usize, Duration) = (10, Duration::from_millis(8));
+/// Bytes that a packet has beside its frame: header, number, type, length and seal.
+const OVERHEAD: usize = 31;
+
+/// A bucket of bytes.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bytes a second; none if whatever is given leaves at once.
+    rate: Option<f64>,
+    /// Bytes that may leave.
+    bytes: f64,
+    at: Instant,
+}
+
+impl Pace {
+    /// As for a connection that has sent nothing yet.
+    pub(super) fn new(frame: usize, now: Instant) -> Self {
+        Self {
+            rate: None,
+            bytes: ((frame + OVERHEAD) * BURST.0) as f64,
+            at: now,
+        }
+    }
+
+    /// So many bytes a second leave from now on, if that is known.
+    pub(super) fn set(&mut self, rate: Option<f64>, frame: usize, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.rate = rate;
+        let rate = rate.unwrap_or_default();
+        let most = (rate * BURST.1.as_secs_f64()).max(((frame + OVERHEAD) * BURST.0) as f64);
+        self.bytes = (self.bytes + rate * passed).min(most);
+        self.at = now;
+    }
+
+    /// A frame of so many bytes has left.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        if self.rate.is_some() {
+            self.bytes -= (bytes + OVERHEAD) as f64;
+        }
+    }
+
+    /// Frames of so many bytes that may leave now.
+    pub(super) fn frames(&self, frame: usize) -> usize {
+        let frames = || (self.bytes.max(0.0) / (frame + OVERHEAD) as f64) as usize;
+        self.rate.map_or(usize::MAX, |_| frames())
+    }
+
+    /// How long until the next one may, if none may now.
+    pub(super) fn pause(&self, frame: usize) -> Option<Duration> {
+        let rate = self.rate?.max(1.0);
+        let lacking = (frame + OVERHEAD) as f64 - self.bytes;
+        (lacking > 0.0).then(|| Duration::from_secs_f64((lacking / rate).min(60.0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: usize = 1000 - OVERHEAD;
+
+    /// Guards the rate: after a burst, so many frames leave as the rate allows, evenly, and one that is not paced is not held.
+    #[test]
+    fn frames_leave_evenly() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(FRAME, begin);
+        assert_eq!((pace.frames(FRAME), pace.pause(FRAME)), (usize::MAX, None));
+        let mut left = Vec::new();
+        for ms in 0..1000 {
+            let now = begin + Duration::from_millis(ms);
+            pace.set(Some(1e6), FRAME, now);
+            let frames = pace.frames(FRAME);
+            (0..frames).for_each(|_| pace.spend(FRAME));
+            left.push(frames);
+        }
+        assert_eq!(left[0], BURST.0);
+        assert!(left[1..].iter().all(|frames| *frames <= 1 + 1));
+        let all: usize = left[1..].iter().sum();
+        assert!((995..=1000).contains(&all), "{all}");
+        let pause = pace.pause(FRAME).unwrap();
+        assert!(pause <= Duration::from_millis(1), "{pause:?}");
+    }
+}
