@@ -395,6 +395,8 @@ impl Pool {
             (open.data.source, open.data.repair) = (None, None);
             if open.is_untouched() {
                 self.active.remove(&block);
+                // It is opened anew in its turn.
+                self.next_block = self.next_block.min(u32::from(block));
             }
         }
     }
@@ -710,6 +712,20 @@ mod tests {
             Drawn::Run(run, waits) => assert_eq!((run.block, waits), (1, Some(need))),
             other => panic!("nothing of the second block: {other:?}"),
         }
+    }
+
+    /// Guards that a block which gave way before anything of it had left is not passed over.
+    #[test]
+    fn a_block_that_was_let_go_untouched_has_its_turn() {
+        let mut pool = pool(3 * 1024 * 1344);
+        let first = Need {
+            block: 0,
+            repair: false,
+        };
+        assert_eq!(pool.draw(&WIDE), Drawn::Needs(first));
+        pool.unload(0);
+        pool.unload(1);
+        assert_eq!(pool.draw(&WIDE), Drawn::Needs(first));
     }
 
     #[test]

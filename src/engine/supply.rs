@@ -38,11 +38,12 @@ impl Engine {
         }
         match self.draw(id, seq, part, mode) {
             Supply::Run(run, weight, need) => {
+                let frame = self.symbol_frame(id, seq, part, run, weight);
                 // Otherwise what is lost of a block would be made up for when all others have left.
                 if let Some(need) = need {
                     self.provide(seq, part, need);
                 }
-                self.symbol_frame(id, seq, part, run, weight)
+                frame
             }
             Supply::Needs(need) if self.provide(seq, part, need) => self.next_symbol(id, seq, part),
             Supply::Needs(_) => Found::Later(None),
