@@ -164,7 +164,8 @@ impl Link {
                 let pause = pause(settings.initial_rtt);
                 self.dials = (self.begun < RACERS).then(|| now + pause);
             }
-            Err(error) => self.end(&error.to_string(), now),
+            Err(error) if self.early.is_empty() => self.end(&error.to_string(), now),
+            Err(_) => {}
         }
     }
 

@@ -1,17 +1,19 @@
 //! Connections that others begin: handshake, protocol, key.
 
 use super::endpoint::{EndpointError, QuicEndpoint, WeakEndpoint};
+use super::race::RACERS;
 use super::tls::{self, ALPN_HANDOVER, ALPN_PEER, ALPN_RELAY};
 use super::{CloseCode, link};
 use crate::keys::LinkKey;
 use crate::{EventSender, LinkHandle, LinkId};
 use quinn::{Connection, SendStream};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 /// Connections that passed the handshake and wait to be taken.
@@ -152,8 +154,9 @@ impl Drop for Greeted {
 /// Yields connections of peers that proved an authorized key and said hello. Dropping it ends the service.
 pub struct PeerListener {
     connections: mpsc::Receiver<Authenticated>,
-    /// Those that have not said hello yet. Who dials several at once says it on one of them.
+    /// Those that have not said hello yet, and whose they are, oldest first. Who dials several at once says it on one of them.
     greeting: JoinSet<Option<Greeted>>,
+    silent: VecDeque<(LinkKey, AbortHandle)>,
     endpoint: QuicEndpoint,
     authorize: Box<dyn Fn(LinkKey) -> bool + Send + Sync>,
     refused: Arc<AtomicU64>,
@@ -165,8 +168,13 @@ impl PeerListener {
     pub async fn next(&mut self) -> Option<Incoming> {
         loop {
             tokio::select! {
-                Some(greeted) = self.greeting.join_next() => {
-                    if let Ok(Some(greeted)) = greeted {
+                Some(done) = self.greeting.join_next_with_id() => {
+                    let (id, greeted) = match done {
+                        Ok((id, greeted)) => (id, greeted),
+                        Err(error) => (error.id(), None),
+                    };
+                    self.silent.retain(|(_, task)| task.id() != id);
+                    if let Some(greeted) = greeted {
                         return Some(self.incoming(greeted));
                     }
                 }
@@ -182,11 +190,9 @@ impl PeerListener {
             tracing::info!(%key, remote = %connection.remote_address(), "refused a peer with an unknown key");
             return CloseCode::NotAuthorized.close(&connection);
         }
-        if self.greeting.len() >= WAITING {
-            return CloseCode::TooMany.close(&connection);
-        }
+        self.make_room(key);
         let limit = self.endpoint.options().settings.connect_timeout;
-        self.greeting.spawn(async move {
+        let task = self.greeting.spawn(async move {
             let hello = timeout(limit, link::hear_hello(&connection)).await;
             let Some(hello) = hello.ok().flatten() else {
                 CloseCode::BadHello.close(&connection);
@@ -198,14 +204,34 @@ impl PeerListener {
                 hello,
             })
         });
+        self.silent.push_back((key, task));
+    }
+
+    /// So that nobody is shut out by those who stay silent, the oldest of them gives way: of the same key if that has as many
+    /// as may be dialled at once.
+    fn make_room(&mut self, key: LinkKey) {
+        let of_key = self.silent.iter().filter(|(whose, _)| *whose == key);
+        let many = of_key.count() >= RACERS;
+        if !many && self.silent.len() < WAITING {
+            return;
+        }
+        let oldest = self
+            .silent
+            .iter()
+            .position(|(whose, _)| !many || *whose == key);
+        if let Some((_, task)) = oldest.and_then(|at| self.silent.remove(at)) {
+            task.abort();
+        }
     }
 
     fn incoming(&self, greeted: Greeted) -> Incoming {
+        let settings = &self.endpoint.options().settings;
         Incoming {
             peer: greeted.key,
             remote: greeted.connection.remote_address(),
             greeted,
-            rate_bps: self.endpoint.options().settings.rate_bps,
+            limit: settings.connect_timeout,
+            rate_bps: settings.rate_bps,
         }
     }
 
@@ -222,6 +248,7 @@ pub struct Incoming {
     /// Where it calls from now.
     pub remote: SocketAddr,
     greeted: Greeted,
+    limit: Duration,
     rate_bps: Option<u64>,
 }
 
@@ -229,7 +256,7 @@ impl Incoming {
     /// Makes it a link. The link never reconnects: after its one `Down` it is over, and the peer's next
     /// connection is a new [`Incoming`].
     pub fn into_link(self, link: LinkId, events: EventSender) -> LinkHandle {
-        link::serve(link, self.greeted, self.rate_bps, events)
+        link::serve(link, self.greeted, self.limit, self.rate_bps, events)
     }
 }
 
@@ -246,6 +273,7 @@ impl QuicEndpoint {
         Ok(PeerListener {
             connections: open_route(self, ALPN_PEER)?,
             greeting: JoinSet::new(),
+            silent: VecDeque::new(),
             endpoint: self.clone(),
             authorize: Box::new(authorize),
             refused: Arc::default(),
@@ -259,32 +287,73 @@ mod tests {
 
     use super::*;
     use crate::keys::LinkSecret;
-    use crate::quic::{EndpointOptions, PeerSpec, QuicSettings, dial};
+    use crate::quic::{EndpointOptions, PeerSpec, QuicSettings, config, dial};
+    use quinn::TransportConfig;
 
-    /// Guards that of several connections of one peer that which says hello is taken, be others there before it.
-    #[tokio::test]
-    async fn only_who_says_hello_is_taken() {
-        let bind = |n| {
-            let (address, options) = ("127.0.0.1:0".parse().unwrap(), EndpointOptions::default());
-            QuicEndpoint::bind(address, &LinkSecret::from_seed([n; 32]), options).unwrap()
-        };
-        let (here, there) = (bind(1), bind(2));
-        let mut listener = there.accept_peers(|_| true).unwrap();
-        let spec = PeerSpec {
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn bind(n: u8) -> QuicEndpoint {
+        let (address, options) = ("127.0.0.1:0".parse().unwrap(), EndpointOptions::default());
+        QuicEndpoint::bind(address, &LinkSecret::from_seed([n; 32]), options).unwrap()
+    }
+
+    fn spec(there: &QuicEndpoint) -> PeerSpec {
+        PeerSpec {
             address: there.local_addr().unwrap().to_string(),
             key: there.key(),
             others: Vec::new(),
             settings: QuicSettings::default(),
-        };
-        let _silent = dial(&here, &spec, ALPN_PEER, 0).await.unwrap();
-        let greets = dial(&here, &spec, ALPN_PEER, 0).await.unwrap();
-        let (mut send, _recv) = greets.open_bi().await.unwrap();
+        }
+    }
+
+    async fn greet(connection: &Connection) {
+        let (mut send, _recv) = connection.open_bi().await.unwrap();
         send.write_all(&link::HELLO).await.unwrap();
-        let taken = listener.next().await.unwrap();
+    }
+
+    /// Guards that of several connections of one peer that which says hello is taken, be others there before it; and that no
+    /// more of them wait than may be dialled at once, so that others find room.
+    #[tokio::test]
+    async fn only_who_says_hello_is_taken() {
+        let (here, there) = (bind(1), bind(2));
+        let mut listener = there.accept_peers(|_| true).unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..RACERS + 2 {
+            silent.push(dial(&here, &spec(&there), ALPN_PEER, 0).await.unwrap());
+        }
+        let greets = dial(&here, &spec(&there), ALPN_PEER, 0).await.unwrap();
+        greet(&greets).await;
+        let taken = timeout(PATIENCE, listener.next()).await.unwrap().unwrap();
         assert_eq!(taken.peer, here.key());
-        assert_eq!(listener.greeting.len(), 1, "the other one still waits");
-        // Which of the two was taken shows where it is closed.
+        for first in &silent[..3] {
+            timeout(PATIENCE, first.closed()).await.unwrap();
+        }
+        assert!(silent[3..].iter().all(|last| last.close_reason().is_none()));
+        assert!(listener.silent.len() < RACERS);
+        // Which of them was taken shows where it is closed.
         drop(taken);
         assert!(greets.closed().await.to_string().contains("not served"));
+    }
+
+    /// Guards that a link ends when its owner drops it, also if the peer gives no room for the answer to its hello.
+    #[tokio::test]
+    async fn who_takes_no_answer_is_let_go() {
+        let (here, there) = (bind(1), bind(2));
+        let mut listener = there.accept_peers(|_| true).unwrap();
+        let mut client =
+            config::client(here.tls(), there.key(), ALPN_PEER, &QuicSettings::default()).unwrap();
+        let mut transport = TransportConfig::default();
+        transport.stream_receive_window(0u32.into());
+        client.transport_config(Arc::new(transport));
+        let address = there.local_addr().unwrap();
+        let connecting = here
+            .quinn()
+            .connect_with(client, address, "ostrakon.invalid");
+        let connection = connecting.unwrap().await.unwrap();
+        greet(&connection).await;
+        let taken = timeout(PATIENCE, listener.next()).await.unwrap().unwrap();
+        let (events, _owner) = mpsc::channel(8);
+        drop(taken.into_link(LinkId(1), events));
+        timeout(PATIENCE, connection.closed()).await.unwrap();
     }
 }

@@ -110,25 +110,29 @@ pub(super) async fn hear_hello(connection: &Connection) -> Option<SendStream> {
     (hello == HELLO).then_some(send)
 }
 
-/// Starts the link of a connection that has said hello, with the answer.
+/// Starts the link of a connection that has said hello, with the answer, which has so long to leave.
 pub(super) fn serve(
     link: LinkId,
     mut greeted: Greeted,
+    limit: Duration,
     rate_bps: Option<u64>,
     events: EventSender,
 ) -> LinkHandle {
     let (mut io, handle) = LinkIo::new(link, events);
     tokio::spawn(async move {
-        let hello = &mut greeted.hello;
-        let answered = hello.write_all(&HELLO).await.is_ok() && hello.finish().is_ok();
         let Greeted {
-            connection, key, ..
-        } = &greeted;
+            connection,
+            key,
+            hello,
+        } = &mut greeted;
+        let answer = timeout(limit, answer_hello(hello));
         let served = async {
-            let reason = match answered {
-                true => carry(&mut io, connection, *key, rate_bps).await?,
-                false => "the peer has gone".to_owned(),
+            // Who gives no room for the answer holds nothing up.
+            let reason = match io.while_down(answer).await? {
+                Ok(Some(())) => carry(&mut io, connection, *key, rate_bps).await?,
+                _ => "the peer did not take the hello".to_owned(),
             };
+            CloseCode::BadHello.close(connection);
             io.down(reason).await
         };
         if let Err(Gone) = served.await {
@@ -136,6 +140,11 @@ pub(super) fn serve(
         }
     });
     handle
+}
+
+async fn answer_hello(hello: &mut SendStream) -> Option<()> {
+    hello.write_all(&HELLO).await.ok()?;
+    hello.finish().ok()
 }
 
 /// Says `Up` and carries frames until the connection is lost, which the text explains.

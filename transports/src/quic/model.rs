@@ -200,8 +200,7 @@ impl RateModel {
             self.train.on_end_acks(now, largest);
             self.board_train();
         }
-        // Whoever keeps to the plan has no more under way than that.
-        let limited = limited && in_flight < self.plan / 8 * 7;
+        let limited = limited && (in_flight as f64) < self.full() * 7.0 / 8.0;
         let round = self.srtt.max(Duration::from_millis(20));
         match self.round_start {
             // What came first of a burst says nothing of the time before it.
@@ -216,6 +215,13 @@ impl RateModel {
         if in_flight == 0 {
             self.round_start = None;
         }
+    }
+
+    /// What is under way of whoever keeps to the plan. What the trip is believed to be may be more than it is by now.
+    fn full(&self) -> f64 {
+        let plan = self.plan as f64;
+        let paced = |pace: f64| (pace * self.least.as_secs_f64()).min(plan);
+        self.pace().map_or(plan, paced)
     }
 
     /// Bytes were lost. `persistent`: nothing came through for long. The path may be another one now, but is more likely

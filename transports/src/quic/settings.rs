@@ -153,7 +153,8 @@ impl QuicSettings {
         let mut mtu = MtuDiscoveryConfig::default();
         let bound = self.mtu_upper_bound.max(LEAST_MTU);
         // A step that leaves nothing between: the library tries the bound itself, at once.
-        mtu.upper_bound(bound).minimum_change(bound - LEAST_MTU);
+        mtu.upper_bound(bound)
+            .minimum_change((bound - LEAST_MTU).max(1));
         mtu.interval(MTU_AGAIN).black_hole_cooldown(MTU_AGAIN);
         let idle = self.idle_timeout.clamp(Duration::from_secs(1), LONGEST);
         let mut acks = AckFrequencyConfig::default();
