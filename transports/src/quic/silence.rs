@@ -64,8 +64,8 @@ impl Silence {
         }
     }
 
-    /// Looks at a connection, and tells its controller of a silence. For how long an answer is overdue, as
-    /// [`Silence::look`] says, and whether a sign is to be asked for.
+    /// Looks at a connection, and tells its controller of a silence. For how long an answer is overdue, none if it is not
+    /// and `None` if there is nothing to answer; and whether a sign is to be asked for.
     pub fn listen(
         &mut self,
         stats: &ConnectionStats,
