@@ -16,8 +16,8 @@ const OF_LINKS: [&str; 4] = ["assume-loss", "control", "cost", "remembered-rate"
 
 impl Scenario {
     /// Sets something anew: `duration`, `mode`, `seed` or `start` of the scenario; with `file` or `text` the size of all such
-    /// parts; with `flow` what all flows of others go by; a key of links or of profiles, such as `cost` or `rate`, on all links that have it; or `LINK.KEY` on the links of
-    /// that name or group.
+    /// parts; with `flow` what all flows of others go by; a key of links or of profiles, such as `cost` or `rate`, on all links
+    /// that have it; or `LINK.KEY` on the links of that name or group.
     ///
     /// # Errors
     ///
