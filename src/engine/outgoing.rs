@@ -327,12 +327,12 @@ impl Outgoing {
 
     /// Whether it fits one short fragment of so many bytes.
     pub fn fits_short(&self, room: usize) -> bool {
-        self.parts.is_empty() && self.manifest_len + crate::wire::fragment::NARROW_OVERHEAD <= room
+        self.parts.is_empty() && self.frame_len() <= room
     }
 
-    /// Bytes of the manifest.
-    pub fn manifest_bytes(&self) -> usize {
-        self.manifest_len
+    /// Bytes of the frame that the manifest takes if one is enough.
+    pub fn frame_len(&self) -> usize {
+        self.manifest_len + crate::wire::fragment::NARROW_OVERHEAD
     }
 
     /// The most urgent part decides when the manifest leaves.

@@ -9,7 +9,6 @@ use super::link::{Link, Mode};
 use super::message::{INLINE, Priority};
 use super::outgoing::Outgoing;
 use super::{Engine, PersonId};
-use crate::wire::fragment::NARROW_OVERHEAD;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -129,11 +128,6 @@ impl Outgoing {
     fn is_in_a_hurry(&self) -> bool {
         let urgent = self.priority() < Priority::Bulk;
         urgent && self.parts.is_empty() && !self.withdrawn && !self.manifest_there
-    }
-
-    /// Bytes of the one frame that a short message is.
-    fn frame_len(&self) -> usize {
-        self.manifest_bytes() + NARROW_OVERHEAD
     }
 }
 

@@ -269,6 +269,16 @@ pub enum RateControl {
     Shared,
 }
 
+impl RateControl {
+    /// As users name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Shared => "shared",
+        }
+    }
+}
+
 /// The direction of a one-way link, seen from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -91,9 +91,8 @@ impl Options {
     pub fn offline() -> Self {
         Self {
             listen: Listen::Off,
-            control: RateControl::Own,
             online: false,
-            limits: Limits::default(),
+            ..Self::default()
         }
     }
 }

@@ -13,6 +13,7 @@ mod config;
 mod controller;
 mod dial;
 mod endpoint;
+mod flight;
 mod handover;
 mod io;
 mod link;

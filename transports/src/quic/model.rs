@@ -164,7 +164,7 @@ impl RateModel {
 
     /// Bytes a second at which packets are to leave, once that is known.
     pub fn pace(&self) -> Option<f64> {
-        let known = self.flat >= FLAT || self.initial > FLOOR;
+        let known = self.flat >= FLAT || self.is_remembered();
         (known && self.trip > 0.0).then(|| self.plan as f64 / self.trip)
     }
 
@@ -238,6 +238,11 @@ impl RateModel {
         }
     }
 
+    /// The rate of the line was known before anything was measured.
+    fn is_remembered(&self) -> bool {
+        self.initial > FLOOR
+    }
+
     /// Nothing was measured yet that tells more than a train.
     fn takes_trains(&self) -> bool {
         self.flat < FLAT || self.believed.is_some()
@@ -251,7 +256,7 @@ impl RateModel {
         };
         let trip = self.least.as_secs_f64().max(1e-6);
         let (low, high) = (low * trip, high * trip);
-        let initial = (self.initial > FLOOR).then_some(self.initial as f64);
+        let initial = self.is_remembered().then_some(self.initial as f64);
         let believed = self.believed.map(|(line, _)| line * trip).or(initial);
         let first = !std::mem::replace(&mut self.boarded, true);
         let window = match believed {
@@ -270,18 +275,22 @@ impl RateModel {
 
     /// Bytes a second that the path carries, as far as is known.
     fn rate(&self) -> f64 {
-        let believed = self.believed.map_or(0.0, |(line, _)| line);
-        self.rounds.rate(believed * (1.0 - self.loss()))
+        self.rounds.rate(self.believed_line() * (1.0 - self.loss()))
+    }
+
+    /// Bytes a second that the line is believed to carry; none if there is no such belief.
+    fn believed_line(&self) -> f64 {
+        self.believed.map_or(0.0, |(line, _)| line)
     }
 
     /// Bytes a second that leave where the path carries what it can, lost or not.
     fn line(&self) -> f64 {
-        let believed = self.believed.map_or(0.0, |(line, _)| line);
-        match self.own_loss {
-            Some(own) => self.rate() / (1.0 - own.min(LOSS_MAX)),
-            None if self.steady.is_idle() => self.rounds.line_of_one().max(believed),
-            None => self.rounds.line().max(believed),
-        }
+        let measured = match self.own_loss {
+            Some(_) => return self.rate() / (1.0 - self.loss()),
+            None if self.steady.is_idle() => self.rounds.line_of_one(),
+            None => self.rounds.line(),
+        };
+        measured.max(self.believed_line())
     }
 
     /// The share of bytes that was lost in the last rounds, or that is the path's own doing.
@@ -328,7 +337,7 @@ impl RateModel {
         }
         self.seen = self.trips.seen();
         self.rounds.push(round);
-        if self.initial > FLOOR && self.flat < FLAT {
+        if self.is_remembered() && self.flat < FLAT {
             let line = self.initial as f64 / self.length();
             (self.believed, self.flat) = (Some((line, TRUST)), FLAT);
             best = best.max(line * (1.0 - self.loss()));

@@ -11,6 +11,11 @@ const BURST: (usize, Duration) = (10, Duration::from_millis(8));
 /// Bytes that a packet has beside its frame: header, number, type, length and seal.
 const OVERHEAD: usize = 31;
 
+/// Bytes of the packet around a frame of so many.
+fn on_line(frame: usize) -> f64 {
+    (frame + OVERHEAD) as f64
+}
+
 /// A bucket of bytes.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -26,7 +31,7 @@ impl Pace {
     pub(super) fn new(frame: usize, now: Instant) -> Self {
         Self {
             rate: None,
-            bytes: ((frame + OVERHEAD) * BURST.0) as f64,
+            bytes: on_line(frame) * BURST.0 as f64,
             at: now,
         }
     }
@@ -36,7 +41,7 @@ impl Pace {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.rate = rate;
         let rate = rate.unwrap_or_default();
-        let most = (rate * BURST.1.as_secs_f64()).max(((frame + OVERHEAD) * BURST.0) as f64);
+        let most = (rate * BURST.1.as_secs_f64()).max(on_line(frame) * BURST.0 as f64);
         self.bytes = (self.bytes + rate * passed).min(most);
         self.at = now;
     }
@@ -44,20 +49,20 @@ impl Pace {
     /// A frame of so many bytes has left.
     pub(super) fn spend(&mut self, bytes: usize) {
         if self.rate.is_some() {
-            self.bytes -= (bytes + OVERHEAD) as f64;
+            self.bytes -= on_line(bytes);
         }
     }
 
     /// Frames of so many bytes that may leave now.
     pub(super) fn frames(&self, frame: usize) -> usize {
-        let frames = || (self.bytes.max(0.0) / (frame + OVERHEAD) as f64) as usize;
+        let frames = || (self.bytes.max(0.0) / on_line(frame)) as usize;
         self.rate.map_or(usize::MAX, |_| frames())
     }
 
     /// How long until the next one may, if none may now.
     pub(super) fn pause(&self, frame: usize) -> Option<Duration> {
         let rate = self.rate?.max(1.0);
-        let lacking = (frame + OVERHEAD) as f64 - self.bytes;
+        let lacking = on_line(frame) - self.bytes;
         (lacking > 0.0).then(|| Duration::from_secs_f64((lacking / rate).min(60.0)))
     }
 }

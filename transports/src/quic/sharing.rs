@@ -2,13 +2,12 @@
 //! [`Blame`] lays to a queue.
 
 use super::blame::Blame;
-use super::controller::Told;
-use super::model::PACKET;
+use super::flight::Flight;
 use quinn::congestion::{Controller, ControllerFactory, Cubic, CubicConfig};
 use quinn_proto::RttEstimator;
 use std::any::Any;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Makes such controllers. What is configured of the rate says nothing of what others leave of it, so all begin with ten
 /// packets, as CUBIC does.
@@ -20,36 +19,23 @@ pub(super) struct SharingConfig {
 impl ControllerFactory for SharingConfig {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         Box::new(SharingController {
-            origin: now,
             cubic: Cubic::new(self.cubic.clone(), now, current_mtu),
             blame: Blame::default(),
-            in_flight: 0,
-            told: Arc::default(),
+            flight: Flight::new(now),
         })
     }
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct SharingController {
-    /// From here on time is counted.
-    origin: Instant,
     cubic: Cubic,
     blame: Blame,
-    /// Bytes under way, as far as the library tells.
-    in_flight: u64,
-    pub(super) told: Arc<Told>,
-}
-
-impl SharingController {
-    fn since_origin(&self, at: Instant) -> Duration {
-        at.saturating_duration_since(self.origin)
-    }
+    pub(super) flight: Flight,
 }
 
 impl Controller for SharingController {
     fn on_sent(&mut self, now: Instant, bytes: u64, last: u64) {
-        self.in_flight += bytes;
-        self.told.answer();
+        self.flight.sent(bytes);
         self.cubic.on_sent(now, bytes, last);
     }
 
@@ -62,7 +48,7 @@ impl Controller for SharingController {
         rtt: &RttEstimator,
     ) {
         let trip = now.saturating_duration_since(sent);
-        let since = self.since_origin(now);
+        let since = self.flight.since(now);
         self.blame.on_ack(since, bytes, trip, rtt.min());
         self.cubic.on_ack(now, sent, bytes, app_limited, rtt);
     }
@@ -74,7 +60,7 @@ impl Controller for SharingController {
         app_limited: bool,
         largest: Option<u64>,
     ) {
-        self.in_flight = in_flight;
+        self.flight.acked(in_flight);
         self.cubic.on_end_acks(now, in_flight, app_limited, largest);
     }
 
@@ -86,9 +72,9 @@ impl Controller for SharingController {
         persistent: bool,
         lost_bytes: u64,
     ) {
-        self.in_flight = self.in_flight.saturating_sub(lost_bytes);
-        let at = self.since_origin(now);
-        let blamed = self.blame.on_loss(at, self.since_origin(sent), lost_bytes);
+        self.flight.lost(lost_bytes);
+        let (now_since, sent_since) = (self.flight.since(now), self.flight.since(sent));
+        let blamed = self.blame.on_loss(now_since, sent_since, lost_bytes);
         if blamed || persistent || lost_bytes == 0 {
             self.cubic
                 .on_congestion_event(now, sent, persistent, lost_bytes);
@@ -101,11 +87,7 @@ impl Controller for SharingController {
 
     /// Nothing is added for silence, as where the link is one's own: it may be that of a queue that others have filled.
     fn window(&self) -> u64 {
-        let window = self.cubic.window();
-        if self.told.asks() {
-            return window.max(self.in_flight + 2 * PACKET);
-        }
-        window
+        self.flight.window(self.cubic.window())
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {

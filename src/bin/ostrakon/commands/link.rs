@@ -80,11 +80,7 @@ fn list(links: &[LinkConfig]) -> String {
             one_line(&link.name),
             link.rate_bps.map_or_else(dash, rate),
             link.rtt_ms.map_or_else(dash, |ms| format!("{ms} ms")),
-            match link.control {
-                None => dash(),
-                Some(RateControl::Own) => "own".into(),
-                Some(RateControl::Shared) => "shared".into(),
-            },
+            link.control.map_or("-", RateControl::name).into(),
             link.cost.to_string(),
             match link.oneway {
                 None => "both".into(),

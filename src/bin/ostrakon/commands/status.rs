@@ -178,12 +178,7 @@ fn links(links: &[LinkEntry]) -> String {
             format!("{:.1} %", link.loss_percent),
             link.rtt_ms
                 .map_or_else(|| "-".into(), |ms| time(Duration::from_millis(ms))),
-            match link.control {
-                None => "-",
-                Some(RateControl::Own) => "own",
-                Some(RateControl::Shared) => "shared",
-            }
-            .into(),
+            link.control.map_or("-", RateControl::name).into(),
             bytes(link.sent_bytes),
             bytes(link.received_bytes),
             why.map(one_line).unwrap_or_default(),

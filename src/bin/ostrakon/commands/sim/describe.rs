@@ -101,10 +101,13 @@ fn messages(ran: &Outcome, text: &mut String) {
     }
 }
 
+/// A figure that there may be none of.
+pub(super) fn figure(figure: Option<f64>) -> String {
+    figure.map_or("none".into(), |figure| format!("{figure:.3}"))
+}
+
 /// How a link was shared with flows of others.
 fn share(of: &Share, text: &mut String) {
-    let figure =
-        |figure: Option<f64>| figure.map_or("none".into(), |figure| format!("{figure:.3}"));
     let flows = of.flows.iter();
     let flows: Vec<String> = flows
         .map(|flow| format!("{} {} B", flow.control, flow.bytes))

@@ -1,6 +1,7 @@
 //! How many seeds have shared their links with flows of others.
 
 use super::bulk::median;
+use super::describe::figure;
 use ostrakon::sim::Share;
 use serde::Serialize;
 
@@ -40,7 +41,6 @@ impl Shared {
 
     /// The same for people.
     pub fn line(&self) -> String {
-        let figure = |figure: Option<f64>| figure.map_or("none".into(), |of| format!("{of:.3}"));
         format!(
             "shares: Jain's index median {} (with CUBIC instead {}), worst {}; use median {}, worst {}; queue beside that \
              with CUBIC median {}, worst {}",
