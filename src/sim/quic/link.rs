@@ -1,5 +1,5 @@
-//! One end of a QUIC link: the dialling side tries for ever, several times at once, and greets on what comes through first;
-//! the listening side takes whoever has greeted last.
+//! One end of a QUIC link: the dialling side tries for ever, several times at once, and greets on what comes through first, or
+//! next if that is not answered; the listening side takes whoever has greeted last.
 
 use super::endpoint::Driven;
 use super::session::{Session, greet, say_hello};
@@ -54,7 +54,10 @@ pub struct Link {
     begun: usize,
     /// Connections of which one may become the link.
     early: Vec<Session>,
+    /// The link, or the connection that has greeted to become it.
     session: Option<Session>,
+    /// When another one may greet, of those that came through.
+    greets: Option<Instant>,
     random: ChaCha8Rng,
     events: VecDeque<LinkEvent>,
     /// Frames that the transport has dropped.
@@ -89,6 +92,7 @@ impl Link {
             begun: 0,
             early: Vec::new(),
             session: None,
+            greets: None,
             random,
             events: VecDeque::new(),
             dropped: 0,
@@ -113,6 +117,9 @@ impl Link {
     pub fn advance(&mut self, now: Instant) -> Vec<Bytes> {
         if self.dials.is_some_and(|at| at <= now) {
             self.dial(now);
+        }
+        if self.greets.is_some_and(|at| at <= now) {
+            self.greet_next(now);
         }
         let sessions = self.session.iter().chain(&self.early);
         let late = sessions.filter(|session| session.is_late(now));
@@ -144,7 +151,7 @@ impl Link {
     pub fn due(&mut self) -> Option<Instant> {
         let sessions = self.session.iter().chain(&self.early);
         let session = sessions.filter_map(Session::due).min();
-        let all = [self.dials, session, self.driven.due()];
+        let all = [self.dials, self.greets, session, self.driven.due()];
         all.into_iter().flatten().min()
     }
 
@@ -156,7 +163,8 @@ impl Link {
         };
         let settings = &self.setup.settings;
         let first = now + settings.connect_timeout;
-        let until = self.early.first().map_or(first, Session::until);
+        let mut racers = self.session.iter().chain(&self.early);
+        let until = racers.next().map_or(first, Session::until);
         match self.driven.connect(now, config) {
             Ok(handle) => {
                 self.early.push(Session::new(handle, until));
@@ -180,7 +188,7 @@ impl Link {
         }
     }
 
-    /// A handshake is over. Who dials greets on the first.
+    /// A handshake is over. Who dials greets, unless an answer is waited for.
     fn connected(&mut self, handle: ConnectionHandle, now: Instant) -> Result<(), String> {
         if self.setup.side == Side::Listens {
             if self.early.len() >= CALLERS {
@@ -190,15 +198,44 @@ impl Link {
             self.early.push(Session::new(handle, until));
             return Ok(());
         }
-        let Some(at) = self.early.iter().position(|racer| racer.handle == handle) else {
+        let mut racers = self.early.iter_mut();
+        let Some(racer) = racers.find(|racer| racer.handle == handle) else {
             return Ok(());
         };
-        self.session = Some(self.early.swap_remove(at));
-        (self.dials, self.begun) = (None, 0);
+        racer.came_through();
+        if self.greets.is_none_or(|at| at <= now) {
+            self.greet_next(now);
+        }
+        Ok(())
+    }
+
+    /// Greets on the next connection that came through, if there is one, instead of one that was not answered.
+    fn greet_next(&mut self, now: Instant) {
+        let Some(at) = self.early.iter().position(Session::is_through) else {
+            // Whoever comes through next.
+            self.greets = self.greets.filter(|at| *at > now);
+            return;
+        };
+        let next = self.early.swap_remove(at);
+        let handle = next.handle;
+        if let Some(unanswered) = self.session.replace(next) {
+            self.close(unanswered.handle, now);
+        }
+        let Some(connection) = self.driven.connection(handle) else {
+            return;
+        };
+        self.greets = Some(now + pause(connection.rtt()));
+        if let Err(why) = greet(connection) {
+            self.lose(handle, &why, now);
+        }
+    }
+
+    /// The greeting was answered: what else came through, or may yet, is not needed.
+    fn won(&mut self, now: Instant) {
+        (self.dials, self.greets, self.begun) = (None, None, 0);
         for racer in std::mem::take(&mut self.early) {
             self.close(racer.handle, now);
         }
-        self.driven.connection(handle).map_or(Ok(()), greet)
     }
 
     /// Goes on with the greeting. An error ends the session.
@@ -235,7 +272,9 @@ impl Link {
         now: Instant,
     ) -> Result<(), String> {
         let listens = self.setup.side == Side::Listens;
-        if listens {
+        if !listens {
+            self.won(now);
+        } else {
             // Who comes anew has lost the former connection, whatever that still seems to be.
             self.end("the peer connected anew", now);
             let caller = self.early.iter().position(|caller| caller.handle == handle);
@@ -268,18 +307,23 @@ impl Link {
 
     /// A connection can not become the link, or be it any more.
     fn lose(&mut self, handle: ConnectionHandle, why: &str, now: Instant) {
-        if self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.handle == handle)
-        {
-            return self.end(why, now);
+        let is_it = |session: &mut Session| session.handle == handle;
+        if let Some(session) = self.session.take_if(is_it) {
+            let races = self.client.is_some() && !session.is_up() && !self.early.is_empty();
+            if !races {
+                self.session = Some(session);
+                return self.end(why, now);
+            }
+            self.close(handle, now);
+            self.greets = None;
+            return self.greet_next(now);
         }
         let before = self.early.len();
         self.early.retain(|session| session.handle != handle);
         self.close(handle, now);
         let was_early = self.early.len() < before;
-        if was_early && self.early.is_empty() && self.client.is_some() {
+        let none_left = self.early.is_empty() && self.session.is_none();
+        if was_early && none_left && self.client.is_some() {
             self.end(why, now);
         }
     }
@@ -292,6 +336,7 @@ impl Link {
 
     /// Ends the session, if there is one; a dialling side dials again after a while.
     fn end(&mut self, why: &str, now: Instant) {
+        self.greets = None;
         if let Some(session) = self.session.take() {
             self.close(session.handle, now);
             if session.is_up() {

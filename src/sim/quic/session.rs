@@ -16,6 +16,8 @@ pub(super) struct Session {
     pub(super) handle: ConnectionHandle,
     /// The greeting has to be over by then.
     until: Instant,
+    /// The handshake is over.
+    through: bool,
     /// What the other end has said of its greeting.
     heard: Vec<u8>,
     carrier: Option<Carrier>,
@@ -46,6 +48,7 @@ impl Session {
         Self {
             handle,
             until,
+            through: false,
             heard: Vec::new(),
             carrier: None,
         }
@@ -54,6 +57,16 @@ impl Session {
     /// Until when it has to become a link.
     pub(super) fn until(&self) -> Instant {
         self.until
+    }
+
+    /// The handshake is over.
+    pub(super) fn came_through(&mut self) {
+        self.through = true;
+    }
+
+    /// Whether it can greet.
+    pub(super) fn is_through(&self) -> bool {
+        self.through
     }
 
     /// Whether it carries frames.

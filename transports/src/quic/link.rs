@@ -3,7 +3,7 @@
 //! ```text
 //!   dialling:   wait <--- failed, lost ---+        accepted, with a hello:   up ---> down, over
 //!                |                        |
-//!                +--> race --> hello --> up
+//!                +----> race, hello ----> up
 //! ```
 
 use super::Backoff;
@@ -53,7 +53,7 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec
     let mut backoff = Backoff::default();
     for attempt in 0.. {
         let limit = spec.settings.connect_timeout;
-        let dialled = timeout(limit, dial_peer(endpoint, spec, attempt));
+        let dialled = timeout(limit, race(endpoint, spec, ALPN_PEER, attempt));
         let outcome = match io.while_down(dialled).await {
             Err(gone) => return gone,
             Ok(outcome) => outcome.unwrap_or(Err(DialError::NoAnswer(limit))),
@@ -77,17 +77,13 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec
     Gone
 }
 
-async fn dial_peer(
-    endpoint: &QuicEndpoint,
-    spec: &PeerSpec,
-    attempt: usize,
-) -> Result<(Connection, LinkKey), DialError> {
-    let (connection, key) = race(endpoint, spec, ALPN_PEER, attempt).await?;
-    match say_hello(&connection).await {
-        Some(()) => Ok((connection, key)),
+/// Says hello, and hears the answer.
+pub(super) async fn greet(connection: &Connection) -> Result<(), DialError> {
+    match say_hello(connection).await {
+        Some(()) => Ok(()),
         None => {
             let lost = connection.close_reason();
-            CloseCode::BadHello.close(&connection);
+            CloseCode::BadHello.close(connection);
             Err(lost.map_or(DialError::BadHello, DialError::Lost))
         }
     }
