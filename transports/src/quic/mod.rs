@@ -7,6 +7,7 @@
 
 mod accept;
 mod backoff;
+mod belief;
 mod blame;
 mod close;
 mod config;

@@ -25,15 +25,17 @@
 //! What the sender loses by its own flood must not count as loss of the path, or the flood would go on for ever; and delay
 //! that is always there must not count as a queue, or the rate would shrink for ever. Both are found out by *draining*:
 //! after a start that has searched, and when there is loss together with some queueing, or a queue that does not go away,
-//! the gain is three quarters for one round. If less than half of the loss is left then, only that counts. What is left of
-//! the delay is the path's.
+//! the gain is less for one round, by the loss and the queue, a quarter at most. If less than half of the loss is left then,
+//! only that counts. What is left of the delay is the path's. A round that had no queue and lost as much as others shows the
+//! same for nothing.
 //!
 //! The rate is found by a train of packets (`train.rs`), remembered, or searched for by doubling, in this order of
-//! preference. What is *believed* for such a reason counts for four rounds, or until a queue says that it was too much.
-//! Growth without a queue says that it was too little.
+//! preference. What is *believed* for such a reason (`belief.rs`) counts for some rounds, or until a queue says that it was too
+//! much. Growth without a queue says that it was too little.
 //!
 //! It is made for links that are one's own. Beside others `sharing.rs` is fair.
 
+use super::belief::Belief;
 use super::rounds::{LOSS_MAX, Round, Rounds};
 use super::steady::Steady;
 use super::train::Train;
@@ -55,8 +57,8 @@ const NEXT_DRAIN: usize = 8;
 const SHOWN: usize = 2;
 /// Rounds in a row with a queue after which it may be none.
 const STUBBORN: usize = 4;
-/// Rounds for which a rate counts that was not measured over a round.
-const TRUST: u8 = 4;
+/// How much less leaves in a drain, at least and at most.
+const DRAINED: (f64, f64) = (0.05, 0.25);
 /// Growth beyond chance.
 const GROWTH: f64 = 1.05;
 /// What is a packet's own of the bytes that a line counts: it has headers of IP and UDP beside.
@@ -99,6 +101,8 @@ pub struct RateModel {
     rounds: Rounds,
     /// None while nothing is under way.
     round_start: Option<Duration>,
+    /// Little was under way when the round began.
+    idle: bool,
     acked: u64,
     lost: u64,
     srtt: Duration,
@@ -111,8 +115,7 @@ pub struct RateModel {
     train: Train,
     /// A train has told its rate.
     boarded: bool,
-    /// What the line is believed to carry in bytes a second, loss not counted, and for how many rounds.
-    believed: Option<(f64, u8)>,
+    believed: Belief,
     /// The last round has grown, without a queue.
     grows: bool,
     /// Rounds in a row with a queue.
@@ -137,6 +140,7 @@ impl RateModel {
             trip: 0.0,
             rounds: Rounds::default(),
             round_start: None,
+            idle: true,
             acked: 0,
             lost: 0,
             srtt: Duration::ZERO,
@@ -146,7 +150,7 @@ impl RateModel {
             flat: 0,
             train: Train::default(),
             boarded: false,
-            believed: None,
+            believed: Belief::default(),
             grows: false,
             queued: 0,
             steady: Steady::new(initial > FLOOR),
@@ -200,15 +204,17 @@ impl RateModel {
             self.train.on_end_acks(now, largest);
             self.board_train();
         }
-        let limited = limited && (in_flight as f64) < self.full() * 7.0 / 8.0;
+        let little = |share: f64| limited && (in_flight as f64) < self.full() * share;
+        let (limited, idle) = (little(7.0 / 8.0), little(0.5));
         let round = self.srtt.max(Duration::from_millis(20));
         match self.round_start {
             // What came first of a burst says nothing of the time before it.
-            None => self.begin_round(now),
+            None => self.begin_round(now, idle),
             Some(start) if self.acked > 0 && now.saturating_sub(start) >= round => {
                 let took = now.saturating_sub(start);
-                self.end_round(took.as_secs_f64(), limited);
-                self.begin_round(now);
+                // What is acknowledged in a round left in the one before.
+                self.end_round(took.as_secs_f64(), limited || self.idle);
+                self.begin_round(now, idle);
             }
             Some(_) => {}
         }
@@ -224,17 +230,15 @@ impl RateModel {
         self.pace().map_or(plan, paced)
     }
 
-    /// Bytes were lost. `persistent`: nothing came through for long. The path may be another one now, but is more likely
-    /// the same again.
+    /// Bytes were lost. `persistent`: nothing came through for long, and now something has. The path may be another one now, but
+    /// is more likely the same again, so what it carried is believed.
     pub fn on_loss(&mut self, bytes: u64, persistent: bool) {
         self.lost += bytes;
         if persistent {
-            let line = self.rate() / (1.0 - self.loss());
-            self.believed = (line > 0.0).then_some((line, TRUST));
+            self.believed = Belief::new(self.rate() / (1.0 - self.loss()));
             self.rounds.clear();
             (self.since_drain, self.own_loss) = (SHOWN, None);
             (self.round_start, self.acked, self.lost) = (None, 0, 0);
-            self.plan = (self.plan / 2).max(FLOOR);
         }
     }
 
@@ -257,9 +261,9 @@ impl RateModel {
         let trip = self.least.as_secs_f64().max(1e-6);
         let (low, high) = (low * trip, high * trip);
         let initial = self.is_remembered().then_some(self.initial as f64);
-        let believed = self.believed.map(|(line, _)| line * trip).or(initial);
+        let believed = self.believed.is_some().then(|| self.believed.line() * trip);
         let first = !std::mem::replace(&mut self.boarded, true);
-        let window = match believed {
+        let window = match believed.or(initial) {
             None => low,
             Some(known) if low > known * (1.0 + SAME) => low.min(known * 4.0),
             Some(known) if first && high < known * (1.0 - SAME) => high.max(known / 4.0),
@@ -267,20 +271,16 @@ impl RateModel {
         };
         let window = window.clamp(FLOOR as f64, TRAIN_MAX.max(self.initial as f64));
         self.plan = window as u64;
-        self.believed = Some((window / trip, TRUST));
+        self.believed = Belief::new(window / trip);
         self.rounds.clear();
         // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
         (self.flat, self.since_drain) = (FLAT, 0);
+        self.steady = Steady::new(false);
     }
 
     /// Bytes a second that the path carries, as far as is known.
     fn rate(&self) -> f64 {
-        self.rounds.rate(self.believed_line() * (1.0 - self.loss()))
-    }
-
-    /// Bytes a second that the line is believed to carry; none if there is no such belief.
-    fn believed_line(&self) -> f64 {
-        self.believed.map_or(0.0, |(line, _)| line)
+        self.rounds.rate(self.believed.line() * (1.0 - self.loss()))
     }
 
     /// Bytes a second that leave where the path carries what it can, lost or not.
@@ -290,7 +290,7 @@ impl RateModel {
             None if self.steady.is_idle() => self.rounds.line_of_one(),
             None => self.rounds.line(),
         };
-        measured.max(self.believed_line())
+        measured.max(self.believed.line())
     }
 
     /// The share of bytes that was lost in the last rounds, or that is the path's own doing.
@@ -308,7 +308,10 @@ impl RateModel {
     fn queue(&self) -> f64 {
         let varies = self.stubborn > self.least.as_secs_f64() + 2.0 * GRANULARITY;
         let late = if varies { self.seen.late } else { 0.0 };
-        let waited = self.seen.fastest - late - self.length() - GRANULARITY;
+        // The least round trip may be that of a short packet, which takes less time on the line than a full one.
+        let packet = PACKET as f64 / self.line().max(1.0);
+        let own = packet.min(self.length() / 8.0).max(GRANULARITY);
+        let waited = self.seen.fastest - late - self.length() - own;
         waited.max(0.0) / self.length()
     }
 
@@ -319,8 +322,8 @@ impl RateModel {
         late || (lossy && self.since_drain >= BELIEVED)
     }
 
-    fn begin_round(&mut self, now: Duration) {
-        self.round_start = Some(now);
+    fn begin_round(&mut self, now: Duration, idle: bool) {
+        (self.round_start, self.idle) = (Some(now), idle);
         (self.acked, self.lost, self.trips) = (0, 0, Trips::default());
     }
 
@@ -330,22 +333,22 @@ impl RateModel {
             acked: self.acked,
             lost: self.lost,
         };
-        let mut best = self.rate();
+        if self.is_remembered() && self.flat < FLAT {
+            self.believed = Belief::new(self.initial as f64 / self.length());
+            self.flat = FLAT;
+        }
+        let best = self.rate();
         // A round in which there was little to send says nothing but that so much is possible.
         if limited && round.rate() < best {
             return;
         }
         self.seen = self.trips.seen();
         self.rounds.push(round);
-        if self.is_remembered() && self.flat < FLAT {
-            let line = self.initial as f64 / self.length();
-            (self.believed, self.flat) = (Some((line, TRUST)), FLAT);
-            best = best.max(line * (1.0 - self.loss()));
-        }
-        self.doubt();
+        let (queue, length) = (self.queue(), self.length());
+        self.believed.doubt(&round, queue, length);
         let searching = self.flat < FLAT;
         self.grows = !searching
-            && self.believed.is_none()
+            && !self.believed.is_some()
             && round.rate() > best * GROWTH
             && self.queue() < 0.05;
         // Where there was little to send, that it was not more says nothing of the path, and a queue is that of others.
@@ -357,15 +360,6 @@ impl RateModel {
         };
         let drain = self.drains(searching && self.flat >= FLAT);
         self.set_window(drain);
-    }
-
-    /// What is believed counts for a round less, and not at all once there is a queue.
-    fn doubt(&mut self) {
-        let queued = self.queue() > 0.1;
-        self.believed = self
-            .believed
-            .filter(|(_, rounds)| *rounds > 0 && !queued)
-            .map(|(rate, rounds)| (rate, rounds - 1));
     }
 
     /// Whether the next round is to show what is lost without a queue. Two rounds later it has.
@@ -390,6 +384,9 @@ impl RateModel {
         if self.since_drain == BELIEVED {
             self.own_loss = None;
         }
+        if self.since_drain > SHOWN && self.own_loss.is_none() && self.is_lost_anyway() {
+            self.since_drain = SHOWN + 1;
+        }
         let drain = started || self.is_suspect();
         if drain {
             self.loss_before = self.loss();
@@ -398,10 +395,18 @@ impl RateModel {
         drain
     }
 
+    /// Whether the last round had no queue and has lost as much as others.
+    fn is_lost_anyway(&self) -> bool {
+        let mean = self.loss();
+        let enough = |round: &&Round| (round.acked + round.lost) as f64 * mean >= ENOUGH;
+        let last = self.rounds.last().filter(enough);
+        last.is_some_and(|round| self.queue() == 0.0 && round.loss() >= mean / 2.0)
+    }
+
     fn set_window(&mut self, drain: bool) {
         let searching = self.flat < FLAT;
         let gain = match (drain, searching, self.grows) {
-            (true, ..) => 0.75,
+            (true, ..) => 1.0 - (self.loss() + 2.0 * self.queue()).clamp(DRAINED.0, DRAINED.1),
             (false, true, _) => 2.0,
             (false, false, true) => 1.5,
             (false, false, false) => self.steady.gain(self.queue(), self.length()),

@@ -32,9 +32,14 @@ impl Round {
     }
 
     /// Bytes that left, as far as their loss is made up for.
-    fn left(&self) -> f64 {
+    fn bytes_left(&self) -> f64 {
         let acked = self.acked as f64;
         (acked + self.lost as f64).min(acked / (1.0 - LOSS_MAX))
+    }
+
+    /// The same in a second.
+    pub(super) fn left(&self) -> f64 {
+        self.bytes_left() / self.took
     }
 }
 
@@ -88,7 +93,8 @@ impl Rounds {
         let firsts = 0..(self.0.len() + 1).saturating_sub(together);
         let means = firsts.map(|first| {
             let rounds = || self.0.iter().skip(first).take(together);
-            rounds().map(Round::left).sum::<f64>() / rounds().map(|round| round.took).sum::<f64>()
+            rounds().map(Round::bytes_left).sum::<f64>()
+                / rounds().map(|round| round.took).sum::<f64>()
         });
         means.fold(0.0, f64::max)
     }

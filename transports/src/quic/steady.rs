@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A queue shows a round later, and what is done about it another one later. So the gain answers with less than half of it;
-//! the trim takes out, much more slowly, what the line seems to carry too much or too little; and the line itself is
-//! followed slowly, unless it changes beyond chance or more is tried for want of a queue.
+//! the trim takes out, much more slowly, what the line seems to carry too much or too little, and comes back while there is no
+//! queue, since an empty one does not say how much more would fit; and the line itself is followed slowly, unless it changes
+//! beyond chance or more is tried for want of a queue.
 
 /// The queue that is kept: a share of the path, but no more than so many seconds.
 const SHORT: (f64, f64) = (0.04, 0.002);
@@ -15,9 +16,12 @@ const SHORT: (f64, f64) = (0.04, 0.002);
 const YIELD: f64 = 0.4;
 /// The same in the long run, in each round, and how much that may come to.
 const TRIM: (f64, f64) = (0.05, 0.02);
-/// After so many rounds without a queue more is tried: half of the short one first, then twice as much each round, up to
-/// this share of the path.
+/// The share of the trim that is taken back in a round without a queue.
+const BACK: f64 = 1.0 / 8.0;
+/// After so many rounds without a queue more is tried: half of the short one first, then twice as much each second round, since
+/// it takes two to see what comes of it, up to this share of the path.
 const QUIET: u8 = 3;
+const SEEN_AFTER: u8 = 2;
 const TRIED: f64 = 0.06;
 /// Rounds without a queue that are many.
 const LONG: u8 = 12;
@@ -77,8 +81,12 @@ impl Steady {
         if !self.found {
             return (1.0 + TRIED - queue / 2.0).max(GAIN_MIN);
         }
+        if self.quiet > 0 {
+            self.trim += (1.0 - self.trim) * BACK;
+        }
         if self.quiet >= QUIET {
-            let doubled = short / 2.0 * f64::from(1 << (self.quiet - QUIET).min(8));
+            let steps = (self.quiet - QUIET) / SEEN_AFTER;
+            let doubled = short / 2.0 * f64::from(1 << steps.min(8));
             return self.trim + doubled.min(TRIED);
         }
         let over = queue - short;

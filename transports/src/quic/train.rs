@@ -58,7 +58,8 @@ impl Train {
     }
 
     /// Bytes a second at least and at most, if the train is long enough. Jitter pushes packets together; how late the first one
-    /// was, compared with the `least` round trip and the time that two packets take, tells how much of it there may be.
+    /// was, compared with the `least` round trip and the time that two packets take, tells how much of it there may be. An
+    /// acknowledgement that has waited for a second packet pulls them apart, by one packet at each end.
     pub(super) fn rate(&self, least: Duration) -> Option<(f64, f64)> {
         let (first, first_number) = self.first?;
         let packets = self.last.1.saturating_sub(first_number);
@@ -70,7 +71,8 @@ impl Train {
         let late = first.saturating_sub(self.sent).saturating_sub(least);
         let jitter = (late.as_secs_f64() - 2.0 * spread / packets as f64).max(0.0);
         let bytes = packets as f64 * self.bytes as f64 / self.acked.max(1) as f64;
-        Some((bytes / (spread + 2.0 * jitter), bytes / spread))
+        let most = bytes * (packets + 2) as f64 / packets as f64;
+        Some((bytes / (spread + 2.0 * jitter), most / spread))
     }
 }
 
@@ -94,16 +96,18 @@ mod tests {
     }
 
     /// Guards what a connection begins with: the rate at which a train came through, whatever of it was lost, and less of it
-    /// if it may be jitter that has pushed the packets together; a train that arrived all at once tells nothing.
+    /// if it may be jitter that has pushed the packets together, and at most two packets more; a train that arrived all at once
+    /// tells nothing.
     #[test]
     fn a_train_tells_the_rate() {
         let near = |rate: f64| (rate / 2_500_000.0 - 1.0).abs() < 1e-6;
+        let more = |rate: f64| near(rate * 9.0 / 11.0) || near(rate * 8.0 / 10.0);
         for lost in [&[][..], &[0, 3, 4]] {
             let (low, high) = train(500, 0, lost).unwrap();
-            assert!(near(low) && near(high), "{low} to {high}");
+            assert!(near(low) && more(high), "{low} to {high}");
         }
         let (low, high) = train(500, 10, &[]).unwrap();
-        assert!(low < 600_000.0 && near(high), "{low} to {high}");
+        assert!(low < 600_000.0 && more(high), "{low} to {high}");
         assert_eq!(train(0, 0, &[]), None);
         assert_eq!(train(500, 0, &[5, 6, 7, 8, 9]), None);
     }
