@@ -312,6 +312,16 @@ impl Link {
         by_rtt.max(line)
     }
 
+    /// When an answer to what left last is overdue, if that is of this part: all of it may be lost, and then nothing tells so
+    /// before the link is in doubt. `None` where one more fragment costs something, or would not overtake what is on its way.
+    pub fn answer_due(&self, seq: u64, part: u8, now: Time) -> Option<Time> {
+        let free = |p: &&LinkProfile| p.cost == 0 && !p.enveloped && !p.courier;
+        self.profile.as_ref().filter(free)?;
+        let last = self.sent.back().filter(|_| !self.is_unanswered(now))?;
+        let patience = self.rate.patience();
+        (last.seq == seq && last.part == part).then(|| last.at.after(patience))
+    }
+
     /// How long after sending something an answer may take before it is sent again.
     pub fn patience(&self) -> Duration {
         match &self.profile {

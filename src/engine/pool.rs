@@ -340,6 +340,24 @@ impl Pool {
         wanting.map_or(Drawn::Nothing, Drawn::Needs)
     }
 
+    /// A further run, where what is under way would do if it arrived, but seems not to.
+    pub fn draw_spare(&mut self, draw: &Draw) -> Drawn {
+        let slices = self.geometry.coding.slices;
+        let known = self.unknown_from.unwrap_or(u32::MAX);
+        let active = self.active.iter_mut();
+        for (&number, block) in active.filter(|(number, _)| u32::from(**number) < known) {
+            match block.pick(number, block.unsolved(slices), draw) {
+                None => {}
+                Some((run, None)) => {
+                    block.take(&run, draw);
+                    return Drawn::Run(run, None);
+                }
+                Some((_, Some(need))) => return Drawn::Needs(need),
+            }
+        }
+        Drawn::Nothing
+    }
+
     fn open_next(&mut self) -> bool {
         let end = self
             .geometry
@@ -498,6 +516,13 @@ impl Block {
             .copied()
             .unwrap_or(0);
         u32::from(self.k.saturating_sub(least))
+    }
+
+    /// Slices whose code word lacks a symbol.
+    fn unsolved(&self, slices: u8) -> u8 {
+        let held = self.held_count.iter().take(usize::from(slices));
+        let lacks = |(j, held): (usize, &u16)| u8::from(*held < self.k) << j;
+        held.enumerate().map(lacks).fold(0, |mask, bit| mask | bit)
     }
 
     /// Slices whose code word would fall short by at least half a symbol: of what may be expected to arrive, with a margin;
@@ -726,6 +751,21 @@ mod tests {
         pool.unload(0);
         pool.unload(1);
         assert_eq!(pool.draw(&WIDE), Drawn::Needs(first));
+    }
+
+    /// Guards what is there when all may be lost that is under way: a further symbol, but none of a block that is solved.
+    #[test]
+    fn a_spare_symbol_is_one_that_has_not_left() {
+        let len = 10 * 1344;
+        let mut pool = pool(len);
+        feed(&mut pool, len);
+        assert_eq!(drain(&mut pool, &WIDE).len(), 10);
+        match pool.draw_spare(&WIDE) {
+            Drawn::Run(run, None) => assert_eq!((run.symbol, run.count), (10, 7)),
+            other => panic!("no spare symbol: {other:?}"),
+        }
+        pool.solve(0);
+        assert_eq!(pool.draw_spare(&WIDE), Drawn::Nothing);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::blocks::BlockKey;
 use super::feedback::is_alone;
-use super::io::{Event, LinkId};
+use super::io::{Event, LinkId, Time};
 use super::link::{Link, Mode, Sent};
 use super::offers::{OFFER_EVERY, OFFER_EVERY_ONE_WAY};
 use super::pool::{Draw, Drawn, Need, Run, carrier};
@@ -19,8 +19,8 @@ enum Supply {
     Run(Run, u32, Option<Need>),
     /// Only what is not in memory.
     Needs(Need),
-    /// Nothing at present.
-    Nothing,
+    /// Nothing before this moment; `None` waits for an input.
+    Nothing(Option<Time>),
 }
 
 impl Engine {
@@ -47,11 +47,11 @@ impl Engine {
             }
             Supply::Needs(need) if self.provide(seq, part, need) => self.next_symbol(id, seq, part),
             Supply::Needs(_) => Found::Later(None),
-            Supply::Nothing => {
+            Supply::Nothing(until) => {
                 if mode == Mode::Detached {
                     self.detached_done(id, seq, part);
                 }
-                Found::Later(None)
+                Found::Later(until)
             }
         }
     }
@@ -101,19 +101,19 @@ impl Engine {
 
     fn draw(&mut self, id: LinkId, seq: u64, part: u8, mode: Mode) -> Supply {
         let Some(to) = self.outbox.get(&seq).map(|message| message.end()) else {
-            return Supply::Nothing;
+            return Supply::Nothing(None);
         };
         let weight = self.weight(id, to);
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
-            return Supply::Nothing;
+            return Supply::Nothing(None);
         };
         let Some(state) = message.parts.get_mut(&part) else {
-            return Supply::Nothing;
+            return Supply::Nothing(None);
         };
         let geometry = *state.pool.geometry();
         let slices = slices_that_fit(link, &geometry);
         if slices == 0 {
-            return Supply::Nothing;
+            return Supply::Nothing(None);
         }
         let loss_ppm = link.loss_ppm();
         let draw = Draw {
@@ -123,16 +123,23 @@ impl Engine {
             link: carrier(id),
         };
         if mode == Mode::Attached {
-            return match state.pool.draw(&draw) {
+            let overdue = link.answer_due(seq, part, self.now);
+            let drawn = match state.pool.draw(&draw) {
+                Drawn::Nothing if overdue.is_some_and(|at| at <= self.now) => {
+                    state.pool.draw_spare(&draw)
+                }
+                drawn => drawn,
+            };
+            return match drawn {
                 Drawn::Run(run, need) => Supply::Run(run, weight, need),
                 Drawn::Needs(need) => Supply::Needs(need),
-                Drawn::Nothing => Supply::Nothing,
+                Drawn::Nothing => Supply::Nothing(overdue.filter(|at| *at > self.now)),
             };
         }
         let relayed = link.is_relayed();
         let carried = relayed.then_some(draw.link);
         let Some(run) = state.next_detached(id, slices, loss_ppm, carried) else {
-            return Supply::Nothing;
+            return Supply::Nothing(None);
         };
         if state.pool.bytes(&run).is_none() {
             let (block, k) = (run.block, geometry.source_symbols(run.block));
