@@ -6,7 +6,9 @@ use super::session::{Session, greet, say_hello};
 use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
-use ostrakon_transports::quic::parts::{Backoff, RACERS, STEADY, dialling, listening, pause};
+use ostrakon_transports::quic::parts::{
+    Backoff, RACERS, STEADY, dialling, listening, patience, pause,
+};
 use ostrakon_transports::quic::{EndpointError, QuicSettings};
 use quinn_proto::{ClientConfig, ConnectionHandle, Dir, Event, StreamEvent, StreamId, VarInt};
 use rand_chacha::ChaCha8Rng;
@@ -50,8 +52,6 @@ pub struct Link {
     backoff: Backoff,
     /// When it dials next.
     dials: Option<Instant>,
-    /// How often it has dialled since it began to look for a connection.
-    begun: usize,
     /// Connections of which one may become the link.
     early: Vec<Session>,
     /// The link, or the connection that has greeted to become it.
@@ -89,7 +89,6 @@ impl Link {
             client,
             setup,
             backoff: Backoff::default(),
-            begun: 0,
             early: Vec::new(),
             session: None,
             greets: None,
@@ -162,15 +161,18 @@ impl Link {
             return;
         };
         let settings = &self.setup.settings;
+        let pause = pause(settings.initial_rtt);
         let first = now + settings.connect_timeout;
         let mut racers = self.session.iter().chain(&self.early);
         let until = racers.next().map_or(first, Session::until);
+        if racers.count() + 1 >= RACERS {
+            self.dials = Some(now + pause);
+            return;
+        }
         match self.driven.connect(now, config) {
             Ok(handle) => {
                 self.early.push(Session::new(handle, until));
-                self.begun += 1;
-                let pause = pause(settings.initial_rtt);
-                self.dials = (self.begun < RACERS).then(|| now + pause);
+                self.dials = Some(now + pause);
             }
             Err(error) if self.early.is_empty() => self.end(&error.to_string(), now),
             Err(_) => {}
@@ -224,7 +226,7 @@ impl Link {
         let Some(connection) = self.driven.connection(handle) else {
             return;
         };
-        self.greets = Some(now + pause(connection.rtt()));
+        self.greets = Some(now + patience(connection.rtt()));
         if let Err(why) = greet(connection) {
             self.lose(handle, &why, now);
         }
@@ -232,7 +234,7 @@ impl Link {
 
     /// The greeting was answered: what else came through, or may yet, is not needed.
     fn won(&mut self, now: Instant) {
-        (self.dials, self.greets, self.begun) = (None, None, 0);
+        (self.dials, self.greets) = (None, None);
         for racer in std::mem::take(&mut self.early) {
             self.close(racer.handle, now);
         }
@@ -347,7 +349,6 @@ impl Link {
             }
         }
         if self.client.is_some() {
-            self.begun = 0;
             self.dials = Some(now + self.backoff.wait_by(self.random.next_u32()));
         }
     }

@@ -9,7 +9,7 @@ pub use super::controller::pace;
 pub use super::link::{HELLO, PROFILE_LOOK, STEADY};
 pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};
-pub use super::race::{RACERS, pause};
+pub use super::race::{RACERS, patience, pause};
 pub use super::silence::{BEAT, News, Silence, UNHEARD};
 pub use super::valve::{MAX_CREDIT, Valve, allowance};
 

@@ -24,11 +24,17 @@ use tokio::time::{Instant, sleep_until};
 pub const RACERS: usize = 4;
 /// The least time between two.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The least time for which the answer to a hello is waited for. It may be that no round trip was measured yet.
+const PATIENCE: Duration = Duration::from_millis(750);
 
-/// How long after an attempt the next one begins, on a path that is thought to have this round-trip time; and how long after a
-/// hello the next one is said, on a path that has it.
+/// How long after an attempt the next one begins, on a path that is thought to have this round-trip time.
 pub fn pause(trip: Duration) -> Duration {
     PAUSE.max(trip.saturating_mul(5) / 4)
+}
+
+/// How long after a hello the next one is said, on a path with this round-trip time.
+pub fn patience(trip: Duration) -> Duration {
+    PATIENCE.max(pause(trip))
 }
 
 /// A connection that has come through.
@@ -46,7 +52,7 @@ impl Greeting {
     fn new(racer: Racer) -> Self {
         let connection = racer.0.clone();
         Self {
-            until: Instant::now() + pause(connection.rtt()),
+            until: Instant::now() + patience(connection.rtt()),
             racer,
             answer: Box::pin(async move { greet(&connection).await }),
         }
@@ -81,7 +87,7 @@ pub(super) async fn race(
     let mut racers = JoinSet::new();
     let mut through: VecDeque<Racer> = VecDeque::new();
     let mut greeting: Option<Greeting> = None;
-    let mut begun = 0;
+    let mut attempt = first;
     let mut next = Instant::now();
     let mut failed = None;
     loop {
@@ -103,13 +109,13 @@ pub(super) async fn race(
                 Err(error) => failed = Some(error),
             },
             () = sleep_until(until), if !through.is_empty() => {}
-            () = sleep_until(next), if begun < RACERS => {
-                let (endpoint, spec, attempt) = (endpoint.clone(), spec.clone(), first + begun);
-                racers.spawn(async move {
-                    let connection = dial(&endpoint, &spec, alpn, attempt).await?;
-                    Ok((connection, spec.key_of(attempt)))
-                });
-                (begun, next) = (begun + 1, next + pause);
+            () = sleep_until(next) => {
+                let alive = racers.len() + through.len() + usize::from(greeting.is_some());
+                if alive < RACERS {
+                    racers.spawn(run(endpoint.clone(), spec.clone(), alpn, attempt));
+                    attempt += 1;
+                }
+                next += pause;
             }
         }
         // An attempt that failed at once would only be repeated.
@@ -121,4 +127,15 @@ pub(super) async fn race(
             return Err(error);
         }
     }
+}
+
+/// One attempt.
+async fn run(
+    endpoint: QuicEndpoint,
+    spec: PeerSpec,
+    alpn: &'static [u8],
+    attempt: usize,
+) -> Result<Racer, DialError> {
+    let connection = dial(&endpoint, &spec, alpn, attempt).await?;
+    Ok((connection, spec.key_of(attempt)))
 }
