@@ -1,15 +1,16 @@
 //! What a line is believed to carry for another reason than that rounds have shown it: it is remembered, a train has told it, or
 //! the path has carried it before it was dead.
 //!
-//! It counts for some rounds, so that one with little to send, or the first after a pause, does not bring it down. A queue says
-//! that it was too much; but what leaves at once after a pause makes one as well, and where as much has left as is believed, the
-//! line carries it.
+//! It counts for some rounds, and for more if they have not shown as much: the first after a pause, or one with a burst of loss,
+//! does not bring it down. A queue says that it was too much; but what leaves at once after a pause makes one as well, and where
+//! as much has left as is believed, the line carries it.
 
 use super::model::FLOOR;
 use super::rounds::Round;
 
-/// Rounds for which it counts.
-const TRUST: u8 = 4;
+/// Rounds for which it counts, and how many of them one takes that has shown as much.
+const TRUST: u8 = 16;
+const SHOWN: u8 = 4;
 /// A queue that says that it was too much, as a share of the path, beside that of a burst.
 const QUEUE: f64 = 0.1;
 /// What has left is less than what is believed beyond chance, if it is less than this share of it.
@@ -41,8 +42,10 @@ impl Belief {
             return;
         };
         let burst = FLOOR as f64 / line / length;
-        let wrong = queue > QUEUE + burst && round.left() < line * AS_MUCH;
-        self.0 = (rounds > 0 && !wrong).then(|| (line, rounds - 1));
+        let shown = round.left() >= line * AS_MUCH;
+        let wrong = queue > QUEUE + burst && !shown;
+        let rounds = rounds.saturating_sub(if shown { SHOWN } else { 1 });
+        self.0 = (rounds > 0 && !wrong).then_some((line, rounds));
     }
 }
 
@@ -58,16 +61,18 @@ mod tests {
             took: 0.1,
             acked: bytes,
             lost: 0,
+            most: f64::INFINITY,
         };
         let after = |bytes, queue, rounds| {
             let mut belief = Belief::new(1e6);
             (0..rounds).for_each(|_| belief.doubt(&round(bytes), queue, 0.1));
             belief.line()
         };
-        assert_eq!(after(80_000, 0.24, 4), 1e6);
+        assert_eq!(after(80_000, 0.24, 15), 1e6);
         assert_eq!(after(80_000, 0.25, 1), 0.0);
-        assert_eq!(after(98_000, 1.0, 4), 1e6);
-        assert_eq!(after(80_000, 0.0, 5), 0.0);
+        assert_eq!(after(98_000, 1.0, 3), 1e6);
+        assert_eq!(after(98_000, 0.0, 4), 0.0);
+        assert_eq!(after(80_000, 0.0, 16), 0.0);
         assert!(!Belief::new(0.0).is_some());
     }
 }

@@ -103,6 +103,8 @@ pub struct RateModel {
     round_start: Option<Duration>,
     /// Little was under way when the round began.
     idle: bool,
+    /// At how many bytes a second packets were to leave in the last two rounds, if that was known.
+    paced: [Option<f64>; 2],
     acked: u64,
     lost: u64,
     srtt: Duration,
@@ -141,6 +143,7 @@ impl RateModel {
             rounds: Rounds::default(),
             round_start: None,
             idle: true,
+            paced: [None; 2],
             acked: 0,
             lost: 0,
             srtt: Duration::ZERO,
@@ -322,8 +325,16 @@ impl RateModel {
         late || (lossy && self.since_drain >= BELIEVED)
     }
 
+    /// Bytes a second that can have left of what is acknowledged in this round.
+    fn most(&self) -> f64 {
+        let [before, present] = self.paced;
+        let paces = before.zip(present);
+        paces.map_or(f64::INFINITY, |(a, b)| a.max(b) * GROWTH)
+    }
+
     fn begin_round(&mut self, now: Duration, idle: bool) {
         (self.round_start, self.idle) = (Some(now), idle);
+        self.paced = [self.paced[1], self.pace()];
         (self.acked, self.lost, self.trips) = (0, 0, Trips::default());
     }
 
@@ -332,6 +343,7 @@ impl RateModel {
             took,
             acked: self.acked,
             lost: self.lost,
+            most: self.most(),
         };
         if self.is_remembered() && self.flat < FLAT {
             self.believed = Belief::new(self.initial as f64 / self.length());
