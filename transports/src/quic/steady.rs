@@ -23,8 +23,9 @@ const BACK: f64 = 1.0 / 8.0;
 const QUIET: u8 = 3;
 const SEEN_AFTER: u8 = 2;
 const TRIED: f64 = 0.06;
-/// Rounds without a queue that are many.
+/// Rounds without a queue that are many, and that are as many where none has shown yet that what is remembered is still right.
 const LONG: u8 = 12;
+const LONG_AT_FIRST: u8 = 6;
 /// The least gain.
 const GAIN_MIN: f64 = 0.8;
 /// The share of a change of the line that is followed in a round, and what is a change beyond chance.
@@ -46,7 +47,7 @@ impl Steady {
     /// Of which nothing is known but what may be remembered.
     pub(super) fn new(remembered: bool) -> Self {
         Self {
-            quiet: 0,
+            quiet: LONG - LONG_AT_FIRST,
             trim: 1.0,
             line: 0.0,
             found: remembered,
@@ -135,6 +136,7 @@ mod tests {
         assert!((steady.follow(100.0) - 100.0).abs() < 1e-9);
         assert!((steady.follow(102.0) - 100.125).abs() < 1e-9);
         assert!((steady.follow(150.0) - 150.0).abs() < 1e-9);
+        assert!(steady.gain(0.1, 0.6) < 1.0);
         let gains: Vec<f64> = (0..12).map(|_| steady.gain(0.0, 0.6)).collect();
         assert!(gains[0] < 1.01 && gains[11] > 1.05, "{gains:?}");
     }
