@@ -76,6 +76,7 @@ mod outgoing;
 mod overheard;
 mod pool;
 pub mod rate;
+mod readback;
 pub mod reassembly;
 mod receive;
 pub mod redundancy;

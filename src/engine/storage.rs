@@ -3,6 +3,7 @@
 use super::blocks::REREAD;
 use super::incoming::Incoming;
 use super::io::{Done, Event, FileKind, Job, Output, Record, StoreError, Token};
+use super::readback::{self, ReadBack};
 use super::{Effect, Engine, MessageId, Request, SYNC_INTERVAL, coding};
 use crate::wire::manifest::Body;
 use bytes::Bytes;
@@ -153,6 +154,7 @@ impl Engine {
     /// Reads back what was received: blocks that can be solved, and solved blocks that have to be digested.
     pub(super) fn read_back(&mut self) {
         self.reread();
+        let mut now = self.being_read_back();
         let ids: Vec<MessageId> = self.reading.iter().copied().collect();
         for id in ids {
             let parts: Vec<u8> = self
@@ -162,8 +164,8 @@ impl Engine {
                 .unwrap_or_default();
             let mut busy = false;
             for part in parts {
-                busy |= self.read_back_solve(id, part);
-                busy |= self.read_back_digest(id, part);
+                busy |= self.read_back_solve(id, part, &mut now);
+                busy |= self.read_back_digest(id, part, &mut now);
             }
             if !busy {
                 self.reading.remove(&id);
@@ -172,7 +174,7 @@ impl Engine {
     }
 
     /// Tells whether any block of the part is still to be solved.
-    fn read_back_solve(&mut self, id: MessageId, part: u8) -> bool {
+    fn read_back_solve(&mut self, id: MessageId, part: u8, now: &mut ReadBack) -> bool {
         let Some(message) = self.inbox.get_mut(&id) else {
             return false;
         };
@@ -193,6 +195,9 @@ impl Engine {
             let Some(at) = open.full_at else { continue };
             left = true;
             if open.busy || !self.writer.counts(at) || solving >= SOLVING_MAX {
+                continue;
+            }
+            if !now.takes(readback::to_solve(&geometry, block)) {
                 continue;
             }
             open.busy = true;
@@ -357,7 +362,7 @@ impl Engine {
     }
 
     /// Tells whether the part is still to be digested.
-    fn read_back_digest(&mut self, id: MessageId, part: u8) -> bool {
+    fn read_back_digest(&mut self, id: MessageId, part: u8, now: &mut ReadBack) -> bool {
         let Some(message) = self.inbox.get_mut(&id) else {
             return false;
         };
@@ -379,7 +384,7 @@ impl Engine {
         else {
             return false;
         };
-        if !self.writer.counts(at) {
+        if !self.writer.counts(at) || !now.takes(geometry.block_len(block) as u64) {
             return true;
         }
         state.hashing = true;
