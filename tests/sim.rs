@@ -5,6 +5,8 @@
 
 #[path = "sim/endpoints.rs"]
 mod endpoints;
+#[path = "sim/oneway.rs"]
+mod oneway;
 #[path = "sim/several.rs"]
 mod several;
 #[path = "sim/store.rs"]
@@ -362,10 +364,13 @@ fn without_any_way_back_the_planned_redundancy_suffices_and_its_chance_is_told()
         let id = world.send(0, 1, &parts);
         assert!(world.run_until(world.now + 60 * SECOND, |w| w.delivered(1, id)));
         assert!(world.content(1, id, 2).unwrap() == file);
-        let told = world.nodes[0]
-            .events
-            .iter()
-            .any(|e| matches!(e, Event::OneWayDone { success_ppm, .. } if *success_ppm > 999_000));
+        // The last repair symbols may still be on their way when enough is there.
+        let told = world.run_until(world.now + 5 * SECOND, |w| {
+            let mut events = w.nodes[0].events.iter();
+            events.any(
+                |e| matches!(e, Event::OneWayDone { success_ppm, .. } if *success_ppm > 999_000),
+            )
+        });
         assert!(told, "{:?}", world.nodes[0].events);
     });
 }

@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use super::stopwatch::Stopwatch;
+use ostrakon::engine::geometry::Blocks;
 use ostrakon::engine::io::{
     Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Reach, Restored, Time,
 };
@@ -235,6 +236,7 @@ fn draft(part: &[u8], to: ostrakon::engine::id::PersonId) -> Draft {
         salt: [3; 8],
         content_key: Key::new([0; 32]),
         created: None,
+        blocks: Blocks::Usual,
         parts: vec![part],
     }
 }

@@ -1,15 +1,27 @@
 //! A part on a link where nobody answers soon: everything leaves once, with as many repair symbols as the loss to reckon
 //! with asks for. What a courier turns out to have lost leaves once more.
 
-use super::geometry::Geometry;
-use super::io::LinkId;
+use super::Engine;
+use super::coding::Scheme;
+use super::geometry::{Blocks, Geometry, LARGE_BLOCK, LARGE_REPAIR, SLICE, SLICES};
+use super::id::PersonId;
+use super::io::{LinkId, LinkProfile, Reach};
 use super::outgoing::OutPart;
 use super::pool::Run;
 use super::redundancy;
 use std::collections::BTreeSet;
 
 /// The probability, in parts per million, with which all that is put on a link without an answer is to suffice.
-const ENOUGH: u32 = 999_500;
+const ENOUGH: u32 = 999_800;
+
+/// How often the only symbol of a part leaves at most.
+const REPEATS_MAX: u32 = 64;
+/// The largest loss to reckon with, in parts per million, for which large blocks have repair symbols enough, with room for a
+/// loss that is set higher while they are under way.
+const LARGE_LOSS: u32 = 200_000;
+/// Bytes that a large block takes in memory, its repair symbols included.
+const LARGE_BYTES: usize =
+    (LARGE_BLOCK as usize + LARGE_REPAIR as usize) * SLICE as usize * SLICES as usize;
 
 /// How far a link that nobody answers on has carried a part.
 #[derive(Clone, Debug, Default)]
@@ -20,16 +32,50 @@ pub struct Cursor {
     symbol: u16,
     /// The next slice of it.
     slice: u8,
-    /// The least chance, over all blocks so far, that what was sent suffices; in parts per million.
-    success_ppm: u32,
+    /// The chance that what was sent does not suffice for one of the blocks so far.
+    failure: f64,
     /// Blocks for which that was reckoned.
     reckoned: u32,
-    /// How many symbols of a block are to leave, for which block and loss that was reckoned.
-    plan: Option<(u32, u32, u32)>,
+    /// How many symbols of a block are to leave, and for which block, code words and loss that was reckoned.
+    plan: Option<((u32, u32, u32), u32)>,
     /// All was sent.
     done: bool,
     /// What a courier has taken along and nobody has told of: block, symbol and first slice.
     carried: BTreeSet<(u16, u16, u8)>,
+}
+
+impl Engine {
+    /// How large the blocks of a message to these persons had better be: large, where links lead to each of them, nobody
+    /// can answer by any link that is up, and none of them was ever heard. What comes up later takes either.
+    pub fn blocks(&self, to: &BTreeSet<PersonId>) -> Blocks {
+        let up = self.links.values().filter_map(|link| {
+            let profile = link.profile.as_ref()?;
+            Some((profile, link.loss_ppm()))
+        });
+        let up: Vec<(&LinkProfile, u32)> = up
+            .filter(|(profile, _)| to.iter().any(|who| leads(profile, *who)))
+            .collect();
+        let sends = |who: &PersonId| up.iter().any(|(p, _)| p.can_send && leads(p, *who));
+        let silent = up
+            .iter()
+            .all(|(p, loss_ppm)| !p.can_receive && *loss_ppm <= LARGE_LOSS);
+        let heard = self.heard.keys().any(|end| to.contains(&end.person));
+        // Each link reads and codes for itself.
+        let fit = up.len().saturating_mul(LARGE_BYTES) <= self.limits.block_cache_bytes;
+        match silent && fit && !heard && to.iter().all(sends) {
+            true => Blocks::Large,
+            false => Blocks::Usual,
+        }
+    }
+}
+
+/// Whether frames for a person may leave by a link, or frames of him come.
+fn leads(profile: &LinkProfile, who: PersonId) -> bool {
+    match profile.reach {
+        Reach::Anyone => true,
+        Reach::Person(person) => person == who,
+        Reach::Endpoint(end) => end.person == who,
+    }
 }
 
 impl OutPart {
@@ -43,19 +89,16 @@ impl OutPart {
         carried: Option<u8>,
     ) -> Option<Run> {
         let geometry = *self.pool.geometry();
-        let cursor = self.detached.entry(link).or_insert(Cursor {
-            success_ppm: redundancy::CERTAIN,
-            ..Cursor::default()
-        });
+        let cursor = self.detached.entry(link).or_default();
         while cursor.block < geometry.blocks() {
             let block = cursor.block as u16;
             let k = u32::from(geometry.source_symbols(block));
-            let n = cursor.planned(&geometry, loss_ppm);
+            // Slices that travel in different frames are lost for themselves, and so are their code words.
+            let words = u32::from(geometry.coding.slices.div_ceil(slices.max(1)));
+            let n = cursor.planned(&geometry, words, loss_ppm);
             if cursor.reckoned <= cursor.block {
                 cursor.reckoned = cursor.block + 1;
-                cursor.success_ppm = cursor
-                    .success_ppm
-                    .min(redundancy::success_ppm(k, n, loss_ppm));
+                cursor.failure += redundancy::failure(k, n, loss_ppm) * f64::from(words);
             }
             if u32::from(cursor.symbol) >= n || self.pool.is_solved(block) {
                 (cursor.block, cursor.symbol, cursor.slice) = (cursor.block + 1, 0, 0);
@@ -63,7 +106,7 @@ impl OutPart {
             }
             let run = Run {
                 block,
-                symbol: cursor.symbol,
+                symbol: cursor.symbol.min(geometry.symbols(block).saturating_sub(1)),
                 slice: cursor.slice,
                 count: slices.min(geometry.coding.slices - cursor.slice),
             };
@@ -101,15 +144,16 @@ impl OutPart {
         }
     }
 
-    /// The chance that what a detached link has sent suffices for all blocks, once it has sent everything; told once.
-    pub fn detached_done(&mut self, link: LinkId) -> Option<u32> {
+    /// The chance that what a detached link has sent does not suffice for all blocks, once it has sent everything; told
+    /// once.
+    pub fn detached_done(&mut self, link: LinkId) -> Option<f64> {
         let blocks = self.pool.geometry().blocks();
         let cursor = self
             .detached
             .get_mut(&link)
             .filter(|c| c.block >= blocks && !c.done)?;
         cursor.done = true;
-        Some(redundancy::all_blocks_ppm(cursor.success_ppm, blocks))
+        Some(cursor.failure.min(1.0))
     }
 }
 
@@ -119,17 +163,20 @@ fn name(run: &Run) -> (u16, u16, u8) {
 
 impl Cursor {
     /// How many symbols of its block are to leave. Reckoned once a block and loss: it takes longer than a symbol.
-    fn planned(&mut self, geometry: &Geometry, loss_ppm: u32) -> u32 {
-        if let Some((block, loss, n)) = self.plan
-            && (block, loss) == (self.block, loss_ppm)
-        {
+    fn planned(&mut self, geometry: &Geometry, words: u32, loss_ppm: u32) -> u32 {
+        let given = (self.block, words, loss_ppm);
+        if let Some((_, n)) = self.plan.filter(|(known, _)| *known == given) {
             return n;
         }
         let block = self.block as u16;
         let k = u32::from(geometry.source_symbols(block));
-        let most = u32::from(geometry.symbols(block));
-        let n = redundancy::plan(k, most, geometry.blocks(), loss_ppm, ENOUGH);
-        self.plan = Some((self.block, loss_ppm, n));
+        let most = match geometry.coding.scheme {
+            Scheme::Repeat => REPEATS_MAX,
+            _ => u32::from(geometry.symbols(block)),
+        };
+        let all = geometry.blocks().saturating_mul(words);
+        let n = redundancy::plan(k, most, all, loss_ppm, ENOUGH);
+        self.plan = Some((given, n));
         n
     }
 

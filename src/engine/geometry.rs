@@ -16,12 +16,27 @@ pub const SLICE: u16 = 192;
 pub const SLICES: u8 = 7;
 /// Source symbols of a block in large parts: 1.4 MB a block.
 pub const BLOCK: u16 = 1024;
+/// Source symbols of a large block: 5.5 MB a block.
+pub const LARGE_BLOCK: u16 = 4096;
+/// Repair symbols of a large block: enough for a loss of 30 %. With them a block takes 8.3 MB in memory.
+pub const LARGE_REPAIR: u16 = 2048;
 /// Largest number of source symbols for which the small-block code is used.
 pub const SMALL_BLOCK: u64 = 64;
 /// Symbols of a block, source and repair: 13 bits.
 pub const SYMBOLS_MAX: u32 = 1 << 13;
 /// Bound on the bytes of a block, so that a claim cannot make us allocate much.
 pub const BLOCK_BYTES_MAX: u64 = 16 << 20;
+
+/// How large the blocks of large parts are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blocks {
+    /// As large as is needed where somebody reports: what a block lacks is made up for.
+    #[default]
+    Usual,
+    /// Large ones. Where nobody reports, each block needs repair symbols for more than the loss to reckon with, and the
+    /// more of its symbols share them, the fewer they are.
+    Large,
+}
 
 /// The coding parameters of a part, as its manifest states them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +54,21 @@ pub struct Coding {
 }
 
 impl Coding {
-    /// The parameters that we choose for a part of `len` bytes.
+    /// The parameters that we choose for a part of `len` bytes, in blocks of this kind.
+    pub fn choose_in(blocks: Blocks, len: u64) -> Self {
+        let usual = Self::choose(len);
+        let one = u64::from(BLOCK) * usual.symbol_len() as u64;
+        match blocks {
+            Blocks::Large if usual.scheme == Scheme::LargeBlock && len > one => Self {
+                block_symbols: LARGE_BLOCK,
+                repair: LARGE_REPAIR,
+                ..usual
+            },
+            _ => usual,
+        }
+    }
+
+    /// The parameters that we choose for a part of `len` bytes, in usual blocks.
     pub fn choose(len: u64) -> Self {
         let full = u64::from(SLICE) * u64::from(SLICES);
         let symbols = len.div_ceil(full).max(1);
@@ -192,8 +221,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn blocks_cover_a_part_exactly_and_our_choice_is_always_valid(len in 1u64..(10 << 30)) {
-            let geometry = Geometry::new(Coding::choose(len), len).unwrap();
+        fn blocks_cover_a_part_exactly_and_our_choice_is_always_valid(
+            len in 1u64..(10 << 30), large in any::<bool>(),
+        ) {
+            let blocks = if large { Blocks::Large } else { Blocks::Usual };
+            let geometry = Geometry::new(Coding::choose_in(blocks, len), len).unwrap();
             let mut at = 0;
             for block in 0..geometry.blocks() {
                 prop_assert_eq!(geometry.block_offset(block as u16), at);

@@ -225,6 +225,12 @@ impl Link {
         }
     }
 
+    /// Whether an answer can come back by it while it is up.
+    pub fn answers(&self) -> bool {
+        let answers = |p: &LinkProfile| p.can_receive && !p.courier;
+        self.profile.as_ref().is_some_and(answers)
+    }
+
     /// Bytes of a frame that a fragment can take.
     pub fn room(&self) -> usize {
         self.profile.as_ref().map_or(0, |p| {

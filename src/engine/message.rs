@@ -1,6 +1,6 @@
 //! A message as a person means it, before it becomes fragments.
 
-use crate::engine::geometry::Coding;
+use crate::engine::geometry::{Blocks, Coding};
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::LinkId;
 use crate::engine::io::SendError;
@@ -108,6 +108,8 @@ pub struct Draft {
     pub content_key: Key,
     /// Seconds since 1970, if the sender has a clock it believes.
     pub created: Option<u32>,
+    /// How large the blocks of its parts are, see [`crate::engine::Engine::blocks`].
+    pub blocks: Blocks,
     /// The parts.
     pub parts: Vec<DraftPart>,
 }
@@ -134,7 +136,7 @@ impl Draft {
             if part.id == 0 || std::mem::replace(&mut seen[usize::from(part.id)], true) {
                 return Err(SendError::DuplicatePart(part.id));
             }
-            entries.push(part.entry(limits)?);
+            entries.push(part.entry(self.blocks, limits)?);
         }
         let mut manifest = Manifest {
             salt: self.salt,
@@ -175,7 +177,7 @@ impl Draft {
 }
 
 impl DraftPart {
-    fn entry(&self, limits: &Limits) -> Result<PartEntry, SendError> {
+    fn entry(&self, blocks: Blocks, limits: &Limits) -> Result<PartEntry, SendError> {
         if self.name.len() > 255 || self.media_type.len() > 255 {
             return Err(LimitError::Name(self.id).into());
         }
@@ -194,7 +196,7 @@ impl DraftPart {
             Content::Snapshot { len, digest } => Body::Coded {
                 len: *len,
                 digest: *digest,
-                coding: Coding::choose(*len),
+                coding: Coding::choose_in(blocks, *len),
             },
         };
         Ok(PartEntry {

@@ -1,9 +1,10 @@
 //! A manifest has to reach its recipient: it is offered in rounds, by every link that any part may use.
 
 use super::Engine;
-use super::io::{LinkId, LinkProfile, Time};
+use super::io::{LinkId, Time};
 use super::link::Link;
 use super::outgoing::{Offer, Outgoing};
+use super::redundancy;
 use super::seals::Seals;
 use super::serve::Found;
 use crate::security::session::SessionId;
@@ -16,9 +17,12 @@ use std::time::Duration;
 const ONE_WAY_ROUNDS: u32 = 8;
 /// Symbols on a link from one round of the manifest to the next, while its recipient has not answered: symbols without a
 /// manifest are of little use.
-pub(super) const OFFER_EVERY: u32 = 64;
+const OFFER_EVERY: u32 = 64;
 /// The same where nobody can answer: what is carried is heard or read in any order, and perhaps not all of it.
-pub(super) const OFFER_EVERY_ONE_WAY: u32 = 500;
+const OFFER_EVERY_ONE_WAY: u32 = 500;
+/// The first rounds there follow each other sooner: what comes before the manifest is kept, but of a contact that nobody
+/// has verified no more than a mebibyte. That is more than so many of the largest symbols.
+const KEPT_SYMBOLS: u32 = 512;
 /// After so many rounds that nobody has answered the recipient may have lost the session, with his disk or by an older one.
 const ROUNDS_IN_DOUBT: u32 = 2;
 /// An unanswered message changes its label once its epoch is so far behind.
@@ -133,13 +137,7 @@ impl Outgoing {
             next: now,
             symbols: 0,
         });
-        let answers = |p: &LinkProfile| p.can_receive && !p.courier;
-        let every = match link.profile.as_ref().is_some_and(answers) {
-            true if self.manifest_there => u32::MAX,
-            true => OFFER_EVERY,
-            false => OFFER_EVERY_ONE_WAY,
-        };
-        if offer.symbols >= every {
+        if offer.symbols >= self.offer_every(link, offer.rounds) {
             (offer.left, offer.symbols, offer.next) = (round, 0, now);
         }
         if offer.next > now {
@@ -160,6 +158,33 @@ impl Outgoing {
             offer.left
         };
         Ok(offer)
+    }
+
+    /// Symbols on a link from one round to the next, after so many rounds.
+    pub fn offer_every(&self, link: &Link, rounds: u32) -> u32 {
+        match link.answers() {
+            true if self.manifest_there => u32::MAX,
+            true => OFFER_EVERY,
+            false => one_way_every(rounds, link.loss_ppm()),
+        }
+    }
+
+    /// The chance that the rounds of a link on which nobody can answer do not suffice, those included that are still to
+    /// come.
+    pub fn manifest_failure(&self, id: LinkId, link: &Link) -> f64 {
+        if self.manifest_there {
+            return 0.0;
+        }
+        let least = match &link.profile {
+            Some(profile) if !profile.courier => ONE_WAY_ROUNDS,
+            _ => 0,
+        };
+        let loss_ppm = link.loss_ppm();
+        let rounds = self.offers.get(&id).map_or(0, |offer| offer.rounds);
+        let round = u32::try_from(round_len(self, loss_ppm)).unwrap_or(u32::MAX);
+        let sent = rounds.max(least).saturating_mul(round);
+        let (source, all) = (self.source_chunks() as u32, self.chunks() as u32);
+        redundancy::manifest_failure(source, all, sent, loss_ppm)
     }
 
     /// The offer has left by this link, as one of so many copies.
@@ -231,6 +256,16 @@ fn round_len(message: &Outgoing, loss_ppm: u32) -> usize {
     let source = message.source_chunks();
     let extra = (source as u64 * u64::from(loss_ppm) * 2).div_ceil(1_000_000) as usize;
     (source + extra).min(message.chunks())
+}
+
+/// Symbols from one round to the next where nobody can answer. All rounds before what is kept is full are lost in one of a
+/// million cases at most.
+fn one_way_every(rounds: u32, loss_ppm: u32) -> u32 {
+    let soon = redundancy::copies(loss_ppm).max(1);
+    match rounds < soon {
+        true => (KEPT_SYMBOLS / soon).clamp(1, OFFER_EVERY_ONE_WAY),
+        false => OFFER_EVERY_ONE_WAY,
+    }
 }
 
 /// How long to wait before the next round: twice as long each time, up to a minute, ten where a relay keeps what

@@ -1,12 +1,13 @@
 //! A link has room: which frame leaves next.
 //!
 //! First what tells others of what is here, then parts by priority and age. A preamble goes before the first
-//! frame to a recipient that may not know the session, and before every eighth after it.
+//! frame to a recipient that may not know the session, and before others after it: of many frames fewer.
 
 use super::Engine;
 use super::ends::End;
 use super::io::{LinkId, Output, Time};
 use super::link::{Link, Passed, Ready};
+use super::redundancy;
 use crate::security::mailbox;
 use crate::wire::envelope::{self, Envelope};
 use bytes::Bytes;
@@ -16,6 +17,11 @@ use std::time::Duration;
 /// Frames to a recipient from one preamble to the next, at most. The first ones follow each other sooner: what comes
 /// before a preamble has arrived is of no use yet.
 const PREAMBLE_EVERY: u8 = 8;
+/// The same where nobody can answer, who would end it. Who begins to listen waits for no more frames than that.
+const PREAMBLE_EVERY_ONE_WAY: u32 = 64;
+/// Frames that a recipient keeps until a preamble explains them, at least: its quarantine is a mebibyte. All preambles
+/// among so many frames are lost in one of a million cases at most.
+const KEPT_FRAMES: u32 = 512;
 
 /// What a manifest or a part has for a link.
 pub(super) enum Found {
@@ -165,19 +171,20 @@ impl Engine {
         let known = self.is_session_known(ready.to);
         let link = self.links.get_mut(&id)?;
         let sending = self.sessions.existing(ready.to.person)?;
-        let answers = link
-            .profile
-            .as_ref()
-            .is_some_and(|p| p.can_receive && !p.courier);
+        let answers = link.answers();
         if known && answers {
             return None;
         }
+        let most = match answers {
+            true => PREAMBLE_EVERY,
+            false => preamble_every_one_way(link.loss_ppm()),
+        };
         let (since, every) = link.since_preamble.entry(ready.to).or_insert((0, 1));
         *since += 1;
         if *since < *every {
             return None;
         }
-        (*since, *every) = (0, (*every * 2).min(PREAMBLE_EVERY));
+        (*since, *every) = (0, (*every * 2).min(most));
         Some(Ready {
             frame: sending.preamble(&self.me),
             ..ready.clone()
@@ -219,6 +226,11 @@ impl Engine {
             tag: ready.tag,
         });
     }
+}
+
+fn preamble_every_one_way(loss_ppm: u32) -> u8 {
+    let apart = KEPT_FRAMES / redundancy::copies(loss_ppm).max(1);
+    apart.clamp(u32::from(PREAMBLE_EVERY), PREAMBLE_EVERY_ONE_WAY) as u8
 }
 
 fn earliest(a: Option<Time>, b: Option<Time>) -> Option<Time> {

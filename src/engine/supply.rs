@@ -4,8 +4,8 @@ use super::blocks::BlockKey;
 use super::feedback::is_alone;
 use super::io::{Event, LinkId, Time};
 use super::link::{Link, Mode, Sent};
-use super::offers::{OFFER_EVERY, OFFER_EVERY_ONE_WAY};
 use super::pool::{Draw, Drawn, Need, Run, carrier};
+use super::redundancy::CERTAIN;
 use super::serve::Found;
 use super::{Engine, LOSS_TICK};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
@@ -201,7 +201,8 @@ impl Engine {
         if let Some(offer) = message.offers.get_mut(&id) {
             offer.symbols = offer.symbols.saturating_add(1);
             // The manifest may be due again before the next symbol.
-            self.work += u64::from([OFFER_EVERY, OFFER_EVERY_ONE_WAY].contains(&offer.symbols));
+            let (symbols, rounds) = (offer.symbols, offer.rounds);
+            self.work += u64::from(symbols >= message.offer_every(link, rounds));
         }
         let tick = self.now.after(LOSS_TICK);
         self.loss_at = Some(self.loss_at.map_or(tick, |at| at.min(tick)));
@@ -216,20 +217,22 @@ impl Engine {
 
     /// Says, once, what a detached link that has sent everything has achieved.
     fn detached_done(&mut self, id: LinkId, seq: u64, part: u8) {
-        let Some(state) = self.out_part(seq, part) else {
+        let state = self.out_part(seq, part);
+        let Some(failure) = state.and_then(|state| state.detached_done(id)) else {
             return;
         };
-        let Some(success_ppm) = state.detached_done(id) else {
+        let (Some(message), Some(link)) = (self.outbox.get(&seq), self.links.get(&id)) else {
             return;
         };
-        if let Some((message, to)) = self.outbox.get(&seq).map(|m| (m.id, m.to)) {
-            self.event(Event::OneWayDone {
-                message,
-                to,
-                link: id,
-                success_ppm,
-            });
-        }
+        let failure = failure + message.manifest_failure(id, link);
+        let success_ppm = (1.0 - failure).max(0.0) * f64::from(CERTAIN);
+        let (message, to) = (message.id, message.to);
+        self.event(Event::OneWayDone {
+            message,
+            to,
+            link: id,
+            success_ppm: success_ppm as u32,
+        });
     }
 }
 

@@ -15,6 +15,7 @@ use super::status;
 use super::tickets;
 use super::upkeep::Errand;
 use crate::engine::Engine;
+use crate::engine::geometry::Blocks;
 use crate::engine::id::{MessageId, PersonId, to_base32};
 use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, Time, Why};
 use crate::engine::message::Draft;
@@ -57,8 +58,9 @@ const CARDLESS: &str = "message of a stranger before its card";
 pub(super) enum Command {
     /// Take a message; the answer comes once it is durable.
     Send(Box<Draft>, oneshot::Sender<Result<(), SendError>>),
-    /// Up to how many bytes the only part of a message to these persons had better stand in its manifest.
-    Inline(BTreeSet<PersonId>, oneshot::Sender<usize>),
+    /// Up to how many bytes the only part of a message to these persons had better stand in its manifest, and how large
+    /// the blocks of others.
+    Cut(BTreeSet<PersonId>, oneshot::Sender<(usize, Blocks)>),
     /// Give up the messages of ours whose id begins so.
     Cancel(String, oneshot::Sender<Result<(), NodeError>>),
     /// Give up this message.
@@ -474,8 +476,8 @@ impl Driver {
                 draft.request = request;
                 self.feed(Input::Send(draft));
             }
-            Command::Inline(to, reply) => {
-                let _ = reply.send(self.engine.inline_bytes(&to));
+            Command::Cut(to, reply) => {
+                let _ = reply.send((self.engine.inline_bytes(&to), self.engine.blocks(&to)));
             }
             Command::Cancel(head, reply) => {
                 let _ = reply.send(self.cancel(&head));

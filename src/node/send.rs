@@ -6,6 +6,7 @@ use super::error::NodeError;
 use super::home::random32;
 use super::inbox::now_ms;
 use super::marks::{self, Mark};
+use crate::engine::geometry::Blocks;
 use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{FileId, FileKind, LinkId};
 use crate::engine::limits::{LimitError, Limits};
@@ -99,6 +100,8 @@ pub(super) struct Order {
     pub(super) bound: Option<(String, u64)>,
     /// Parts up to so many bytes stand in the manifest.
     pub(super) inline: usize,
+    /// How large the blocks of others are.
+    pub(super) blocks: Blocks,
 }
 
 /// How much more may stand in a manifest, in bytes.
@@ -125,6 +128,7 @@ pub(super) fn prepare(
     limits: &Limits,
 ) -> Result<Prepared, NodeError> {
     let mut prepared = begin(handle, order.to.clone())?;
+    prepared.draft.blocks = order.blocks;
     match fill(&mut prepared, order, limits) {
         Ok(()) => Ok(prepared),
         Err(error) => {
@@ -146,6 +150,7 @@ fn begin(handle: Handle, to: BTreeSet<PersonId>) -> Result<Prepared, NodeError> 
             salt,
             content_key: Key::new(*random()?),
             created: u32::try_from(now_ms() / 1000).ok(),
+            blocks: Blocks::Usual,
             parts: Vec::new(),
         },
         message: MessageId([0; 32]),

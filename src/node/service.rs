@@ -164,13 +164,9 @@ impl Service {
         let bound = self.0.contacts.smallest_bound(&to);
         let from: PersonId = self.0.keys.identity().person();
         let alone = request.files.len() + usize::from(request.text.is_some()) == 1;
-        let inline = match alone {
-            true => {
-                let to = to.clone();
-                self.ask(|reply| Command::Inline(to, reply)).await?
-            }
-            false => INLINE,
-        };
+        let whom = to.clone();
+        let (inline, blocks) = self.ask(|reply| Command::Cut(whom, reply)).await?;
+        let inline = if alone { inline } else { INLINE };
         let order = Order {
             request,
             from,
@@ -178,6 +174,7 @@ impl Service {
             links,
             bound,
             inline,
+            blocks,
         };
         let prepared = self
             .with_store(move |s| prepare(s.handle.clone(), &order, &s.limits))

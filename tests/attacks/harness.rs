@@ -4,6 +4,7 @@ pub use crate::world::seeds;
 use crate::world::{MS, SECOND, Spec, World};
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
+use ostrakon::engine::geometry::Blocks;
 use ostrakon::engine::id::{MessageId, PersonId};
 use ostrakon::engine::io::{Input, LinkId};
 use ostrakon::engine::message::{Content, Draft, DraftPart, LinkPolicy, Priority};
@@ -197,6 +198,7 @@ pub fn send_card(world: &mut World, from: usize, to: usize, card: &Card) {
         salt: world.bytes(8).try_into().unwrap(),
         content_key: Key::new([0; 32]),
         created: None,
+        blocks: Blocks::Usual,
         parts: vec![part],
     };
     world.input(from, Input::Send(Box::new(draft)));

@@ -710,12 +710,15 @@ impl World {
                     }
                 },
             });
+        let to = to.iter().map(|to| self.person(*to)).collect();
+        let blocks = self.nodes[from].engine.as_ref().unwrap().blocks(&to);
         let draft = Draft {
             request: 1,
-            to: to.iter().map(|to| self.person(*to)).collect(),
+            to,
             salt,
             content_key: Key::new(content_key),
             created: self.created,
+            blocks,
             parts: drafts.collect(),
         };
         let id = draft

@@ -1,7 +1,8 @@
 //! What sits on top of a node: people who send what the plan says, and an application that takes what comes.
 
 use super::Node;
-use crate::engine::id::MessageId;
+use crate::engine::geometry::Blocks;
+use crate::engine::id::{MessageId, PersonId};
 use crate::engine::io::{Delivery, FileId, FileKind, Input};
 use crate::engine::message::{self, Draft, DraftPart, INLINE};
 use crate::security::identity::Identity;
@@ -119,6 +120,11 @@ impl Node {
         engine.map_or(INLINE, |engine| engine.inline_bytes(&[planned.to].into()))
     }
 
+    fn blocks(&self, to: &PersonId) -> Blocks {
+        let engine = self.engine.as_ref();
+        engine.map_or(Blocks::Usual, |engine| engine.blocks(&[*to].into()))
+    }
+
     fn draft(&self, planned: &Planned, inline: usize, salt: [u8; 8]) -> Draft {
         let parts = planned.parts.iter().zip(1..).map(|(part, id)| {
             let content = self.contents.get(&part.content);
@@ -146,6 +152,7 @@ impl Node {
             salt,
             content_key: Key::new([0; 32]),
             created: None,
+            blocks: self.blocks(&planned.to),
             parts: parts.collect(),
         }
     }

@@ -369,9 +369,7 @@ impl Host for Node {
                 self.set_port(now, Port(port as u32), true, out);
             }
         }
-        // Before the plan, so that what is sent at once finds links that are up.
-        self.drive(now, out);
-        self.send_due(now, out);
+        // What is to be sent at once waits for the alarm: before it the world says which links are up.
         self.drive(now, out);
     }
 

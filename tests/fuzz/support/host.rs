@@ -1,7 +1,7 @@
 //! A host for one engine, on virtual time: a sparse disk in memory that answers at once, and two fixed people.
 
 use bytes::Bytes;
-use ostrakon::engine::geometry::BLOCK_BYTES_MAX;
+use ostrakon::engine::geometry::{BLOCK_BYTES_MAX, Blocks};
 use ostrakon::engine::io::{
     Batch, Event, FileId, FileKind, Input, LinkId, LinkProfile, Output, Reach, Record,
     Restored, StoreError, Table, Time,
@@ -295,6 +295,7 @@ impl Host {
             salt: [salt; 8],
             content_key: Key::new([0; 32]),
             created: None,
+            blocks: Blocks::Usual,
             parts: drafts.collect(),
         };
         let Ok(message) = draft.message_id(identity(self.who).person(), &Limits::default()) else {
