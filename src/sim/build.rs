@@ -187,6 +187,7 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
             .then(|| quic_links::setup(plan, place, &at, &profile));
         let paced = quic_links::pace_themselves(plan.scenario, at.link, at.medium)
             .then(|| quic_links::paced_setup(&profile, line));
+        let numbers = paced.as_ref().map_or(0, |_| paced::HEADER);
         let paces = !tells && !profile.courier && paced.is_none();
         node.add_port(PortSetup {
             profile,
@@ -195,6 +196,7 @@ fn make_node(plan: &Plan<'_>, place: usize, plans: &mut Plans, known: &mut Known
             pace: line
                 .filter(|_| paces)
                 .and_then(|line| Some((line.rate_bps?, line.overhead as u64))),
+            beside: line.map_or(0, |line| line.overhead) + numbers,
         });
         if let Some(setup) = quic {
             node.run_quic(setup, known.remove(&(at.number, at.station)));

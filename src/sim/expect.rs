@@ -112,6 +112,7 @@ mod tests {
             at_s: 0.0,
             bytes: 200,
             frames: 2,
+            offered_bytes: 0,
             delivered_s: text_s.zip(file_s).map(|(a, b)| a.max(b)),
             confirmed_s: None,
             parts: vec![part("note", true, text_s), part("map", false, file_s)],

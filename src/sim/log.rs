@@ -95,9 +95,9 @@ pub struct Log {
     pub came_again: u64,
     /// How often its engine took its own home or somebody else's for an older one.
     pub alarms: u64,
-    /// Of each message that was accepted the tag of its frames, and how many frames each tag had.
+    /// Of each message that was accepted the tag of its frames, and what frames each tag had.
     tags: BTreeMap<MessageId, u64>,
-    frames: BTreeMap<u64, u64>,
+    frames: BTreeMap<u64, Frames>,
     /// Messages of ours that were confirmed as a whole or given up.
     ended: BTreeSet<MessageId>,
     /// What must never happen and did.
@@ -108,6 +108,15 @@ pub struct Log {
     handed: BTreeSet<(MessageId, u8)>,
     /// What goes with the disk.
     kept: Kept,
+}
+
+/// Frames that belong together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Frames {
+    /// How many were given to links.
+    pub count: u64,
+    /// Bytes of the packets in which they were offered to the network, with all headers.
+    pub bytes: u64,
 }
 
 /// What goes with the disk of a node, and so back with an image of it.
@@ -163,16 +172,22 @@ impl Log {
     pub(super) fn sent_frame(&mut self, tag: u64) {
         self.sent_frames += 1;
         if let Some(frames) = self.frames.get_mut(&tag) {
-            *frames += 1;
+            frames.count += 1;
         }
     }
 
-    /// Frames of a message of ours that were given to links.
-    pub fn frames_of(&self, id: MessageId) -> u64 {
+    /// Frames of a tag have been offered to the network, in so many bytes of packets.
+    pub(super) fn cost(&mut self, tag: u64, bytes: u64) {
+        if let Some(frames) = self.frames.get_mut(&tag) {
+            frames.bytes += bytes;
+        }
+    }
+
+    /// Frames of a message of ours.
+    pub fn frames_of(&self, id: MessageId) -> Frames {
         let tag = self.tags.get(&id);
-        tag.and_then(|tag| self.frames.get(tag))
-            .copied()
-            .unwrap_or(0)
+        let frames = tag.and_then(|tag| self.frames.get(tag));
+        frames.copied().unwrap_or_default()
     }
 
     /// Messages of ours that are over: confirmed, given up or refused.

@@ -116,6 +116,13 @@ impl Outcome {
             texts.filter_map(|part| Some(part.delivered_s? - message.at_s))
         })
     }
+
+    /// What each message that is nothing but texts was offered in beside its own bytes, in bytes.
+    pub fn text_costs(&self) -> impl Iterator<Item = u64> + '_ {
+        let texts = |message: &&MessageOutcome| message.parts.iter().all(|part| part.text);
+        let texts = self.messages.iter().filter(texts);
+        texts.map(|message| message.offered_bytes.saturating_sub(message.bytes))
+    }
 }
 
 /// A message.
@@ -133,6 +140,9 @@ pub struct MessageOutcome {
     pub bytes: u64,
     /// Frames with fragments of it that its sender gave to links.
     pub frames: u64,
+    /// Bytes of the packets in which its sender offered these to links, with all headers: manifest, copies and announcements
+    /// of the session count. A packet with frames of several messages is shared among them by their lengths.
+    pub offered_bytes: u64,
     /// When all of it had been handed over.
     pub delivered_s: Option<f64>,
     /// When its sender had the receipt.

@@ -66,6 +66,7 @@ pub(super) fn setup(
             },
             ..QuicSettings::of_path(profile.rate_bps, profile.rtt)
         },
+        headers: Line::out_of(at.medium, at.station).map_or(0, |line| line.overhead),
     }
 }
 

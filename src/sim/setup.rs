@@ -16,6 +16,8 @@ pub struct PortSetup {
     pub notices: bool,
     /// The transport paces by itself: bits a second, and bytes that each frame takes beside its own.
     pub pace: Option<(u64, u64)>,
+    /// Bytes that each frame takes beside its own, where the library does not decide what is in a packet.
+    pub beside: usize,
 }
 
 /// Who a node is.

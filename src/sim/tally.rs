@@ -63,6 +63,9 @@ pub fn messages(scenario: &Scenario, world: &World<Machine>) -> Vec<MessageOutco
             Some(seconds(arrived.at))
         };
         let confirmed = || Some(seconds(*sender?.confirmed.get(&(known?.0, 0))?));
+        let frames = sender.zip(known);
+        let frames = frames.map(|(log, (id, _))| log.frames_of(*id));
+        let frames = frames.unwrap_or_default();
         let parts = (1..=u8::MAX).zip(&message.parts);
         let parts = parts.map(|(id, part)| PartOutcome {
             name: part.name.clone(),
@@ -77,9 +80,8 @@ pub fn messages(scenario: &Scenario, world: &World<Machine>) -> Vec<MessageOutco
             to: name(message.to),
             at_s: seconds(known.map_or(message.at, |(_, planned)| planned.at)),
             bytes: message.bytes(),
-            frames: sender
-                .zip(known)
-                .map_or(0, |(log, (id, _))| log.frames_of(*id)),
+            frames: frames.count,
+            offered_bytes: frames.bytes,
             delivered_s: delivered(0),
             confirmed_s: confirmed(),
             parts: parts.collect(),

@@ -175,3 +175,48 @@ fn a_share_needs_a_sender_until_the_end() {
         "{told:?}"
     );
 }
+
+/// Guards what messages are said to have been offered in: together it is what their sender's link was offered, but for packets
+/// without a frame, and never more.
+#[test]
+fn the_bytes_of_messages_are_those_of_their_packets() {
+    let text = r#"
+        [scenario]
+        duration = "10min"
+        [[node]]
+        name = "a"
+        [[node]]
+        name = "b"
+        [[link]]
+        name = "sky"
+        between = ["a", "b"]
+        profile = "geo"
+        loss = "10%"
+        [[message]]
+        from = "a"
+        to = "b"
+        at = "1s"
+        every = "100ms"
+        count = 20
+        parts = [{ text = 800 }]
+        [[message]]
+        from = "a"
+        to = "b"
+        at = "1s"
+        parts = [{ file = "3MB" }]
+    "#;
+    for mode in ["model", "quic"] {
+        let mut scenario = Scenario::parse("t.toml", text).unwrap();
+        scenario.set("mode", mode).unwrap();
+        let ran = run(&scenario, 1, &mut |_| {}).unwrap();
+        assert_eq!(ran.delivered, 21);
+        let link = ran.links.iter().find(|link| link.from == "a").unwrap();
+        let messages: u64 = ran.messages.iter().map(|m| m.offered_bytes).sum();
+        let (least, most) = (link.offered_bytes * 95 / 100, link.offered_bytes);
+        assert!(
+            (least..=most).contains(&messages),
+            "{mode}: {messages} of {most}"
+        );
+        assert!(ran.text_costs().all(|cost| cost > 100));
+    }
+}

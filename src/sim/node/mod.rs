@@ -192,8 +192,10 @@ impl Node {
                     ));
                 }
                 if self.quic.has(link) {
-                    return self.quic.send(link, frame);
+                    return self.quic.send(link, frame, tag);
                 }
+                let beside = self.ports.get(link.0 as usize).map_or(0, |p| p.beside);
+                self.log.cost(tag, (frame.len() + beside) as u64);
                 if self.paced.has(link) {
                     return self.paced.send(link, frame);
                 }
@@ -303,6 +305,9 @@ impl Node {
                 break;
             };
             self.input(now, input, out);
+        }
+        for (tag, bytes) in self.quic.take_costs() {
+            self.log.cost(tag, bytes);
         }
         self.set_alarm(now, out);
     }

@@ -1,6 +1,7 @@
 //! One endpoint of the QUIC library with its connections, driven by hand: packets and the time go in, packets, events and
 //! the next moment come out.
 
+use super::costs::Lump;
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
     ClientConfig, ConnectError, Connection, ConnectionHandle, DatagramEvent, Endpoint,
@@ -25,6 +26,8 @@ pub(super) struct Driven {
     endpoint: Endpoint,
     connections: BTreeMap<usize, Connection>,
     leaving: Vec<Bytes>,
+    /// What of these belongs to connections.
+    lumps: Vec<Lump>,
     buffer: Vec<u8>,
 }
 
@@ -39,6 +42,7 @@ impl Driven {
             endpoint: Endpoint::new(Arc::new(config), server, true, Some(seed)),
             connections: BTreeMap::new(),
             leaving: Vec::new(),
+            lumps: Vec::new(),
             buffer: Vec::new(),
         }
     }
@@ -102,9 +106,19 @@ impl Driven {
                     connection.handle_timeout(now);
                 }
                 self.buffer.clear();
+                let mut frames = connection.stats().frame_tx.datagram;
                 while let Some(lump) = connection.poll_transmit(now, LUMP, &mut self.buffer) {
+                    let packets = self.leaving.len();
                     cut(&lump, &self.buffer, &mut self.leaving);
                     self.buffer.clear();
+                    let before =
+                        std::mem::replace(&mut frames, connection.stats().frame_tx.datagram);
+                    self.lumps.push(Lump {
+                        handle,
+                        frames: frames - before,
+                        packets: (self.leaving.len() - packets) as u64,
+                        bytes: lump.size as u64,
+                    });
                 }
                 let mut answered = false;
                 while let Some(event) = connection.poll_endpoint_events() {
@@ -129,6 +143,11 @@ impl Driven {
     /// The packets that have left since it was last asked.
     pub(super) fn take_leaving(&mut self) -> Vec<Bytes> {
         std::mem::take(&mut self.leaving)
+    }
+
+    /// What has left of connections since it was last asked.
+    pub(super) fn take_lumps(&mut self) -> Vec<Lump> {
+        std::mem::take(&mut self.lumps)
     }
 
     /// When something is to be done if nothing comes before.

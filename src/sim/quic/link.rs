@@ -41,6 +41,8 @@ pub struct Setup {
     pub peer: LinkKey,
     /// As for links of the field.
     pub settings: QuicSettings,
+    /// Bytes that the network adds to each packet.
+    pub headers: usize,
 }
 
 /// One end of a link.
@@ -60,6 +62,7 @@ pub struct Link {
     greets: Option<Instant>,
     random: ChaCha8Rng,
     events: VecDeque<LinkEvent>,
+    costs: Vec<(u64, u64)>,
     /// Frames that the transport has dropped.
     pub dropped: u64,
 }
@@ -94,6 +97,7 @@ impl Link {
             greets: None,
             random,
             events: VecDeque::new(),
+            costs: Vec::new(),
             dropped: 0,
         })
     }
@@ -103,11 +107,11 @@ impl Link {
         self.driven.receive(now, packet);
     }
 
-    /// Takes a frame. [`Link::advance`] has to follow.
-    pub fn send(&mut self, frame: Bytes) {
+    /// Takes a frame; `tag` groups it with others. [`Link::advance`] has to follow.
+    pub fn send(&mut self, frame: Bytes, tag: u64) {
         let sent = self.session.as_mut().is_some_and(|session| {
             let connection = self.driven.connection(session.handle);
-            connection.is_some_and(|connection| session.send(connection, frame))
+            connection.is_some_and(|connection| session.send(connection, frame, tag))
         });
         self.dropped += u64::from(!sent);
     }
@@ -138,7 +142,24 @@ impl Link {
         }
         self.look(now);
         self.driven.advance(now);
+        self.count();
         self.driven.take_leaving()
+    }
+
+    /// What the frames of each tag have cost since it was last asked, in bytes of packets with all headers.
+    pub fn take_costs(&mut self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.costs)
+    }
+
+    fn count(&mut self) {
+        let lumps = self.driven.take_lumps();
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if let Some(connection) = self.driven.connection(session.handle) {
+            let costs = session.left(connection, &lumps, self.setup.headers);
+            self.costs.extend(costs);
+        }
     }
 
     /// The next thing that happened.

@@ -10,6 +10,7 @@
 //! Their sizes and times follow from the seed.
 
 mod clock;
+mod costs;
 mod endpoint;
 mod flow;
 mod link;

@@ -88,11 +88,17 @@ impl QuicPorts {
         }
     }
 
-    /// The engine sends a frame.
-    pub fn send(&mut self, id: LinkId, frame: Bytes) {
+    /// The engine sends a frame; `tag` groups it with others.
+    pub fn send(&mut self, id: LinkId, frame: Bytes, tag: u64) {
         if let Some(link) = self.touch(id) {
-            link.send(frame);
+            link.send(frame, tag);
         }
+    }
+
+    /// What the frames of each tag have cost since it was last asked, in bytes of packets with all headers.
+    pub fn take_costs(&mut self) -> Vec<(u64, u64)> {
+        let links = self.ports.values_mut().filter_map(|p| p.link.as_mut());
+        links.flat_map(Link::take_costs).collect()
     }
 
     /// Drives the links, and says what the engine is to be told next. To be called until it is nothing.

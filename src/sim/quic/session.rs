@@ -1,5 +1,6 @@
 //! A connection of a link from the greeting to its end: what the field's link task does between two waits.
 
+use super::costs::{Lump, Waiting};
 use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::LinkKey;
@@ -26,6 +27,9 @@ pub(super) struct Session {
 /// What a connection has that carries frames.
 struct Carrier {
     since: Instant,
+    /// Frames that have not left yet, and the room where there are none.
+    waiting: Waiting,
+    room: usize,
     valve: Valve,
     profile: ProfileWatch,
     /// When the profile is to be looked at.
@@ -126,6 +130,8 @@ impl Session {
         let told = profile.told().clone();
         self.carrier = Some(Carrier {
             since: now,
+            waiting: Waiting::default(),
+            room: space,
             valve: Valve::new(space, told.mtu, now),
             profile,
             look: None,
@@ -140,17 +146,40 @@ impl Session {
     }
 
     /// Takes a frame. False if it was dropped.
-    pub(super) fn send(&mut self, connection: &mut Connection, frame: Bytes) -> bool {
+    pub(super) fn send(&mut self, connection: &mut Connection, frame: Bytes, tag: u64) -> bool {
         let Some(carrier) = &mut self.carrier else {
             return false;
         };
         carrier.valve.used(frame.len());
         carrier.given = true;
+        let len = frame.len();
         let sent = connection.datagrams().send(frame, false);
         // The buffer holds more than all credit that the valve ever gives.
         debug_assert!(!matches!(sent, Err(SendDatagramError::Blocked(_))));
         carrier.too_large |= sent.is_err();
+        if sent.is_ok() {
+            carrier.waiting.push(Some(tag), len);
+        }
         sent.is_ok()
+    }
+
+    /// Packets have left: what the frames in them cost, by tag.
+    pub(super) fn left(
+        &mut self,
+        connection: &mut Connection,
+        lumps: &[Lump],
+        headers: usize,
+    ) -> Vec<(u64, u64)> {
+        let Some(carrier) = &mut self.carrier else {
+            return Vec::new();
+        };
+        let own = lumps.iter().filter(|lump| lump.handle == self.handle);
+        let costs = own.flat_map(|lump| carrier.waiting.left(lump, headers));
+        let costs = costs.collect();
+        if connection.datagrams().send_buffer_space() >= carrier.room {
+            carrier.waiting.clear();
+        }
+        costs
     }
 
     /// Looks after credit and profile, and hands over what came. An error says why the connection cannot go on.
@@ -233,7 +262,9 @@ impl Carrier {
         }
         if asks && self.valve.is_empty() {
             // A frame that waits does as well.
-            let _ = connection.datagrams().send(Bytes::new(), false);
+            if connection.datagrams().send(Bytes::new(), false).is_ok() {
+                self.waiting.push(None, 0);
+            }
         }
     }
 

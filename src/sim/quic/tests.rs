@@ -43,6 +43,7 @@ fn end(side: Side, clock: Clock, now: Nanos) -> Link {
         secret,
         peer,
         settings,
+        headers: 28,
     };
     Link::new(setup, [side as u8; 32], clock.at(now)).unwrap()
 }
@@ -127,7 +128,7 @@ impl Pair {
                 let number = first + sent;
                 let mut frame = vec![number as u8; *mtu];
                 frame[..8].copy_from_slice(&number.to_le_bytes());
-                self.ends[from].send(frame.into());
+                self.ends[from].send(frame.into(), 0);
                 sent += 1;
             } else {
                 self.run_until(self.now + SECOND / 1000);

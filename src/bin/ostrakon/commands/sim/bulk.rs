@@ -1,5 +1,6 @@
 //! Many seeds of one scenario, on all processors.
 
+use super::costs::Costs;
 use super::shared::Shared;
 use super::{bar, beside, refused, repeat, verdict};
 use crate::args::SimArgs;
@@ -39,6 +40,8 @@ struct Summary {
     shares: Option<Shared>,
     /// How long the texts of all seeds took together.
     texts: Option<Times>,
+    /// What they cost beside their own bytes.
+    text_costs: Option<Costs>,
     /// The first seeds that violated something.
     first: Vec<Violated>,
     /// The command that runs the first of them again.
@@ -65,12 +68,10 @@ struct Times {
 impl Times {
     /// Of times in order; none of none.
     fn of(times: &[f64]) -> Option<Self> {
-        // The least that no more than one in a hundred exceeds.
-        let p99 = (times.len() * 99).div_ceil(100).saturating_sub(1);
         Some(Self {
             count: times.len(),
             median_s: median(times)?,
-            p99_s: *times.get(p99)?,
+            p99_s: *p99(times)?,
             worst_s: *times.last()?,
         })
     }
@@ -102,6 +103,7 @@ struct Found {
     joint: Vec<f64>,
     beside: Vec<(&'static str, f64)>,
     texts: Vec<f64>,
+    text_costs: Vec<u64>,
     shares: Vec<Share>,
     violated: Vec<Violated>,
     failed: Option<Failure>,
@@ -192,6 +194,7 @@ fn one(
     let ratio = beside.and_then(|other| Some((other.mode, other.ratio?)));
     found.beside.extend(ratio);
     found.texts.extend(ran.text_times());
+    found.text_costs.extend(ran.text_costs());
     found.shares.extend(ran.shares);
     if !ran.violations.is_empty() {
         let violations = ran.violations;
@@ -208,6 +211,7 @@ fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
     let ratios: Vec<f64> = found.ratios.iter().map(|r| r.0).collect();
     found.joint.sort_by(f64::total_cmp);
     found.texts.sort_by(f64::total_cmp);
+    found.text_costs.sort_unstable();
     let worst = found.ratios.first();
     let first = found.violated.first();
     Summary {
@@ -222,6 +226,7 @@ fn summary(args: &SimArgs, scenario: &Scenario, found: &mut Found) -> Summary {
         beside: compared(&found.beside),
         shares: Shared::of(&found.shares),
         texts: Times::of(&found.texts),
+        text_costs: Costs::of(&found.text_costs),
         first: found.violated.iter().take(NAMED).cloned().collect(),
         repeat: first.map(|violated| repeat(args, violated.seed)),
     }
@@ -241,6 +246,11 @@ fn compared(beside: &[(&'static str, f64)]) -> Option<Compared> {
 pub(super) fn median(sorted: &[f64]) -> Option<f64> {
     let (low, high) = (sorted.len().checked_sub(1)? / 2, sorted.len() / 2);
     Some((sorted.get(low)? + sorted.get(high)?) / 2.0)
+}
+
+/// The least of numbers in order that no more than one in a hundred exceeds.
+pub(super) fn p99<T>(sorted: &[T]) -> Option<&T> {
+    sorted.get((sorted.len() * 99).div_ceil(100).checked_sub(1)?)
 }
 
 fn describe(summary: &Summary) -> String {
@@ -278,6 +288,9 @@ fn describe(summary: &Summary) -> String {
             "  {} texts: median {:.3} s, 99 of 100 within {:.3} s, worst {:.3} s",
             texts.count, texts.median_s, texts.p99_s, texts.worst_s
         );
+    }
+    if let Some(costs) = &summary.text_costs {
+        let _ = writeln!(text, "  {}", costs.line());
     }
     for violated in &summary.first {
         let _ = writeln!(
@@ -321,6 +334,7 @@ mod tests {
             joint: vec![0.4, 0.6],
             beside: vec![("model", 0.7), ("model", 0.9), ("model", 0.8)],
             texts: (1..=200).map(f64::from).collect(),
+            text_costs: vec![],
             shares: vec![],
             violated: vec![violated(7), violated(3)],
             failed: None,

@@ -1,6 +1,7 @@
 //! `sim`: the engine in simulated networks.
 
 mod bulk;
+mod costs;
 mod describe;
 mod page;
 mod shared;
