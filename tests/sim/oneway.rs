@@ -2,6 +2,7 @@
 
 use super::world::{SECOND, Spec, World, seeds};
 use bytes::Bytes;
+use ostrakon::engine::geometry::Blocks;
 use ostrakon::engine::io::Event;
 use ostrakon::engine::limits::Limits;
 use ostrakon::engine::message::Priority;
@@ -250,6 +251,47 @@ fn a_part_of_one_symbol_arrives_as_surely_as_others() {
         let until = world.now + 300 * SECOND;
         assert!(world.run_until(until, |w| w.delivered(1, id)));
         assert!(world.content(1, id, 1).unwrap() == note);
+    });
+}
+
+/// Guards that large blocks are for those alone whom nothing brings an answer of, and that a link with reports which comes up
+/// later goes on with them.
+#[test]
+fn large_blocks_are_chosen_where_nobody_answers_and_go_on_where_somebody_does() {
+    seeds(0..3, |seed| {
+        let mut world = World::new(seed, &["a", "b", "c"]);
+        let to_b = [world.person(1)].into();
+        let to_both = [world.person(1), world.person(2)].into();
+        let chosen = |world: &World, to| world.nodes[0].engine.as_ref().unwrap().blocks(to);
+        assert_eq!(chosen(&world, &to_b), Blocks::Usual, "no link");
+        let spec = Spec {
+            loss: 0.1,
+            oneway: true,
+            direct: true,
+            assume_loss_ppm: 100_000,
+            ..Spec::default()
+        };
+        world.link(0, 1, &spec);
+        assert_eq!(chosen(&world, &to_b), Blocks::Large);
+        assert_eq!(
+            chosen(&world, &to_both),
+            Blocks::Usual,
+            "none to one of them"
+        );
+        let file = world.bytes(12_000_000);
+        let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+        world.run_until(world.now + 2 * SECOND, |_| false);
+
+        let with_reports = Spec {
+            loss: 0.1,
+            direct: true,
+            ..Spec::default()
+        };
+        world.link(0, 1, &with_reports);
+        assert_eq!(chosen(&world, &to_b), Blocks::Usual, "reports may come");
+        let until = world.now + 60 * SECOND;
+        assert!(world.run_until(until, |w| w.confirmed(0, id)));
+        assert!(world.content(1, id, 1).unwrap() == file);
     });
 }
 
