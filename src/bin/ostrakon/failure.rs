@@ -103,8 +103,16 @@ impl Failure {
                 message: None,
             };
         }
+        let kind = match is_of_disk(error) {
+            true => Kind::Api(ErrorKind::Store),
+            false => Kind::Other,
+        };
         let what = format!("cannot write to standard output: {error}");
-        Self::new(Kind::Other, what, "check where the output goes")
+        Self::new(
+            kind,
+            what,
+            "check where the output goes, and make room there",
+        )
     }
 
     /// The exit code, as the help page lists it.

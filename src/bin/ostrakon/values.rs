@@ -131,16 +131,17 @@ pub struct SeedRange {
     pub last: u64,
 }
 
-/// Seeds as `A..B`, both included.
+/// Seeds as `A..B`, both included, or one alone.
 ///
 /// # Errors
 /// What would be right.
 pub fn parse_seeds(text: &str) -> Result<SeedRange, String> {
-    let seeds = text.split_once("..").and_then(|(first, last)| {
-        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-        (first <= last).then_some(SeedRange { first, last })
-    });
-    seeds.ok_or_else(|| "two whole numbers, the second not the smaller, such as 1..1000".into())
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let range = first.parse().ok().zip(last.parse().ok());
+    let range = range.filter(|(first, last)| first <= last);
+    let seeds = range.map(|(first, last)| SeedRange { first, last });
+    seeds
+        .ok_or_else(|| "give two whole numbers, the second not the smaller, such as 1..1000".into())
 }
 
 #[cfg(test)]
@@ -159,6 +160,9 @@ mod tests {
         assert_eq!(parse_size("1GiB"), Ok(1 << 30));
         assert_eq!(parse_size("500 MB"), Ok(500_000_000));
         assert_eq!(parse_loss("5%"), Ok(5));
+        let seeds = |first, last| Ok(SeedRange { first, last });
+        assert_eq!(parse_seeds("1..1000"), seeds(1, 1000));
+        assert_eq!(parse_seeds("5"), seeds(5, 5));
     }
 
     /// What has no unit where one is needed, or is no number, is refused and never guessed.
@@ -175,6 +179,9 @@ mod tests {
         }
         for text in ["", "96", "100", "-1", "5.5", "%"] {
             assert!(parse_loss(text).is_err(), "{text}");
+        }
+        for text in ["", "..", "2..1", "1..", "1..2..3", "-1"] {
+            assert!(parse_seeds(text).is_err(), "{text}");
         }
         assert!(parse_seconds("999ms").is_err());
     }
