@@ -246,7 +246,8 @@ fn overrides_change_what_they_name() {
     for (key, value, words) in [
         ("raet", "13mbit", "did you mean `rate`?"),
         ("satt.rate", "13mbit", "did you mean `sat.rate`?"),
-        ("colour", "red", "duration, file, flow, mode, seed, start"),
+        ("colour", "red", "duration, file, mode, seed, start"),
+        ("flow", "none", "`flow` cannot be set"),
         ("file", "2TB", "1 GiB"),
         ("sat.cost", "cheap", "whole number"),
         ("remembered-rate", "fast", "give a rate"),
@@ -299,7 +300,11 @@ fn others_use_a_link_as_it_is_said() {
     ];
     assert_eq!(scenario.flows, read);
     let (from, until) = (10 * SECOND, 70 * SECOND);
-    assert_eq!(scenario.judged, Some(Judged { from, until }));
+    let line = 20;
+    assert_eq!(scenario.judged, Some(Judged { from, until, line }));
+    assert_eq!(scenario.judging(), from..until);
+    let why = scenario.set("duration", "69s").unwrap_err().to_string();
+    assert!(why.contains("within the duration of 1 min 9 s"), "{why}");
     assert_eq!(scenario.links[0].control, Control::Shared);
     scenario.set("control", "own").unwrap();
     scenario.set("flow", "none").unwrap();

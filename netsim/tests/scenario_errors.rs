@@ -147,6 +147,31 @@ const BAD: &[(&str, usize, &str)] = &[
         11,
         "give a later `until`",
     ),
+    (
+        "[judged]\nuntil = \"61min\"",
+        11,
+        "`until of [judged]` cannot be 1 h 1 min: give a time within the duration of 1 h",
+    ),
+    (
+        "[judged]\nuntil = \"9s\"",
+        11,
+        "nothing to judge: give a [[flow]]",
+    ),
+    (
+        "[[flow]]\nlink = \"l\"\ncontrol = \"bbr\"\nstart = \"59min\"\nspread = \"1min\"",
+        11,
+        "`start and spread of [[flow]]` cannot be 1 h: give times whose sum is before 1 h",
+    ),
+    (
+        "[[flow]]\nlink = \"l\"\ncontrol = \"bbr\"\nstart = \"9s\"\n[judged]\nuntil = \"9s\"",
+        11,
+        "before 9 s, when the run ends",
+    ),
+    (
+        "kind = \"relay\"\ncontrol = \"shared\"",
+        7,
+        "link `l`: only a link of kind \"quic\" can have `control = \"shared\"`",
+    ),
     ("[[message]]\nfrom = \"a\"\nto = \"b\"", 11, "needs `parts`"),
     (
         "[[message]]\nfrom = \"a\"\nto = \"a\"\nparts = [{ text = 1 }]",

@@ -57,6 +57,7 @@ pub fn world(
         clock: quic::Clock::new(),
     };
     plan.check_sizes()?;
+    quic_links::check(scenario, media)?;
     let mut known = quic_links::known(plan, seed);
     let mut world = scenario.build(seed, |place, node| match node.kind {
         NodeKind::Node => Machine::Node(Box::new(make_node(plan, place, &mut plans, &mut known))),
@@ -65,6 +66,15 @@ pub fn world(
     let present = flows::present(scenario, seed);
     let ends = flows::join(scenario, media, &mut world, &present, plan.clock)?;
     Ok((world, Watch::new(scenario, present, ends)))
+}
+
+/// Whether a scenario can run.
+///
+/// # Errors
+/// As [`world`].
+pub fn can_be(scenario: &Scenario) -> Result<(), ScenarioError> {
+    let (scenario, media) = with_headers(scenario)?;
+    world(&scenario, &media, scenario.seed).map(drop)
 }
 
 /// What machines are made from.

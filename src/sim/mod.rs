@@ -38,6 +38,7 @@ mod tally;
 mod tests;
 mod work;
 
+pub use build::can_be;
 pub use flows::runs_in_model;
 pub use outcome::{Beside, LinkOutcome, MessageOutcome, Outcome, PartOutcome};
 pub use run::{record, run};

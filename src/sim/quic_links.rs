@@ -2,16 +2,62 @@
 
 use super::build::{Attached, Plan, profile};
 use super::line::Line;
+use super::options;
 use super::paced;
 use super::quic::{self, Meeting, Side};
 use crate::engine::io::LinkProfile;
 use ostrakon_netsim::profile::Medium;
-use ostrakon_netsim::scenario::{self, Carrier, Control, Mode, NodeKind, Scenario, Start};
+use ostrakon_netsim::scenario::{
+    self, Carrier, Control, Mode, NodeKind, Problem, Scenario, ScenarioError, Start,
+};
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
 use ostrakon_transports::quic::{Congestion, QuicSettings};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
+
+/// The least payload of a UDP datagram that a path of QUIC has to carry (RFC 9000, section 14): a handshake is padded to it.
+const LEAST_UDP: usize = 1200;
+
+/// Whether links that run QUIC can, and those that are to be shared do.
+///
+/// # Errors
+/// A link whose packets are too small for a handshake, or that is to be shared and runs no QUIC.
+pub(super) fn check(scenario: &Scenario, media: &[Medium]) -> Result<(), ScenarioError> {
+    for (link, medium) in scenario.links.iter().zip(media) {
+        let refuse = |why: String| {
+            let link_name = link.name.clone();
+            let problem = Problem::Link {
+                link: link_name,
+                why,
+            };
+            ScenarioError {
+                line: Some(link.line),
+                ..options::error(scenario, problem)
+            }
+        };
+        let runs = runs(scenario, link, medium);
+        if link.control == Control::Shared && !runs {
+            let why = "only a link both ways between two nodes of kind \"node\" can have \
+                       `control = \"shared\"`: leave `control` out";
+            return Err(refuse(why.into()));
+        }
+        let lines = Line::out_of(medium, 0)
+            .into_iter()
+            .chain(Line::into(medium, 0));
+        let small = |line: &Line| runs && line.mtu < LEAST_UDP;
+        if let Some(line) = { lines }.find(small) {
+            let least = LEAST_UDP + line.overhead;
+            let why = format!(
+                "an `mtu` of {} has no room for the packets of {LEAST_UDP} bytes by which QUIC begins: give at least {least}, \
+                 or mode = \"model\"",
+                line.mtu + line.overhead
+            );
+            return Err(refuse(why));
+        }
+    }
+    Ok(())
+}
 
 /// Whether a link runs the QUIC library.
 pub(super) fn runs(scenario: &Scenario, link: &scenario::Link, medium: &Medium) -> bool {

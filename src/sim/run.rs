@@ -287,6 +287,8 @@ impl Run {
             violations: self.violations(),
         };
         outcome.violations.extend(overfull(&outcome.links));
+        let nothing = Watch::nothing(&outcome.shares);
+        outcome.violations.extend(nothing);
         let unmet = unmet(&scenario.expect, &outcome);
         outcome.violations.extend(unmet);
         outcome.violations = once_each(outcome.violations);

@@ -6,10 +6,11 @@ use super::machine::Machine;
 use super::tally::seconds;
 use ostrakon_netsim::model::{LinkSpec, LinkStats, Nanos};
 use ostrakon_netsim::profile::Medium;
-use ostrakon_netsim::scenario::{Judged, Link, Scenario, ScenarioError};
+use ostrakon_netsim::scenario::{Link, Scenario, ScenarioError};
 use ostrakon_netsim::world::{HostId, LinkId, World};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// A link that is shared.
 #[derive(Clone, Debug, Serialize)]
@@ -63,7 +64,7 @@ struct Mark {
 pub struct Watch {
     present: Vec<Present>,
     ends: Vec<HostId>,
-    judged: Judged,
+    judged: Range<Nanos>,
     marks: Vec<Mark>,
 }
 
@@ -73,21 +74,21 @@ impl Watch {
         Self {
             present,
             ends,
-            judged: judged(scenario),
+            judged: scenario.judging(),
             marks: Vec::new(),
         }
     }
 
     /// When the next mark is to be taken; none if there is nothing to judge, or not any more.
     pub fn next_at(&self) -> Option<Nanos> {
-        let moments = [self.judged.from, self.judged.until];
+        let moments = [self.judged.start, self.judged.end];
         let next = moments.get(self.marks.len()).copied();
         next.filter(|_| !self.ends.is_empty())
     }
 
     /// When all is judged, if there is anything to judge.
     pub fn ends_at(&self) -> Option<Nanos> {
-        (!self.ends.is_empty()).then_some(self.judged.until)
+        (!self.ends.is_empty()).then_some(self.judged.end)
     }
 
     /// Takes a mark.
@@ -131,6 +132,18 @@ impl Watch {
         ))
     }
 
+    /// What is wrong if nothing at all came over a link while it was judged: then nobody had anything of it.
+    pub fn nothing(shares: &[Share]) -> impl Iterator<Item = String> + '_ {
+        let nothing =
+            |share: &&Share| share.own_bytes == 0 && share.flows.iter().all(|flow| flow.bytes == 0);
+        shares.iter().filter(nothing).map(|share| {
+            let (link, from, until) = (&share.link, share.from_s, share.until_s);
+            format!(
+                "{link}: nothing came from {from} s to {until} s, and there was nothing to share"
+            )
+        })
+    }
+
     fn shares(&self, scenario: &Scenario, media: &[Medium], cubic: &Self) -> Vec<Share> {
         let links = (0..).zip(&scenario.links);
         let shared = links.filter(|(place, _)| self.present.iter().any(|f| f.link == *place));
@@ -146,8 +159,8 @@ impl Watch {
             let cubic_queue_bytes = cubic.mean_queue(place)?;
             Some(Share {
                 link: link.name.clone(),
-                from_s: seconds(self.judged.from),
-                until_s: seconds(self.judged.until),
+                from_s: seconds(self.judged.start),
+                until_s: seconds(self.judged.end),
                 own_bytes,
                 jain: jain(flows.iter().map(|flow| flow.bytes).chain([own_bytes])),
                 flows,
@@ -193,7 +206,7 @@ impl Watch {
 
     /// How long is judged.
     fn span(&self) -> Nanos {
-        (self.judged.until - self.judged.from).max(1)
+        (self.judged.end - self.judged.start).max(1)
     }
 }
 
@@ -220,15 +233,6 @@ fn of_cubic(scenario: &Scenario, media: &[Medium]) -> Result<Watch, ScenarioErro
         watch.mark(media, &mut world);
     }
     Ok(watch)
-}
-
-fn judged(scenario: &Scenario) -> Judged {
-    let (from, until) = (0, scenario.duration);
-    let judged = scenario.judged.unwrap_or(Judged { from, until });
-    Judged {
-        from: judged.from.min(scenario.duration),
-        until: judged.until.min(scenario.duration),
-    }
 }
 
 /// Jain's index (Jain, Chiu and Hawe, 1984); none of nothing.

@@ -1,7 +1,7 @@
 //! What small scenarios must show, from end to end.
 
 use super::report::Report;
-use super::{Outcome, record, run, shipped};
+use super::{Outcome, can_be, record, run, shipped};
 use ostrakon_netsim::scenario::Scenario;
 
 fn ran(text: &str, seed: u64) -> Outcome {
@@ -174,6 +174,38 @@ fn a_share_needs_a_sender_until_the_end() {
         told.len() == 1 && told[0].contains("before 11 s"),
         "{told:?}"
     );
+}
+
+/// Guards what shares are judged by: where nothing came at all nobody had a share, and that is a violation.
+#[test]
+fn a_share_of_nothing_is_a_violation() {
+    let mut scenario = shipped::find("limit-shared").unwrap();
+    scenario.set("loss", "1").unwrap();
+    let until = &mut scenario.judged.as_mut().unwrap().until;
+    *until = 11_000_000_000;
+    let ran = run(&scenario, 1, &mut |_| {}).unwrap();
+    assert_eq!(
+        ran.violations,
+        ["line: nothing came from 10 s to 11 s, and there was nothing to share"]
+    );
+}
+
+/// Guards that a link which can never carry anything in mode `quic`, or shares in name alone, is refused with what to give.
+#[test]
+fn mode_quic_refuses_links_that_it_cannot_be_on() {
+    let small = |mtu| {
+        let mut scenario = shipped::find("limit-bulk-0").unwrap();
+        scenario.set("mtu", mtu).unwrap();
+        can_be(&scenario)
+    };
+    small("1228").unwrap();
+    let why = small("1227").unwrap_err().to_string();
+    assert!(why.contains("give at least 1228"), "{why}");
+    let mut scenario = shipped::find("limit-shared").unwrap();
+    scenario.set("flow", "none").unwrap();
+    scenario.set("oneway", "yes").unwrap();
+    let why = can_be(&scenario).unwrap_err().to_string();
+    assert!(why.contains("leave `control` out"), "{why}");
 }
 
 /// Guards what messages are said to have been offered in: together it is what their sender's link was offered, but for packets

@@ -22,8 +22,13 @@ pub enum Problem {
     #[error("this is not TOML: {0}; correct the line")]
     Syntax(String),
     /// The file cannot be read.
-    #[error("the file cannot be read: {0}; give the path of a readable file")]
-    Read(String),
+    #[error("the file cannot be read: {why}; give the path of a readable file")]
+    Read {
+        /// What kind of error it is: there may be no such file.
+        kind: std::io::ErrorKind,
+        /// The words of the system.
+        why: String,
+    },
     /// A text with a character that would steer the terminal it is shown on.
     #[error(
         "`{key}` has the control character U+{control:04X}: leave it out, for terminals obey such characters"

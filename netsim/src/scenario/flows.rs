@@ -1,11 +1,15 @@
 //! Who else uses a link: `[[flow]]`, and when shares are judged: `[judged]`.
 
+use std::ops::Range;
+
 use super::MAX_FLOWS;
-use super::error::ScenarioError;
-use super::links::Link;
+use super::error::{Problem, ScenarioError};
+use super::links::{Carrier, Link};
 use super::names::Names;
 use super::nodes::check_count;
+use super::read::Scenario;
 use super::table::Table;
+use super::units::show;
 use crate::model::Nanos;
 
 /// How much a sender of a link may have in flight. A hint for hosts.
@@ -70,6 +74,18 @@ pub struct Judged {
     pub from: Nanos,
     /// When it ends; after it begins.
     pub until: Nanos,
+    /// Where it stands in the file.
+    pub line: usize,
+}
+
+impl Scenario {
+    /// The time in which shares are judged: as the file says, else the whole duration.
+    #[must_use]
+    pub fn judging(&self) -> Range<Nanos> {
+        let whole = 0..self.duration;
+        self.judged
+            .map_or(whole, |judged| judged.from..judged.until)
+    }
 }
 
 /// Reads `[[flow]]`.
@@ -118,6 +134,53 @@ pub(super) fn read_judged(root: &mut Table<'_>) -> Result<Option<Judged>, Scenar
     if until <= from {
         return Err(table.together("judging ends after it begins: give a later `until`"));
     }
+    let line = table.line;
     table.finish()?;
-    Ok(Some(Judged { from, until }))
+    Ok(Some(Judged { from, until, line }))
+}
+
+/// Checks that shares are judged within the duration, of flows that there are and that begin before judging ends, and that
+/// only links which can be shared are to be.
+pub(super) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
+    let late = |line, key: &str, value, expected: String| {
+        let (key, value) = (key.into(), show(value));
+        let problem = Problem::Value {
+            key,
+            value,
+            expected,
+        };
+        Err(scenario.error(Some(line), problem))
+    };
+    if let Some(judged) = scenario.judged {
+        if judged.until > scenario.duration {
+            let expected = format!("a time within the duration of {}", show(scenario.duration));
+            return late(judged.line, "until of [judged]", judged.until, expected);
+        }
+        if scenario.flows.is_empty() {
+            let (table, why) = (
+                "[judged]".into(),
+                "without flows of others there is nothing to judge: give a [[flow]], or leave it out",
+            );
+            return Err(scenario.error(Some(judged.line), Problem::Together { table, why }));
+        }
+    }
+    let end = scenario.judging().end;
+    for flow in &scenario.flows {
+        let latest = flow.start.saturating_add(flow.spread);
+        if latest >= end {
+            let expected = format!("times whose sum is before {}, when the run ends", show(end));
+            return late(flow.line, "start and spread of [[flow]]", latest, expected);
+        }
+    }
+    let shared = |link: &&Link| link.control == Control::Shared && link.carrier != Carrier::Quic;
+    match scenario.links.iter().find(shared) {
+        Some(link) => {
+            let (table, why) = (
+                format!("link `{}`", link.name),
+                "only a link of kind \"quic\" can have `control = \"shared\"`: give it that `kind`, or leave `control` out",
+            );
+            Err(scenario.error(Some(link.line), Problem::Together { table, why }))
+        }
+        None => Ok(()),
+    }
 }

@@ -106,8 +106,10 @@ impl Scenario {
             line: None,
             problem: Box::new(problem),
         };
-        let text =
-            read_bounded(path, MAX_TEXT).map_err(|why| refused(Problem::Read(why.to_string())))?;
+        let text = read_bounded(path, MAX_TEXT).map_err(|error| {
+            let (kind, why) = (error.kind(), error.to_string());
+            refused(Problem::Read { kind, why })
+        })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let left = Cell::new(MAX_TRACES);
         Self::parse_with(&file, &text, &|name| {
@@ -183,6 +185,7 @@ impl Scenario {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
         couriers::check_stops(self)?;
         self.media()?;
+        flows::check(self)?;
         let late = |message: &&Message| message.at >= self.duration;
         match self.messages.iter().find(late) {
             Some(message) => Err(self.late(message.line, message.at)),

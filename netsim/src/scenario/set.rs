@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::error::{Problem, ScenarioError, list, nearest};
 use super::flows::{CONTROLS, FLOW_CONTROLS};
-use super::links::Link;
+use super::links::{Carrier, Link};
 use super::read::{self, MODES, STARTS, Scenario};
 use super::traffic;
 use super::units;
@@ -24,11 +24,24 @@ impl Scenario {
     /// A key that nothing has, with those that there are; a value that its key does not take; or a scenario that does
     /// not hold together any more. It stays as it was then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
+        if !self.has(key) {
+            return Err(self.unknown_key(key));
+        }
         let mut changed = self.clone();
         changed.apply(key, value)?;
         changed.check()?;
         *self = changed;
         Ok(())
+    }
+
+    /// Whether there is anything that a key of the scenario itself would change.
+    fn has(&self, key: &str) -> bool {
+        let mut parts = self.messages.iter().flat_map(|message| &message.parts);
+        match key {
+            "file" | "text" => parts.any(|part| part.text == (key == "text")),
+            "flow" => !self.flows.is_empty(),
+            _ => true,
+        }
     }
 
     fn apply(&mut self, key: &str, value: &str) -> Result<(), ScenarioError> {
@@ -88,8 +101,10 @@ impl Scenario {
             Some((name, what)) => (Some(name), what),
             None => (None, key),
         };
-        let called = |link: &Link| {
-            name.is_none_or(|name| link.name == name || link.group.as_deref() == Some(name))
+        let called = |link: &Link| match name {
+            Some(name) => link.name == name || link.group.as_deref() == Some(name),
+            // On all links means on those that have a choice.
+            None => what != "control" || link.carrier == Carrier::Quic,
         };
         if OF_LINKS.contains(&what) && self.links.iter().any(called) {
             let mut links = self.links.iter_mut().filter(|link| called(link));
@@ -125,11 +140,12 @@ impl Scenario {
         let dotted = names
             .iter()
             .flat_map(|name| keys.iter().map(move |key| format!("{name}.{key}")));
-        let plain = OWN.iter().chain(&keys).map(|key| (*key).to_owned());
+        let own: Vec<&str> = OWN.into_iter().filter(|key| self.has(key)).collect();
+        let plain = own.iter().chain(&keys).map(|key| (*key).to_owned());
         let all: Vec<String> = plain.chain(dotted).collect();
         let known = format!(
             "{}, {} on all links, and LINK.rate and so on, where LINK is one of {}",
-            list(OWN),
+            list(own),
             list(keys),
             list(names)
         );

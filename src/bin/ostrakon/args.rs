@@ -735,14 +735,14 @@ pub enum SimCommand {
 }
 
 /// What to run.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct SimArgs {
     /// A shipped scenario (see: ostrakon sim list), or a file, see docs/scenarios.md.
     pub scenario: String,
     /// The seed from which all chance is drawn [default: that of the scenario].
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     pub seed: Option<u64>,
-    /// Run all seeds from A to B, on all processors; each gets a random mix of faults if the scenario asks for one.
+    /// Run all seeds from A to B (or the one that is given), on all processors; each gets a random mix of faults if the scenario asks for one.
     #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
     pub seeds: Option<SeedRange>,
     /// With --seeds: end when a seed has violated something.

@@ -1,6 +1,6 @@
 //! What texts cost beside their own bytes.
 
-use super::bulk::{median, p99};
+use super::summary::{median, p99};
 use serde::Serialize;
 
 /// Bytes of packets beside a text's own: manifest, headers and copies, without what its recipient sends back.

@@ -3,19 +3,24 @@
 mod bulk;
 mod costs;
 mod describe;
+mod order;
 mod page;
 mod shared;
+mod summary;
 
 use crate::args::{SimArgs, SimCommand};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::out::Out;
 use crate::plain::harmless;
+use bulk::Bulk;
 use indicatif::{ProgressBar, ProgressStyle};
+use order::{beside, prepare, repeat, unfit};
 use ostrakon::node::api::ErrorKind;
 use ostrakon::sim::report::Report;
 use ostrakon::sim::{self, shipped};
-use ostrakon_netsim::scenario::{Mode, Problem, Scenario, ScenarioError};
+use ostrakon_netsim::scenario::Scenario;
 use serde::Serialize;
+use std::sync::{Arc, OnceLock};
 
 /// The last seed: scenarios are TOML, whose whole numbers end there.
 const LAST_SEED: u64 = i64::MAX as u64;
@@ -23,11 +28,14 @@ const LAST_SEED: u64 = i64::MAX as u64;
 /// Does it. The work blocks, so it has a thread of its own.
 ///
 /// # Errors
-/// A scenario that does not read, or a violation.
+/// A scenario that does not read, an order that makes no sense, or a violation.
 pub async fn run(out: Out, command: SimCommand) -> Outcome {
+    // Of many seeds, what has ended is told even if the others do not.
+    let many = Arc::new(OnceLock::new());
+    let seeds = many.clone();
     let work = move || match command {
         SimCommand::List => list(out),
-        SimCommand::Run(args) => run_scenario(out, &args),
+        SimCommand::Run(args) => run_scenario(out, args, &seeds),
     };
     let ended = tokio::task::spawn_blocking(work);
     tokio::select! {
@@ -35,11 +43,14 @@ pub async fn run(out: Out, command: SimCommand) -> Outcome {
             let next = "run it again with the same seed and report what it prints";
             Err(Failure::new(Kind::Other, "the simulation ended by a defect", next))
         }),
-        _ = tokio::signal::ctrl_c() => Err(Failure {
-            kind: Kind::Interrupted,
-            text: "stopped".into(),
-            message: None,
-        }),
+        _ = tokio::signal::ctrl_c() => {
+            many.get().map_or(Ok(()), Bulk::stop)?;
+            Err(Failure {
+                kind: Kind::Interrupted,
+                text: "stopped".into(),
+                message: None,
+            })
+        }
     }
 }
 
@@ -61,7 +72,7 @@ fn list(out: Out) -> Outcome {
     })
 }
 
-fn run_scenario(out: Out, args: &SimArgs) -> Outcome {
+fn run_scenario(out: Out, args: SimArgs, many: &OnceLock<Bulk>) -> Outcome {
     let seed = args.seeds.map(|seeds| seeds.last).or(args.seed);
     if let Some(seed) = seed.filter(|seed| *seed > LAST_SEED) {
         return Err(Failure::api(
@@ -70,43 +81,13 @@ fn run_scenario(out: Out, args: &SimArgs) -> Outcome {
             format!("give whole numbers from 0 to {LAST_SEED}"),
         ));
     }
-    let scenario = prepare(args).map_err(unread)?;
+    let scenario = prepare(&args)?;
     match args.seeds {
-        Some(seeds) => bulk::run(out, args, &scenario, seeds),
-        None => one(out, args, &scenario),
+        Some(seeds) => many
+            .get_or_init(|| Bulk::new(out, args, seeds, scenario))
+            .run(),
+        None => one(out, &args, &scenario),
     }
-}
-
-/// The same scenario in mode `model`, to be run beside it: where it is for mode `quic` by itself, and not because that
-/// was asked for, and can be.
-fn beside(args: &SimArgs, scenario: &Scenario) -> Option<Scenario> {
-    let set = |change: &String| {
-        change
-            .split('=')
-            .next()
-            .is_some_and(|key| key.trim() == "mode")
-    };
-    let asked = args.mode.is_some() || args.set.iter().any(set);
-    (scenario.mode == Mode::Quic && !asked && sim::runs_in_model(scenario)).then(|| Scenario {
-        mode: Mode::Model,
-        ..scenario.clone()
-    })
-}
-
-fn prepare(args: &SimArgs) -> Result<Scenario, ScenarioError> {
-    let mut scenario = shipped::find(&args.scenario)?;
-    for change in &args.set {
-        let (key, value) = change.split_once('=').unwrap_or((change, ""));
-        scenario.set(key.trim(), value.trim())?;
-    }
-    if let Some(mode) = &args.mode {
-        scenario.set("mode", mode)?;
-    }
-    if args.faults {
-        scenario.faults.random.push(None);
-    }
-    scenario.check_reach()?;
-    Ok(scenario)
 }
 
 fn one(out: Out, args: &SimArgs, scenario: &Scenario) -> Outcome {
@@ -126,9 +107,10 @@ fn one(out: Out, args: &SimArgs, scenario: &Scenario) -> Outcome {
             .map(|(outcome, series)| (outcome, Some(series))),
     };
     bar.finish_and_clear();
-    let (mut outcome, series) = ran.map_err(refused)?;
+    let (mut outcome, series) = ran.map_err(|error| unfit(args, error))?;
     if let Some(other) = beside(args, scenario) {
-        outcome.put_beside(sim::run(&other, seed, &mut |_| {}).map_err(refused)?);
+        let other = sim::run(&other, seed, &mut |_| {});
+        outcome.put_beside(other.map_err(|error| unfit(args, error))?);
     }
     if let Some((place, series)) = place.as_ref().zip(series.as_ref()) {
         let report = Report {
@@ -147,49 +129,6 @@ fn one(out: Out, args: &SimArgs, scenario: &Scenario) -> Outcome {
         text
     })?;
     verdict(&outcome.violations)
-}
-
-/// The command that runs a seed again.
-fn repeat(args: &SimArgs, seed: u64) -> String {
-    let mut words = vec!["ostrakon sim run".to_owned(), quoted(&args.scenario)];
-    words.push(format!("--seed {seed}"));
-    if let Some(mode) = &args.mode {
-        words.push(format!("--mode {}", quoted(mode)));
-    }
-    if args.faults {
-        words.push("--faults".into());
-    }
-    if !args.set.is_empty() {
-        words.push(format!("--set {}", quoted(&args.set.join(","))));
-    }
-    words.join(" ")
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,%:+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// A scenario that does not read. Who mistyped the name of a shipped one reads where they are listed.
-fn unread(error: ScenarioError) -> Failure {
-    let no_file = matches!(*error.problem, Problem::Read(_));
-    let mut failure = refused(error);
-    if no_file {
-        failure.text += ", or the name of a shipped scenario (list them with: ostrakon sim list)";
-    }
-    failure
-}
-
-fn refused(error: impl std::fmt::Display) -> Failure {
-    Failure {
-        kind: Kind::Api(ErrorKind::BadInput),
-        text: harmless(&error.to_string()),
-        message: None,
-    }
 }
 
 fn verdict(violations: &[String]) -> Outcome {

@@ -1,7 +1,7 @@
 //! How many seeds have shared their links with flows of others.
 
-use super::bulk::median;
 use super::describe::figure;
+use super::summary::median;
 use ostrakon::sim::Share;
 use serde::Serialize;
 
