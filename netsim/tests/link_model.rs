@@ -314,3 +314,30 @@ fn impossible_links_are_refused() {
             .ends_with("give a number from 0 to 1")
     );
 }
+
+/// Guards the mean queue: bytes count over the time that they wait, to the nanosecond, whether or not anything has left, and
+/// what a cut drops has waited until then. Asking in between, or late, changes nothing.
+#[test]
+fn the_queue_is_counted_over_time_and_not_by_departures() {
+    // A packet of 100 bytes takes 100 s.
+    let spec = LinkSpec::new().rate_bps(8).overhead(0).queue_bytes(2000);
+    let mut link = Link::new(&spec, 1).unwrap();
+    let mut asked = Link::new(&spec, 1).unwrap();
+    let second = u64::try_from(SECOND).unwrap();
+    for at in [0, 10] {
+        link.offer(at * second, 100, ());
+        asked.offer(at * second, 100, ());
+    }
+    // 100 bytes for 10 s and 200 for 40: nothing has left.
+    let first = asked.stats(50 * second);
+    assert_eq!(first.sent, 0);
+    assert_eq!(first.queue_byte_nanos, (100 * 10 + 200 * 40) * SECOND);
+    // One left after 100 s, and the other is cut after 120.
+    for link in [&mut link, &mut asked] {
+        link.set_down(120 * second, true);
+        let stats = link.stats(500 * second);
+        assert_eq!((stats.sent, stats.cut), (1, 1));
+        let bytes = 100 * 10 + 200 * 90 + 100 * 20;
+        assert_eq!(stats.queue_byte_nanos, bytes * SECOND);
+    }
+}

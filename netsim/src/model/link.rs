@@ -61,6 +61,8 @@ pub struct Link<P> {
     contact: bool,
     contact_change: Option<Nanos>,
     latest: Nanos,
+    /// Until when the bytes in the queue have been counted over time.
+    queue_counted: Nanos,
     stats: LinkStats,
 }
 
@@ -86,6 +88,7 @@ impl<P: Clone> Link<P> {
             contact: true,
             contact_change: None,
             latest: 0,
+            queue_counted: 0,
             stats: LinkStats::default(),
         };
         link.enter(0);
@@ -114,6 +117,7 @@ impl<P: Clone> Link<P> {
             self.stats.queue_dropped_line_bytes += line_bytes;
             return Offered::QueueFull;
         }
+        self.count_queue(now);
         self.queue.push(Waiting {
             since: now,
             packet,
@@ -210,6 +214,7 @@ impl<P: Clone> Link<P> {
     /// What became of the packets by `now`. One that has arrived counts as delivered although nobody asked for it yet.
     pub fn stats(&mut self, now: Nanos) -> LinkStats {
         let now = self.advance(now);
+        self.count_queue(now);
         let mut stats = self.stats;
         for flying in self.flight.arrived(now) {
             stats.deliver(flying);
@@ -237,13 +242,25 @@ impl<P: Clone> Link<P> {
 
     /// Bytes that count against the queue's bound. Without a rate nothing ever waits: the bound is one on what is in flight.
     fn held(&self) -> u64 {
-        let sending = self.sending.as_ref().map_or(0, |(_, sent)| sent.line_bytes);
         let in_flight = if self.line.is_instant() {
             self.flight.line_bytes()
         } else {
             0
         };
-        self.queue.waiting_bytes() + sending + in_flight
+        self.unsent() + in_flight
+    }
+
+    /// Bytes that wait or are being sent.
+    fn unsent(&self) -> u64 {
+        let sending = self.sending.as_ref().map_or(0, |(_, sent)| sent.line_bytes);
+        self.queue.waiting_bytes() + sending
+    }
+
+    /// Counts what waits or is being sent up to `now`: before it changes, and before anybody reads the count.
+    fn count_queue(&mut self, now: Nanos) {
+        let since = now.saturating_sub(self.queue_counted);
+        self.stats.queue_byte_nanos += u128::from(self.unsent()) * u128::from(since);
+        self.queue_counted = self.queue_counted.max(now);
     }
 
     /// Brings the link to `now`; returns a time that does not run backwards.
@@ -266,8 +283,12 @@ impl<P: Clone> Link<P> {
 
     /// Lets all that has left the line by `now` depart.
     fn run(&mut self, now: Nanos) {
-        while let Some((leaves, sent)) = self.sending.take_if(|(leaves, _)| *leaves <= now) {
-            self.depart(leaves, sent);
+        let due = |link: &Self| link.sending.as_ref().map(|(leaves, _)| *leaves);
+        while let Some(leaves) = due(self).filter(|leaves| *leaves <= now) {
+            self.count_queue(leaves);
+            if let Some((_, sent)) = self.sending.take() {
+                self.depart(leaves, sent);
+            }
             self.begin(leaves);
         }
     }
@@ -288,8 +309,6 @@ impl<P: Clone> Link<P> {
     fn depart(&mut self, leaves: Nanos, sent: Waiting<P>) {
         self.stats.sent += 1;
         self.stats.sent_line_bytes += sent.line_bytes;
-        let waited = leaves.saturating_sub(sent.since);
-        self.stats.queue_byte_nanos += u128::from(sent.line_bytes) * u128::from(waited);
         self.departures += 1;
         let Fate::Arrives { at, damaged, twice } = self.way.draw(leaves) else {
             self.stats.lost += 1;
@@ -343,6 +362,7 @@ impl<P: Clone> Link<P> {
 
     /// Ends what the transmitter does: what waits and what is being sent is lost.
     fn silence(&mut self, now: Nanos) {
+        self.count_queue(now);
         self.stats.cut += self.queue.clear() + u64::from(self.sending.take().is_some());
         self.line.reset(now);
     }

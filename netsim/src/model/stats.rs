@@ -45,7 +45,8 @@ pub struct LinkStats {
     /// Packets that arrived after one that was sent later (RFC 4737, section 3.3). Counted when they are handed out.
     pub reordered: u64,
     /// Bytes in the queue, the one that is being sent included, over time, in bytes times nanoseconds: what a span of time
-    /// adds, divided by it, is the mean queue. Counted when a packet has left the transmitter.
+    /// adds, divided by it, is the mean queue. Packets that wait still or are dropped later count for as long as they have
+    /// waited.
     pub queue_byte_nanos: u128,
     /// How long the link has been in the bad state of its bursts, if those are clocked by time.
     pub bad_nanos: Nanos,
