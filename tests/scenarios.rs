@@ -39,6 +39,46 @@ fn every_shipped_scenario_ends_as_it_says() {
     }
 }
 
+/// Guards that a limit can be worked out again from what is printed of a link: its rate and delay, the contacts in which it was
+/// there, and the loss that counts.
+#[test]
+fn a_limit_follows_from_what_is_printed() {
+    let mut scenario = shipped::find("limit-outage").unwrap();
+    for (key, value) in [("mode", "model"), ("file", "8MB"), ("loss", "5%")] {
+        scenario.set(key, value).unwrap();
+    }
+    let ran = run(&scenario, 1, &mut |_| {}).unwrap();
+    let (message, link) = (&ran.messages[0], &ran.links[0]);
+    assert!(link.limit_loss > 0.04 && link.limit_loss < 0.06);
+    let rate = link.rate_bps.unwrap() as f64 * 0.94 * (1.0 - link.limit_loss);
+    let contacts = link.contacts.as_ref().unwrap();
+    assert_eq!(contacts.every_s, None);
+    assert!(
+        contacts
+            .times
+            .iter()
+            .all(|time| time.from_s <= ran.virtual_s)
+    );
+    let mut left_s = message.bytes as f64 * 8.0 / rate;
+    let mut limit_s = None;
+    for time in &contacts.times {
+        let (from, until) = (time.from_s.max(message.at_s), time.until_s.unwrap());
+        let used = left_s.min((until - from).max(0.0));
+        left_s -= used;
+        if left_s <= 0.0 {
+            limit_s = Some(from + used + link.delay_s - message.at_s);
+            break;
+        }
+    }
+    let (worked_out, printed) = (limit_s.unwrap(), ran.limit_s.unwrap());
+    assert!(
+        (worked_out - printed).abs() < 1e-3,
+        "{worked_out} and {printed}"
+    );
+    // The second contact is needed.
+    assert!(printed > 20.0, "{printed}");
+}
+
 /// Guards repeatability: one seed is one run, to the last byte of every packet, and another is another.
 #[test]
 fn a_seed_is_a_run() {

@@ -40,7 +40,9 @@ mod work;
 
 pub use build::can_be;
 pub use flows::runs_in_model;
-pub use outcome::{Beside, LinkOutcome, MessageOutcome, Outcome, PartOutcome};
+pub use outcome::{
+    Beside, ContactTime, Contacts, LinkOutcome, MessageOutcome, Outcome, PartOutcome,
+};
 pub use run::{record, run};
 pub use series::{Carried, Sample, Series, Trouble};
 pub use shares::{FlowShare, Share};

@@ -186,8 +186,13 @@ pub struct LinkOutcome {
     pub queue_bytes: u64,
     /// The most that waited at any of its transmitters, or was aboard.
     pub peak_queue_bytes: u64,
+    /// When it is there, up to the end of the run; of pairs only, which are there always if not given. Times in which a fault
+    /// cut it are not left out.
+    pub contacts: Option<Contacts>,
     /// The share of packets that it loses on average.
     pub nominal_loss: f64,
+    /// The share that the limit takes as lost: what was lost from the sending of the largest message to its delivery.
+    pub limit_loss: f64,
     /// The share of time that it was in the bad state of its bursts, if it has such and they are clocked by time.
     pub bad_share: Option<f64>,
     /// Packets offered to it.
@@ -210,4 +215,26 @@ pub struct LinkOutcome {
     pub cut_packets: u64,
     /// Bytes that arrived. On radio, that this station heard.
     pub delivered_bytes: u64,
+}
+
+/// When a link is there.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Contacts {
+    /// After how many seconds they begin anew, if they do.
+    pub every_s: Option<f64>,
+    /// In order of time.
+    pub times: Vec<ContactTime>,
+}
+
+/// A time in which a link is there.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ContactTime {
+    /// When it begins, in seconds.
+    pub from_s: f64,
+    /// When it ends; never if not given.
+    pub until_s: Option<f64>,
+    /// Bits a second, if they are not the link's own.
+    pub rate_bps: Option<u64>,
+    /// Propagation delay in seconds, if it is not the link's own.
+    pub delay_s: Option<f64>,
 }

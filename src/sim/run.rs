@@ -75,6 +75,16 @@ struct Focus {
     seen: usize,
 }
 
+impl Focus {
+    /// What its links have lost while it was under way.
+    fn loss(&self, media: &[Medium], link: usize, way: usize) -> f64 {
+        match (&self.sent, &self.delivered) {
+            (Some(from), Some(to)) => Span { from, to }.loss(media, link, way),
+            _ => bound::nominal_loss(media, link, way),
+        }
+    }
+}
+
 struct Run {
     scenario: Scenario,
     media: Vec<Medium>,
@@ -205,12 +215,8 @@ impl Run {
         over >= self.scenario.messages.len()
     }
 
-    /// What the largest message's links have lost while it was under way.
     fn drawn_loss(&self, link: usize, way: usize) -> f64 {
-        match (&self.focus.sent, &self.focus.delivered) {
-            (Some(from), Some(to)) => Span { from, to }.loss(&self.media, link, way),
-            _ => bound::nominal_loss(&self.media, link, way),
-        }
+        self.focus.loss(&self.media, link, way)
     }
 
     /// When a part of the largest message can have been there at the earliest, by its bytes.
@@ -241,7 +247,8 @@ impl Run {
         let shares = self.watch.judge(&self.scenario, &self.media)?;
         let (scenario, media) = (&self.scenario, &self.media);
         let counted = tally::count(scenario, &mut self.world);
-        let links = tally::links(scenario, media, &counted, &mut self.world);
+        let loss = |link: usize, way: usize| self.focus.loss(media, link, way);
+        let links = tally::links(scenario, media, &counted, &mut self.world, Some(&loss));
         let world = &self.world;
         let messages = tally::messages(scenario, world);
         let logs: Vec<&Log> = (0..scenario.nodes.len())

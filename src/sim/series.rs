@@ -116,7 +116,7 @@ impl Recorder {
     /// Takes a sample.
     pub fn sample(&mut self, scenario: &Scenario, media: &[Medium], world: &mut World<Machine>) {
         let counted = tally::count(scenario, world);
-        let links = tally::links(scenario, media, &counted, world);
+        let links = tally::links(scenario, media, &counted, world, None);
         let carried = links.iter().map(|row| Carried {
             sent: row.sent_bytes,
             delivered: row.delivered_bytes,

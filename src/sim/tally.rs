@@ -4,9 +4,11 @@ use super::bound::{Counted, nominal_loss};
 use super::line::Line;
 use super::log::{Log, Planned};
 use super::machine::Machine;
-use super::outcome::{LinkOutcome, MessageOutcome, PartOutcome};
+use super::outcome::{ContactTime, Contacts, LinkOutcome, MessageOutcome, PartOutcome};
 use crate::engine::id::MessageId;
-use ostrakon_netsim::model::{BurstClock, CourierStats, LinkSpec, LinkStats, Nanos, StationStats};
+use ostrakon_netsim::model::{
+    BurstClock, Contact, CourierStats, LinkSpec, LinkStats, Nanos, StationStats,
+};
 use ostrakon_netsim::profile::Medium;
 use ostrakon_netsim::scenario::{Priority, Scenario};
 use ostrakon_netsim::world::{HostId, LinkId, World};
@@ -99,12 +101,14 @@ fn priority_name(priority: Priority) -> &'static str {
     }
 }
 
-/// What all links have carried.
+/// What all links have carried. With `loss`, what the limit takes as lost of a link out of one of its ends, also what else
+/// the limit is computed from.
 pub fn links(
     scenario: &Scenario,
     media: &[Medium],
     counted: &Counted,
     world: &mut World<Machine>,
+    loss: Option<&dyn Fn(usize, usize) -> f64>,
 ) -> Vec<LinkOutcome> {
     let mut out = Vec::new();
     let name = |place: usize| scenario.nodes[place].name.clone();
@@ -114,6 +118,8 @@ pub fn links(
         let blank = |kind, end| LinkOutcome {
             peak_queue_bytes: world.peak_queue(id),
             nominal_loss: nominal_loss(media, place, end),
+            limit_loss: loss.map_or(0.0, |loss| loss(place, end)),
+            contacts: loss.and_then(|_| contacts(medium, end, counted.at)),
             ..blank(&link.name, kind, medium, end)
         };
         match medium {
@@ -190,7 +196,9 @@ pub fn blank_row(name: &str, kind: &'static str) -> LinkOutcome {
         delay_s: 0.0,
         queue_bytes: 0,
         peak_queue_bytes: 0,
+        contacts: None,
         nominal_loss: 0.0,
+        limit_loss: 0.0,
         bad_share: None,
         offered_packets: 0,
         offered_bytes: 0,
@@ -230,4 +238,24 @@ fn pair(
         delivered_bytes: stats.delivered_line_bytes,
         ..blank
     }
+}
+
+/// The contacts of a pair that have begun by now, each once if they come again; none if it is there always.
+fn contacts(medium: &Medium, end: usize, now: Nanos) -> Option<Contacts> {
+    let plan = match medium {
+        Medium::Pair { forward, .. } if end == 0 => forward.contacts.as_ref(),
+        Medium::Pair { back, .. } => back.as_ref()?.contacts.as_ref(),
+        _ => None,
+    }?;
+    let begun = |contact: &&Contact| contact.start.as_nanos() <= u128::from(now);
+    let time = |contact: &Contact| ContactTime {
+        from_s: contact.start.as_secs_f64(),
+        until_s: contact.end.map(|end| end.as_secs_f64()),
+        rate_bps: contact.rate_bps,
+        delay_s: contact.delay.map(|delay| delay.as_secs_f64()),
+    };
+    Some(Contacts {
+        every_s: plan.period().map(seconds),
+        times: plan.contacts().iter().filter(begun).map(time).collect(),
+    })
 }
