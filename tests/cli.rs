@@ -694,7 +694,19 @@ fn a_relay_is_configured_while_it_runs_and_while_it_does_not() {
     assert!(mailbox.starts_with("ostrakon:mailbox:"), "{mailbox}");
     let key = mailbox.rsplit(':').next().unwrap();
     let uri = format!("relay://127.0.0.1:9?key={key}");
-    post.json(0, &["relay", "link", "add", "town", &uri]);
+    let add = ["relay", "link", "add"];
+    post.json(
+        0,
+        &[&add[..], &["town", &uri, "--control", "shared"]].concat(),
+    );
+    let stick = format!("spool:{}", path(post.dir.path()));
+    post.json(0, &[&add[..], &["bus", &stick]].concat());
+    let list = post.text(&["relay", "link", "list"]);
+    let row = |name| list.lines().find(|line: &&str| line.starts_with(name));
+    assert!(row("NAME").unwrap().contains("CONTROL"), "{list}");
+    assert!(row("town").unwrap().contains("shared"), "{list}");
+    assert!(row("bus").unwrap().contains(" - "), "{list}");
+    post.json(0, &["relay", "link", "rm", "bus"]);
     let running = Running::start_as(&post, "relay");
     post.json(0, &["relay", "route", "add", &mailbox, "via", "town"]);
     post.json(0, &["relay", "route", "add", "*", "via", "here"]);
@@ -703,6 +715,10 @@ fn a_relay_is_configured_while_it_runs_and_while_it_does_not() {
     assert_eq!(status["running"], true);
     assert_eq!(status["links"][0]["name"], "town");
     assert_eq!(status["links"][0]["up"], false);
+    assert_eq!(status["control"], "own");
+    assert_eq!(status["links"][0]["control"], "shared");
+    let told = post.text(&["relay", "status"]);
+    assert!(told.contains("running, with control own."), "{told}");
     assert_eq!(status["routes"][0]["via"], "town");
     assert_eq!(status["routes"][1]["mailbox"], "*");
 
@@ -716,6 +732,7 @@ fn a_relay_is_configured_while_it_runs_and_while_it_does_not() {
     assert!(routes.contains("Bo") && routes.contains("here"), "{routes}");
     let status = post.json(0, &["relay", "status"]);
     assert_eq!(status["status"]["running"], false);
+    assert!(status["status"]["control"].is_null(), "{status}");
     assert_eq!(status["status"]["links"][0]["name"], "town");
 
     post.fails(2, "usage", &["relay", "route", "add", "*", "to", "town"]);

@@ -1,6 +1,7 @@
 //! What an operator asks of a relay: the same questions whether it is running, then over its control socket, or not,
 //! then on its directory itself. JSON, one object a line, in both directions.
 
+use super::super::address::Address;
 use super::super::api::{ErrorKind, RateControl};
 use super::super::grants::{GrantEntry, GrantOrder};
 use super::{Counters, Slowed};
@@ -164,6 +165,15 @@ pub struct LinkConfig {
     pub grants: Vec<String>,
 }
 
+impl LinkConfig {
+    /// How much it may have under way, if that is for it to decide.
+    pub fn controlled(&self) -> Option<RateControl> {
+        let address = Address::parse(&self.uri).ok()?;
+        let decides = address.paces_itself();
+        decides.then(|| self.control.unwrap_or_default())
+    }
+}
+
 /// A grant that was issued here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issued {
@@ -284,6 +294,9 @@ pub struct Status {
     /// waits is not known if it cannot be read either.
     #[serde(default)]
     pub store_error: Option<String>,
+    /// How much connections that clients open may have under way, if it runs.
+    #[serde(default)]
+    pub control: Option<RateControl>,
     /// What it counted.
     pub counters: Counters,
     /// Its links, by name.
@@ -311,6 +324,9 @@ pub struct LinkStatus {
     /// What is wrong although it does.
     #[serde(default)]
     pub notice: Option<String>,
+    /// How much it may have under way, if that is for it to decide.
+    #[serde(default)]
+    pub control: Option<RateControl>,
     /// Frames that wait for it, or that a folder holds and nobody has released.
     pub waiting_frames: u64,
     /// What those count for, in bytes.

@@ -1,6 +1,6 @@
 //! Where the operator of a relay asks: the relay that runs, or else its directory itself.
 
-use super::super::api::ErrorKind;
+use super::super::api::{ErrorKind, RateControl};
 use super::super::client::{ANSWER, Remote};
 use super::super::control::{self, Answers};
 use super::super::error::NodeError;
@@ -19,7 +19,7 @@ use crate::security::mailbox;
 use crate::store::OpenError;
 use crate::store::mailbox::{MailboxLimits, MailboxStore, Totals};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::time::{Instant, sleep};
 
 /// Asks the relay that runs in `dir` if there is one; otherwise opens the directory for this one question. Waits up to
@@ -95,6 +95,8 @@ struct Inner {
     links: Links,
     /// As of a moment ago; nothing if the relay does not run.
     counters: Mutex<Option<(Counters, Slowed)>>,
+    /// How connections that clients open are controlled; nothing if the relay does not run.
+    control: OnceLock<RateControl>,
     /// Held by whoever changes something.
     changes: tokio::sync::Mutex<()>,
 }
@@ -113,6 +115,7 @@ impl Desk {
             book,
             grants,
             counters: Mutex::default(),
+            control: OnceLock::new(),
             changes: tokio::sync::Mutex::default(),
         })))
     }
@@ -131,6 +134,11 @@ impl Desk {
 
     pub(super) fn links(&self) -> &Links {
         &self.0.links
+    }
+
+    /// The relay runs, and controls connections that clients open like this.
+    pub(super) fn controls(&self, control: RateControl) {
+        self.0.control.get_or_init(|| control);
     }
 
     /// The relay runs, and counted this.
@@ -253,6 +261,7 @@ impl Desk {
             let waiting = sum(&|tag| router.lead(tag) == Some(&config.name));
             LinkStatus {
                 name: config.name.clone(),
+                control: config.controlled(),
                 uri: config.uri,
                 waiting_frames: waiting.frames,
                 waiting_bytes: waiting.bytes,
@@ -276,6 +285,7 @@ impl Desk {
         Ok(Status {
             running: counters.is_some(),
             store_error: mailboxes.trouble(),
+            control: self.0.control.get().copied(),
             counters: Counters {
                 held_frames: totals.frames,
                 held_bytes: totals.bytes,

@@ -169,6 +169,7 @@ impl Relay {
             what: "its UDP address",
             source,
         })?;
+        desk.controls(limits.control);
         desk.grants().require(limits.grants_required);
         let rates = Arc::new(Rates::new(limits.rates));
         let guest_of = {

@@ -152,7 +152,7 @@ fn show_links(links: &[LinkConfig]) -> String {
         return "The relay has no link. Add one with: ostrakon relay link add NAME URI\n".into();
     }
     let mut rows = vec![
-        ["NAME", "FRAME", "RATE", "ADDRESS"]
+        ["NAME", "CONTROL", "FRAME", "RATE", "ADDRESS"]
             .map(String::from)
             .to_vec(),
     ];
@@ -160,6 +160,7 @@ fn show_links(links: &[LinkConfig]) -> String {
     rows.extend(links.iter().map(|link| {
         vec![
             one_line(&link.name),
+            link.controlled().map_or("-", RateControl::name).into(),
             link.mtu.map_or_else(dash, |mtu| mtu.to_string()),
             link.rate_bps.map_or_else(dash, rate),
             one_line(&link.uri),
@@ -167,7 +168,7 @@ fn show_links(links: &[LinkConfig]) -> String {
     }));
     table(
         0,
-        &[Lean::Left, Lean::Right, Lean::Right, Lean::Left],
+        &[Lean::Left, Lean::Left, Lean::Right, Lean::Right, Lean::Left],
         &rows,
     )
 }
@@ -190,7 +191,10 @@ fn show_routes(routes: &[Route]) -> String {
 fn show_status(status: &Status) -> String {
     let counters = &status.counters;
     let mut text = match status.running {
-        true => "The relay is running.\n".to_owned(),
+        true => {
+            let control = status.control.unwrap_or_default().name();
+            format!("The relay is running, with control {control}.\n")
+        }
         false => "The relay is not running; start it with: ostrakon relay\n".to_owned(),
     };
     text += &format!(
@@ -211,6 +215,7 @@ fn show_status(status: &Status) -> String {
         let heading = [
             "LINK",
             "STATE",
+            "CONTROL",
             "WAITING",
             "",
             "PASSED ON",
@@ -222,6 +227,7 @@ fn show_status(status: &Status) -> String {
             vec![
                 one_line(&link.name),
                 if link.up { "up" } else { "down" }.into(),
+                link.control.map_or("-", RateControl::name).into(),
                 link.waiting_frames.to_string(),
                 bytes(link.waiting_bytes),
                 link.forwarded.to_string(),
@@ -231,7 +237,7 @@ fn show_status(status: &Status) -> String {
         }));
         text += &format!(
             "\n{}",
-            table(0, &[Lean::Left, Lean::Left, Lean::Right], &rows)
+            table(0, &[Lean::Left, Lean::Left, Lean::Left, Lean::Right], &rows)
         );
         for link in &status.links {
             let why = if link.up {
