@@ -137,8 +137,8 @@ pub fn check_mode(scenario: &Scenario) -> Result<(), ScenarioError> {
     if runs_in_model(scenario) || scenario.mode == Mode::Quic {
         return Ok(());
     }
-    let expected = "quic, which alone has flows of others and links with control = \"shared\"; or set flow=none and \
-                    control=own";
+    let expected = "quic, which alone has flows of others and links with control = \"shared\"; or set flow=none where \
+                    there are flows, and control=own";
     let problem = options::refused("mode".into(), scenario.mode.name(), expected);
     Err(options::error(scenario, problem))
 }
