@@ -3,6 +3,7 @@
 //! Nothing here reads a clock or a global random source: secrets that are made come from the generator that
 //! the caller passes in.
 
+pub mod aead;
 pub mod announcement;
 pub mod card;
 pub mod content;

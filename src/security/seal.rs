@@ -5,11 +5,10 @@
 //! the place alone, never meets the same key with other bytes. No counter and no clock is involved: a restored
 //! backup or a cloned device cannot repeat a nonce.
 
+use super::aead::Cipher;
 use super::kdf::{Key, prf};
 use crate::wire::fragment::{Kind, Label, Place, TAG, View};
 use bytes::{BufMut, Bytes, BytesMut};
-use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit};
-use zeroize::Zeroize;
 
 /// A fragment did not open: another key, or changed on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,18 +31,15 @@ pub struct MessageKeys {
 
 #[derive(Clone)]
 struct KindKey {
-    cipher: ChaCha20Poly1305,
+    cipher: Cipher,
     mask: Key,
 }
 
 impl KindKey {
     fn derive(message: &Key, kind: Kind) -> Self {
         let key = prf(message, "kind", &[&[kind.code()]]);
-        let mut aead: [u8; 32] = *prf(&key, "aead", &[]).bytes();
-        let cipher = ChaCha20Poly1305::new(&aead.into());
-        aead.zeroize();
         Self {
-            cipher,
+            cipher: Cipher::new(prf(&key, "aead", &[])),
             mask: prf(&key, "mask", &[]),
         }
     }
@@ -149,13 +145,10 @@ impl MessageKeys {
         frame.put_slice(plain);
         let (data, data_len) = self.associated(kind, &masked[..masked_len]);
         let key = self.key(kind);
-        let sealed = key.cipher.encrypt_inout_detached(
-            &nonce(kind, place, plain.len()).into(),
-            &data[..data_len],
-            (&mut frame[header..]).into(),
-        );
-        // ChaCha20-Poly1305 refuses only more than 256 GiB.
-        let tag = sealed.unwrap_or_default();
+        let nonce = nonce(kind, place, plain.len());
+        let tag = key
+            .cipher
+            .seal(&nonce, &data[..data_len], &mut frame[header..]);
         key.mask(&tag, &mut masked[..masked_len]);
         frame[9..header].copy_from_slice(&masked[..masked_len]);
         frame.put_slice(&tag);
@@ -176,15 +169,9 @@ impl MessageKeys {
         let (cipher, tag) = view.sealed.split_last_chunk::<TAG>().ok_or(NotAuthentic)?;
         let (data, data_len) = self.associated(view.kind, place_bytes);
         let mut plain = BytesMut::from(cipher);
-        let nonce = nonce(view.kind, &place, plain.len()).into();
+        let nonce = nonce(view.kind, &place, plain.len());
         key.cipher
-            .decrypt_inout_detached(
-                &nonce,
-                &data[..data_len],
-                (&mut plain[..]).into(),
-                &(*tag).into(),
-            )
-            .map_err(|_| NotAuthentic)?;
+            .open(&nonce, &data[..data_len], &mut plain, tag)?;
         // The tag covers the header that was sealed; here it shows whether it is the one that came.
         let hint = view.hint == self.hint || cfg!(feature = "break-01");
         if view.epoch_bits != self.epoch_bits || !hint {
