@@ -108,6 +108,8 @@ struct Way {
 #[derive(Clone, Debug)]
 struct Block {
     k: u16,
+    /// All slices of a symbol.
+    full: u8,
     /// Slices of each symbol that were sent at least once.
     sent: Vec<u8>,
     /// By which link each symbol is under way or has arrived: [`Draw::link`], [`NOBODY`] or [`SEVERAL`].
@@ -135,6 +137,16 @@ pub struct Pool {
     /// After a restart, blocks from this one on may be held in part for all we know: they wait for a report.
     unknown_from: Option<u32>,
     urgent: bool,
+    quiet: Quiet,
+}
+
+/// Blocks that needed nothing when they were last asked, so that not all are asked for each frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quiet {
+    /// The loss that the tail was protected against, if it was.
+    loss_ppm: Option<u32>,
+    /// All blocks below this one.
+    below: u16,
 }
 
 impl Pool {
@@ -148,6 +160,7 @@ impl Pool {
             next_block: 0,
             unknown_from: None,
             urgent,
+            quiet: Quiet::default(),
         }
     }
 
@@ -300,7 +313,13 @@ impl Pool {
             self.geometry.source_symbols(block),
             self.geometry.symbols(block),
         );
-        self.active.entry(block).or_insert_with(|| Block::new(k, n))
+        let full = self.geometry.coding.full_mask();
+        if !self.active.contains_key(&block) {
+            self.wake(block);
+        }
+        self.active
+            .entry(block)
+            .or_insert_with(|| Block::new(k, n, full))
     }
 
     /// The next run for a link. `tail`: everything was opened, so this may be the last of the part.
@@ -318,16 +337,25 @@ impl Pool {
         let slices = self.geometry.coding.slices;
         let mut wanting = None;
         let known = self.unknown_from.unwrap_or(u32::MAX);
+        let loss_ppm = tail.then_some(draw.loss_ppm);
+        if self.quiet.loss_ppm != loss_ppm {
+            self.quiet = Quiet { loss_ppm, below: 0 };
+        }
+        let mut quiet = true;
         for (&number, block) in self
             .active
-            .iter_mut()
-            .filter(|(number, _)| u32::from(**number) < known)
+            .range_mut(self.quiet.below..)
+            .take_while(|(number, _)| u32::from(**number) < known)
         {
             let margin = tail.then(|| tail_margin(block.lacking(slices), draw.loss_ppm));
             let needed = block.needed(slices, margin);
             if needed == 0 {
+                if quiet {
+                    self.quiet.below = number.saturating_add(1);
+                }
                 continue;
             }
+            quiet = false;
             match block.pick(number, needed, draw) {
                 None => {}
                 Some((run, None)) => {
@@ -338,6 +366,11 @@ impl Pool {
             }
         }
         wanting.map_or(Drawn::Nothing, Drawn::Needs)
+    }
+
+    /// A block may need something again.
+    fn wake(&mut self, block: u16) {
+        self.quiet.below = self.quiet.below.min(block);
     }
 
     /// A further run, where what is under way would do if it arrived, but seems not to.
@@ -390,6 +423,7 @@ impl Pool {
 
     /// A run is no longer under way: it arrived, was lost, or counts no longer.
     pub fn settle(&mut self, run: &Run, weight: u32) {
+        self.wake(run.block);
         if let Some(block) = self.active.get_mut(&run.block) {
             for j in run.slice..run.slice + run.count {
                 block.under_way[usize::from(j & 7)].remove(weight);
@@ -475,10 +509,11 @@ fn hope(weight: u32) -> u32 {
 }
 
 impl Block {
-    fn new(k: u16, n: u16) -> Self {
+    fn new(k: u16, n: u16, full: u8) -> Self {
         let n = usize::from(n);
         Self {
             k,
+            full,
             sent: vec![0; n],
             carriers: vec![NOBODY; n],
             held: vec![0; n],
@@ -548,7 +583,7 @@ impl Block {
     fn unsent(&self, symbol: u16) -> u8 {
         let i = usize::from(symbol);
         match (self.sent.get(i), self.held.get(i)) {
-            (Some(sent), Some(held)) => !(sent | held),
+            (Some(sent), Some(held)) => self.full & !(sent | held),
             _ => 0,
         }
     }
@@ -680,6 +715,48 @@ mod tests {
             runs.push(run);
         }
         runs
+    }
+
+    proptest::proptest! {
+        /// Guards that passing over blocks which needed nothing changes nothing of what leaves.
+        #[test]
+        fn what_is_passed_over_needs_nothing(
+            urgent: bool,
+            steps in proptest::collection::vec((0u8..8, 0u16..24, 0u32..3), 1..400),
+        ) {
+            let coding = Coding { block_symbols: 4, repair: 8, ..Coding::choose(1 << 20) };
+            let len = 24 * 4 * coding.symbol_len() as u64;
+            let mut pool = Pool::new(Geometry::new(coding, len).unwrap(), urgent);
+            feed(&mut pool, 4 * coding.symbol_len() as u64);
+            let mut away: Vec<Run> = Vec::new();
+            for (step, n, loss) in steps {
+                match step {
+                    0..4 => {
+                        let draw = Draw { loss_ppm: loss * 200_000, slices: 4 + 3 * (loss as u8 % 2), ..WIDE };
+                        let mut all_asked = pool.clone();
+                        all_asked.quiet = Quiet::default();
+                        let drawn = pool.draw(&draw);
+                        proptest::prop_assert_eq!(&drawn, &all_asked.draw(&draw));
+                        away.extend(match drawn { Drawn::Run(run, _) => Some(run), _ => None });
+                    }
+                    4 if !away.is_empty() => {
+                        let run = away.swap_remove(usize::from(n) % away.len());
+                        pool.settle(&run, FULL);
+                    }
+                    5 if !away.is_empty() => {
+                        let run = away.swap_remove(usize::from(n) % away.len());
+                        let mut masks = vec![0; usize::from(run.symbol) + 1];
+                        masks[usize::from(run.symbol)] = run.mask();
+                        pool.hold(run.block, &masks);
+                        pool.settle(&run, FULL);
+                    }
+                    6 if loss == 0 => pool.solve(n),
+                    7 => pool.learn(u32::from(n), 24),
+                    6 if loss == 1 => pool.forget(),
+                    _ => pool.unload(n),
+                }
+            }
+        }
     }
 
     #[test]
