@@ -44,7 +44,7 @@ impl Store {
     }
 
     fn cheap(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let mut notes = Vec::new();
+        let (mut notes, mut writes) = (Vec::new(), Vec::new());
         for record in &batch.records {
             match record {
                 Record::Write {
@@ -53,12 +53,13 @@ impl Store {
                     bytes,
                 } => {
                     self.dirty.insert(*file);
-                    self.home.files.write(*file, *offset, bytes)?;
+                    writes.push((*file, *offset, &bytes[..]));
                 }
                 Record::Journal(note) => notes.push(note.as_slice()),
                 _ => {}
             }
         }
+        self.home.files.write_all(&writes)?;
         self.journal.append(self.generation, &notes)
     }
 

@@ -25,7 +25,7 @@ pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("st
 /// The key of the format number.
 const FORMAT: &str = "format";
 /// Memory that redb may use to keep pages, in bytes.
-const CACHE: usize = 32 << 20;
+const CACHE: usize = 8 << 20;
 
 /// The text of what cannot be read.
 const UNREADABLE: &str = "a page does not read";

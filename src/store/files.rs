@@ -17,6 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many payload files are held open.
 const OPEN_FILES: usize = 32;
 
+/// Bytes that are written at once, at most.
+const TOGETHER: usize = 256 << 10;
+
 /// A directory of payload files, one per [`FileId`], with the last used ones held open.
 pub(super) struct Files {
     dir: PathBuf,
@@ -102,6 +105,26 @@ impl Files {
         self.get(id)
             .and_then(|file| file.write_all_at(bytes, offset))
             .map_err(disk("write", &path))
+    }
+
+    /// Writes bytes in place, in this order. What follows each other in a file is written at once: symbols are small and
+    /// many.
+    pub(super) fn write_all(&self, writes: &[(FileId, u64, &[u8])]) -> Result<(), StoreError> {
+        let mut run: Option<(FileId, u64, Vec<u8>)> = None;
+        for &(file, offset, bytes) in writes {
+            let next = run.as_ref().is_some_and(|(of, from, run)| {
+                let end = from.checked_add(run.len() as u64);
+                *of == file && end == Some(offset) && run.len() + bytes.len() <= TOGETHER
+            });
+            if let Some((_, _, run)) = run.as_mut().filter(|_| next) {
+                run.extend_from_slice(bytes);
+                continue;
+            }
+            if let Some((of, from, run)) = run.replace((file, offset, bytes.to_vec())) {
+                self.write(of, from, &run)?;
+            }
+        }
+        run.map_or(Ok(()), |(of, from, run)| self.write(of, from, &run))
     }
 
     /// Reads exactly `len` bytes.
