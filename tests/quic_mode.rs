@@ -64,6 +64,30 @@ fn satellites_and_three_links_deliver() {
     }
 }
 
+/// Guards links within a building, whose queues are too short to be told from what a host is late by: they are filled, warm
+/// and cold, and not flooded.
+#[test]
+fn a_local_link_is_filled_and_not_flooded() {
+    let line = [
+        ("loss", "0"),
+        ("rate", "300mbit"),
+        ("rate-back", "300mbit"),
+        ("rtt", "1ms"),
+    ];
+    for start in ["warm", "cold"] {
+        let mut scenario = one_file("30MB");
+        scenario.set("queue", "1bdp").unwrap();
+        let outcome = ran(scenario, &[&line[..], &[("start", start)]].concat(), 1);
+        assert_eq!(outcome.violations, [""; 0], "{start}, seed 1");
+        let (ratio, offered) = (outcome.ratio.unwrap(), outcome.links[0].offered_bytes);
+        println!("{start}: ratio {ratio}, {offered} bytes offered");
+        assert!(
+            ratio > 0.5 && offered < 36_000_000,
+            "{start}: {ratio}, {offered}"
+        );
+    }
+}
+
 /// Guards what distinguishes cold from warm: with the handshake and the hello within the time measured, a text over a
 /// satellite takes two round trips more.
 #[test]

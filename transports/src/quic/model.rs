@@ -27,7 +27,8 @@
 //! after a start that has searched, and when there is loss together with some queueing, or a queue that does not go away,
 //! the gain is less for one round, by the loss and the queue, a quarter at most. If less than half of the loss is left then,
 //! only that counts. What is left of the delay is the path's. A round that had no queue and lost as much as others shows the
-//! same for nothing.
+//! same for nothing. On a short path a full queue may be shorter than what timers tell: there all loss is the queue's until a
+//! drain has shown the path's own.
 //!
 //! The rate is found by a train of packets (`train.rs`), remembered, or searched for by doubling, in this order of
 //! preference. What is *believed* for such a reason (`belief.rs`) counts for some rounds, or until a queue says that it was too
@@ -75,6 +76,14 @@ const SAME: f64 = 0.2;
 const ACK_DELAY: f64 = 0.025;
 /// Timers are not more exact than this, so a shorter wait is no queue.
 const GRANULARITY: f64 = 0.002;
+/// Hosts that have other work may be this late with a packet, however short the path between them is.
+const SHORTEST: f64 = 0.005;
+/// Of a path that is shorter than this, in seconds, a full queue may not show.
+const HIDDEN: f64 = 0.02;
+/// So much of the pace is nearly all of it: timers are not exact.
+const USED: f64 = 0.7;
+/// How much of a queue, as a share of the path, there seems to be for a share of bytes that a hidden queue has lost.
+const PER_LOSS: f64 = 8.0;
 
 /// An acknowledged packet.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +112,8 @@ pub struct RateModel {
     round_start: Option<Duration>,
     /// Little was under way when the round began.
     idle: bool,
+    /// Since when nothing was.
+    empty: Option<Duration>,
     /// At how many bytes a second packets were to leave in the last two rounds, if that was known.
     paced: [Option<f64>; 2],
     acked: u64,
@@ -143,6 +154,7 @@ impl RateModel {
             rounds: Rounds::default(),
             round_start: None,
             idle: true,
+            empty: None,
             paced: [None; 2],
             acked: 0,
             lost: 0,
@@ -187,6 +199,12 @@ impl RateModel {
 
     /// A packet was acknowledged.
     pub fn on_ack(&mut self, acked: Acked) {
+        // On a short path all may be there before the next packet's turn comes. That ends no round.
+        let empty = self.empty.take();
+        let empty = empty.map(|since| acked.sent.saturating_sub(since));
+        if empty.is_some_and(|empty| empty.as_secs_f64() > SHORTEST) {
+            self.round_start = None;
+        }
         self.acked += acked.bytes;
         // Not the least of all that was told: with the first acknowledgement the library tells what it assumed.
         (self.srtt, self.least) = (acked.srtt, acked.least);
@@ -222,7 +240,7 @@ impl RateModel {
             Some(_) => {}
         }
         if in_flight == 0 {
-            self.round_start = None;
+            self.empty = Some(now);
         }
     }
 
@@ -266,15 +284,15 @@ impl RateModel {
         let initial = self.is_remembered().then_some(self.initial as f64);
         let believed = self.believed.is_some().then(|| self.believed.line() * trip);
         let first = !std::mem::replace(&mut self.boarded, true);
-        let window = match believed.or(initial) {
+        let told = match believed.or(initial) {
             None => low,
             Some(known) if low > known * (1.0 + SAME) => low.min(known * 4.0),
             Some(known) if first && high < known * (1.0 - SAME) => high.max(known / 4.0),
             Some(_) => return,
         };
-        let window = window.clamp(FLOOR as f64, TRAIN_MAX.max(self.initial as f64));
-        self.plan = window as u64;
-        self.believed = Belief::new(window / trip);
+        let told = told.min(TRAIN_MAX.max(self.initial as f64));
+        self.plan = (told as u64).max(FLOOR);
+        self.believed = Belief::new(told / trip);
         self.rounds.clear();
         // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
         (self.flat, self.since_drain) = (FLAT, 0);
@@ -306,6 +324,11 @@ impl RateModel {
         self.least.as_secs_f64().max(self.stubborn).max(1e-6)
     }
 
+    /// A queue that overflows shows by what it loses and by nothing else.
+    fn hides_queues(&self) -> bool {
+        self.length() < HIDDEN
+    }
+
     /// How long everything has waited in the last round, as a share of the path. Where delays are known to vary, even the
     /// fastest of a few may be late.
     fn queue(&self) -> f64 {
@@ -314,15 +337,32 @@ impl RateModel {
         // The least round trip may be that of a short packet, which takes less time on the line than a full one.
         let packet = PACKET as f64 / self.line().max(1.0);
         let own = packet.min(self.length() / 8.0).max(GRANULARITY);
-        let waited = self.seen.fastest - late - self.length() - own;
-        waited.max(0.0) / self.length()
+        let waited = self.seen.fastest - late - self.length().max(SHORTEST) - own;
+        waited.max(0.0) / self.length().max(SHORTEST) + self.overflow() * PER_LOSS
+    }
+
+    /// The share of bytes that a hidden queue seems to have lost in the last round.
+    fn overflow(&self) -> f64 {
+        let last = self.rounds.last().filter(|_| self.hides_queues());
+        let beyond = last.zip(self.own_loss).map(|(last, own)| last.loss() - own);
+        beyond.filter(|share| *share > LOSS_SUSPECT).unwrap_or(0.0)
     }
 
     /// There is loss, and enough of a queue that it may come from there; or a queue that may be none.
     fn is_suspect(&self) -> bool {
-        let lossy = self.loss() > LOSS_SUSPECT && self.queue() > 0.0;
+        let (waits, after) = match self.hides_queues() {
+            true => (true, 2 * NEXT_DRAIN),
+            false => (self.queue() > 0.0, BELIEVED),
+        };
+        let lossy = self.loss() > LOSS_SUSPECT && waits && self.since_drain >= after;
         let late = self.queued >= STUBBORN && self.since_drain >= NEXT_DRAIN;
-        late || (lossy && self.since_drain >= BELIEVED)
+        late || lossy
+    }
+
+    /// As much has left as the pace allows. On a short path what is under way does not show that.
+    fn has_used(&self, round: &Round) -> bool {
+        let left = |pace: f64| round.left() > pace * USED;
+        self.hides_queues() && self.pace().is_some_and(left)
     }
 
     /// Bytes a second that can have left of what is acknowledged in this round.
@@ -350,6 +390,7 @@ impl RateModel {
             self.flat = FLAT;
         }
         let best = self.rate();
+        let limited = limited && !self.has_used(&round);
         // A round in which there was little to send says nothing but that so much is possible.
         if limited && round.rate() < best {
             return;
@@ -385,7 +426,7 @@ impl RateModel {
             // Of few packets, all may come by chance.
             let own = bytes * self.loss_before >= ENOUGH
                 && left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0;
-            self.own_loss = own.then_some(left);
+            self.own_loss = (own || self.hides_queues()).then_some(left);
             self.stubborn = self.seen.fastest;
         }
         self.queued = if self.queue() > 0.1 {
@@ -404,7 +445,8 @@ impl RateModel {
             self.loss_before = self.loss();
             (self.since_drain, self.own_loss) = (0, None);
         }
-        drain
+        // A round of a short path begins with what left in the one before.
+        drain || (self.hides_queues() && self.since_drain < SHOWN)
     }
 
     /// Whether the last round had no queue and has lost as much as others.
@@ -413,6 +455,7 @@ impl RateModel {
         let enough = |round: &&Round| (round.acked + round.lost) as f64 * mean >= ENOUGH;
         let last = self.rounds.last().filter(enough);
         last.is_some_and(|round| self.queue() == 0.0 && round.loss() >= mean / 2.0)
+            && !self.hides_queues()
     }
 
     fn set_window(&mut self, drain: bool) {
@@ -423,10 +466,16 @@ impl RateModel {
             (false, false, true) => 1.5,
             (false, false, false) => self.steady.gain(self.queue(), self.length()),
         };
-        let line = self.line();
+        // What a hidden queue has lost would pass for what the line carries, and its drain would be none.
+        let line = match drain && self.hides_queues() {
+            true => self.rate(),
+            false => self.line(),
+        };
         let line = self.steady.follow(line);
         let wait = (2.0 * PACKET as f64 / self.rate().max(1.0)).min(ACK_DELAY);
-        self.trip = self.length() + self.seen.late.min(self.length()) + wait;
+        let (fastest, late) = (self.seen.fastest, self.seen.late);
+        self.trip =
+            self.length().max(fastest.min(SHORTEST)) + late.min(self.length().max(SHORTEST)) + wait;
         self.plan = ((gain * line * self.trip) as u64).max(FLOOR);
         if searching {
             self.plan = self.plan.max(self.initial);

@@ -10,7 +10,9 @@ use quinn_proto::PathStats;
 use std::time::{Duration, Instant};
 
 /// The most frames that wait, and the most credit given.
-pub const MAX_CREDIT: usize = 128;
+pub const MAX_CREDIT: usize = 512;
+/// So many frames are worth a message to the owner.
+const LUMP: usize = 32;
 /// The fewest frames that may wait.
 const MIN_WAITING: usize = 4;
 /// The time that the waiting frames shall last. Longer than the longest pause between two looks.
@@ -78,7 +80,7 @@ impl Valve {
         let room = room.min(self.pace.frames(self.frame));
         let due = room.saturating_sub(self.outstanding);
         // In lumps: a message to the owner for every single frame would cost more than the frame.
-        let lump = self.allowance / self.frame / 4;
+        let lump = (self.allowance / self.frame / 4).min(LUMP);
         if self.outstanding == 0 || due >= lump.max(1) {
             due
         } else {

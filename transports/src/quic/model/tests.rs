@@ -94,6 +94,9 @@ fn a_path_is_filled_and_not_flooded() {
         (1.25e6, 0.600, 0.600, 0.20),
         (0.25e6, 0.080, 0.160, 0.0),
         (0.125e6, 0.020, 0.240, 0.02),
+        (12.5e6, 0.002, 0.0024, 0.0),
+        (12.5e6, 0.005, 0.005, 0.03),
+        (125e6, 0.001, 0.001, 0.0),
     ];
     for (rate, trip, queue_s, loss) in paths {
         let queue = rate * queue_s;
@@ -103,7 +106,7 @@ fn a_path_is_filled_and_not_flooded() {
             queue,
             loss,
         }
-        .run(60.0);
+        .run((trip * 3000.0).min(60.0));
         let what = format!("{rate} B/s, {trip} s, queue {queue_s} s, loss {loss}");
         println!(
             "{what}: used {:.3}, dropped {:.4}",
@@ -112,4 +115,72 @@ fn a_path_is_filled_and_not_flooded() {
         assert!(shares.used > 0.93, "{what}: used {}", shares.used);
         assert!(shares.dropped < 0.02, "{what}: dropped {}", shares.dropped);
     }
+}
+
+/// Guards a path so short that all is acknowledged before the next packets leave, a hundred each millisecond: its rate is
+/// found.
+#[test]
+fn a_path_that_is_idle_between_two_packets_has_a_rate() {
+    let mut model = RateModel::new(FLOOR);
+    let trip = Duration::from_micros(60);
+    for ms in 0..400 {
+        let sent = Duration::from_millis(ms);
+        for _ in 0..100 {
+            model.on_ack(Acked {
+                bytes: PACKET,
+                sent,
+                now: sent + trip,
+                srtt: trip,
+                least: trip,
+            });
+        }
+        model.on_end_acks(sent + trip, false, 0, ms * 100);
+    }
+    let pace = model.pace().unwrap() / (PACKET as f64 * 100_000.0);
+    assert!((1.0..1.6).contains(&pace), "{pace}");
+}
+
+/// Guards a short path on which little was sent at first, and whose first train came slowly because a host had other work: it
+/// is found to carry more.
+#[test]
+fn a_short_path_is_found_again_after_a_slow_train() {
+    let mut model = RateModel::new(FLOOR);
+    let trip = Duration::from_micros(80);
+    let packet = |sent, now| Acked {
+        bytes: PACKET,
+        sent,
+        now,
+        srtt: trip,
+        least: trip,
+    };
+    // A card first, one packet and then another.
+    for n in 1..=3 {
+        let sent = Duration::from_millis(15) * n;
+        model.on_ack(packet(sent, sent + trip));
+        model.on_end_acks(sent + trip, true, PACKET, u64::from(n));
+    }
+    let sent = Duration::from_millis(50);
+    for n in 1..=10 {
+        let now = sent + trip + Duration::from_micros(1200) * n;
+        model.on_ack(packet(sent, now));
+        model.on_end_acks(now, true, u64::from(10 - n) * PACKET, u64::from(3 + n));
+    }
+    let slow = model.pace().unwrap();
+    assert!(slow < PACKET as f64 * 10_000.0, "{slow}");
+    let (mut number, mut owed) = (13, 0.0);
+    for ms in 70..3000 {
+        let sent = Duration::from_millis(ms);
+        // A look each millisecond gives what the pace allows, and the line carries 70 packets in it.
+        owed = f64::min(owed + model.pace().unwrap() / 1000.0 / PACKET as f64, 70.0);
+        for _ in 0..owed as u64 {
+            number += 1;
+            model.on_ack(packet(sent, sent + trip));
+        }
+        if owed >= 1.0 {
+            model.on_end_acks(sent + trip, true, 0, number);
+        }
+        owed = owed.fract();
+    }
+    let found = model.pace().unwrap() / (PACKET as f64 * 70_000.0);
+    assert!(found > 0.7, "{found}");
 }
