@@ -72,6 +72,33 @@ async fn acquainted() -> (Someone, Someone) {
     (ada, ben)
 }
 
+/// Guards that two links to one endpoint are there beside each other at both ends, and that both carry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_links_to_one_endpoint_carry_beside_each_other() {
+    let (ada, ben) = acquainted().await;
+    let uri = format!("quic://{}", ben.address());
+    ada.done(Request::LinkAdd(link("second", uri, Some("Ben"))))
+        .await;
+    for side in [&ada, &ben] {
+        let both =
+            async || (side.status().await.links.iter().filter(|l| l.up).count() == 2).then_some(());
+        until("two links that are up", both).await;
+    }
+    let files = tempfile::tempdir().unwrap();
+    let file = files.path().join("map.png");
+    fs::write(&file, noise(3_000_000, 3)).unwrap();
+    let sent = ada.send(text_and_file("Ben", "by both", &file)).await;
+    ben.received(&sent).await;
+    ada.receipt(&sent).await;
+    let report = ben.status().await;
+    let brought = report
+        .links
+        .iter()
+        .filter(|l| l.received_fragments > 0 && l.up)
+        .count();
+    assert_eq!(brought, 2, "{:?}", report.links);
+}
+
 /// What one sends the other gets, once, byte for byte, in both directions of one connection; and the sender
 /// learns that it did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -232,6 +232,7 @@ pub async fn hand_over(code: &Code, sealed: &[u8]) -> Result<(), NodeError> {
             address: address.clone(),
             key: LinkKey(code.endpoint.link),
             others: Vec::new(),
+            number: 0,
             settings: QuicSettings::default(),
         };
         match endpoint.hand_over(&peer, sealed).await {

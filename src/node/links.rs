@@ -28,12 +28,17 @@ use std::time::Duration;
 
 /// Links of unknown endpoints at once. They bring frames and get none, until a card says whose they are.
 const MAX_UNKNOWN: usize = 8;
+/// Links that one endpoint may have open to us.
+const MAX_OF_ONE: usize = 8;
 /// Purges that wait for room in the orders of one link.
 const MAX_PURGES: usize = 4096;
 /// Loss to assume of a one-way line that nobody said anything about, in parts per million.
 const ONEWAY_LOSS: u32 = 100_000;
 /// Loss to assume of any other link.
 const USUAL_LOSS: u32 = 10_000;
+
+/// A link that an endpoint has opened to us: the endpoint's key, and its number for the link.
+type Guest = ([u8; 32], u32);
 
 /// One link.
 pub(super) struct Link {
@@ -54,8 +59,8 @@ pub(super) struct Link {
     /// Its frame size when last up.
     pub(super) mtu: usize,
     person: Option<PersonId>,
-    /// The key of an endpoint that is not known yet.
-    unknown: Option<[u8; 32]>,
+    /// Of an endpoint that is not known yet.
+    unknown: Option<Guest>,
     /// What the transport said of it last.
     last: Option<transport::LinkProfile>,
     record: Option<Record>,
@@ -125,6 +130,18 @@ impl Link {
     }
 }
 
+/// What users know a link by that somebody has opened to us.
+fn guest_name(contacts: &Contacts, person: Option<PersonId>, number: u32) -> String {
+    let Some(person) = person else {
+        return "quic:unknown".to_owned();
+    };
+    let name = contacts.name(person);
+    match number {
+        0 => format!("quic:{name}"),
+        _ => format!("quic:{name}:{number}"),
+    }
+}
+
 fn configured_rtt(config: Option<&LinkConfig>) -> Option<Duration> {
     Some(Duration::from_millis(config?.rtt_ms?))
 }
@@ -142,7 +159,7 @@ pub(super) struct Links {
     links: BTreeMap<LinkId, Link>,
     slots: BTreeMap<u32, LinkId>,
     next_slot: u32,
-    guests: BTreeMap<[u8; 32], LinkId>,
+    guests: BTreeMap<Guest, LinkId>,
     next_guest: u32,
     /// Numbers of links of unknown endpoints that are over. They are used again, since the engine keeps something of each.
     free: Vec<LinkId>,
@@ -272,13 +289,14 @@ impl Links {
         let contacts = self.contacts.clone();
         let mut changed = Vec::new();
         for (id, link) in &mut self.links {
-            let Some(key) = link.unknown else { continue };
+            let Some(guest) = link.unknown else { continue };
+            let key = guest.0;
             if contacts.by_link_key(&key) != Some(person) {
                 continue;
             }
             (link.unknown, link.person) = (None, Some(person));
-            link.name = format!("quic:{}", contacts.name(person));
-            self.guests.insert(key, *id);
+            link.name = guest_name(&contacts, Some(person), guest.1);
+            self.guests.insert(guest, *id);
             if let Some(last) = link.last.clone().filter(|_| link.up) {
                 let profile = link.profile(&last, contacts.end_by_link_key(&key));
                 changed.push(Input::LinkUp { link: *id, profile });
@@ -311,36 +329,34 @@ impl Links {
     pub(super) fn remove(&mut self, id: LinkId) -> Option<Input> {
         let link = self.links.remove(&id)?;
         self.slots.remove(&link.slot);
-        if let Some(key) = link.unknown {
-            self.guests.remove(&key);
+        if let Some(guest) = link.unknown {
+            self.guests.remove(&guest);
             self.free.push(id);
         }
         link.up.then_some(Input::LinkDown { link: id })
     }
 
-    /// Takes a connection that an endpoint opened to us. A former one of the same endpoint ends. Of unknown endpoints a few
+    /// Takes a connection that an endpoint opened to us. A former one of the same link ends. Of unknown endpoints a few
     /// are let in while somebody unknown is waited for.
     pub(super) fn accept(&mut self, incoming: Incoming) -> Option<Input> {
-        let key = incoming.peer.0;
+        let (key, number) = (incoming.peer.0, incoming.number);
         // The card may have been replaced since the key was judged.
         let person = self.contacts.by_link_key(&key);
-        if person.is_none() && !self.has_room_for(&key) {
+        if person.is_none() && !self.has_room_for((key, number)) {
             return None;
         }
-        let known = self.guests.get(&key).copied();
+        let known = self.place_of((key, number));
         let down = known.and_then(|id| self.remove(id));
         let id = known.filter(|id| !self.free.contains(id));
         let id = id.or_else(|| self.next_id())?;
-        self.guests.insert(key, id);
+        self.guests.retain(|_, other| *other != id);
+        self.guests.insert((key, number), id);
         let slot = self.new_slot();
         tracing::info!(remote = %incoming.remote, ?person, "a node connected");
         let handle = incoming.into_link(transport::LinkId(slot), self.events.clone());
         self.slots.insert(slot, id);
         let link = Link {
-            name: match person {
-                Some(person) => format!("quic:{}", self.contacts.name(person)),
-                None => "quic:unknown".to_owned(),
-            },
+            name: guest_name(&self.contacts, person, number),
             kind: "quic",
             config: None,
             control: Some(self.guest_control),
@@ -349,7 +365,7 @@ impl Links {
             notice: None,
             mtu: 0,
             person,
-            unknown: person.is_none().then_some(key),
+            unknown: person.is_none().then_some((key, number)),
             last: None,
             record: None,
             handle: Some(handle),
@@ -361,9 +377,22 @@ impl Links {
         down
     }
 
-    fn has_room_for(&self, key: &[u8; 32]) -> bool {
-        let others = self.links.values().filter_map(|link| link.unknown.as_ref());
-        self.contacts.door.is_open() && others.filter(|other| *other != key).count() < MAX_UNKNOWN
+    fn has_room_for(&self, guest: Guest) -> bool {
+        let others = self.links.values().filter_map(|link| link.unknown);
+        self.contacts.door.is_open() && others.filter(|other| *other != guest).count() < MAX_UNKNOWN
+    }
+
+    /// The link whose place this one takes: the same one, or another of an endpoint that has as many as it may, rather one
+    /// that is down.
+    fn place_of(&self, guest: Guest) -> Option<LinkId> {
+        let same = self.guests.get(&guest).copied();
+        let of_key = self.guests.range((guest.0, 0)..=(guest.0, u32::MAX));
+        let others: Vec<LinkId> = of_key.map(|(_, id)| *id).collect();
+        let is_up = |id: &LinkId| self.links.get(id).is_some_and(|link| link.up);
+        same.or_else(|| {
+            let full = others.len() >= MAX_OF_ONE;
+            full.then(|| others.into_iter().min_by_key(is_up)).flatten()
+        })
     }
 
     fn next_id(&mut self) -> Option<LinkId> {
@@ -462,6 +491,7 @@ impl Links {
                     address: at,
                     key,
                     others,
+                    number: record.id,
                     settings: quic_settings(config),
                 };
                 dialer.connect(slot, peer, events)

@@ -5,11 +5,14 @@ use bytes::Bytes;
 use ostrakon_transports::LinkEvent;
 use ostrakon_transports::keys::LinkKey;
 use ostrakon_transports::quic::parts::{
-    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, pace,
+    BEAT, HELLO, News, PROFILE_LOOK, ProfileWatch, Reading, Silence, UNHEARD, Valve, hello, pace,
 };
 use quinn_proto::{Connection, ConnectionHandle, Dir, SendDatagramError, StreamId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+/// What a link is numbered, as a scenario says of each which ends it has.
+const NUMBER: u32 = 0;
 
 /// A connection that is, or is to become, the link.
 pub(super) struct Session {
@@ -99,14 +102,14 @@ impl Session {
         let Ok(mut chunks) = stream.read(true) else {
             return Ok(());
         };
-        while let Ok(Some(chunk)) = chunks.next(HELLO.len() - self.heard.len()) {
+        while let Ok(Some(chunk)) = chunks.next(HELLO - self.heard.len()) {
             self.heard.extend_from_slice(&chunk.bytes);
-            if self.heard.len() == HELLO.len() {
+            if self.heard.len() == HELLO {
                 break;
             }
         }
         let _ = chunks.finalize();
-        match HELLO.starts_with(&self.heard) {
+        match hello(NUMBER).starts_with(&self.heard) {
             true => Ok(()),
             false => Err("the peer said no proper hello (compare the versions)".into()),
         }
@@ -114,7 +117,7 @@ impl Session {
 
     /// Whether the other end has greeted.
     pub(super) fn is_greeted(&self) -> bool {
-        self.heard == HELLO
+        self.heard == hello(NUMBER)
     }
 
     /// From now on it carries frames.
@@ -305,8 +308,8 @@ pub(super) fn greet(connection: &mut Connection) -> Result<(), String> {
 /// Says the greeting.
 pub(super) fn say_hello(connection: &mut Connection, stream: StreamId) -> Result<(), String> {
     let mut stream = connection.send_stream(stream);
-    match (stream.write(&HELLO), stream.finish()) {
-        (Ok(written), Ok(())) if written == HELLO.len() => Ok(()),
+    match (stream.write(&hello(NUMBER)), stream.finish()) {
+        (Ok(written), Ok(())) if written == HELLO => Ok(()),
         _ => Err("the hello could not be said".into()),
     }
 }

@@ -141,8 +141,10 @@ fn hand_on(endpoint: &QuicEndpoint, connection: Connection) {
 pub(super) struct Greeted {
     pub(super) connection: Connection,
     pub(super) key: LinkKey,
+    /// The number that the far side has given the link.
+    pub(super) number: u32,
     /// Where the hello is answered.
-    pub(super) hello: SendStream,
+    pub(super) stream: SendStream,
 }
 
 impl Drop for Greeted {
@@ -194,14 +196,15 @@ impl PeerListener {
         let limit = self.endpoint.options().settings.connect_timeout;
         let task = self.greeting.spawn(async move {
             let hello = timeout(limit, link::hear_hello(&connection)).await;
-            let Some(hello) = hello.ok().flatten() else {
+            let Some((stream, number)) = hello.ok().flatten() else {
                 CloseCode::BadHello.close(&connection);
                 return None;
             };
             Some(Greeted {
                 connection,
                 key,
-                hello,
+                number,
+                stream,
             })
         });
         self.silent.push_back((key, task));
@@ -228,6 +231,7 @@ impl PeerListener {
         let settings = &self.endpoint.options().settings;
         Incoming {
             peer: greeted.key,
+            number: greeted.number,
             remote: greeted.connection.remote_address(),
             greeted,
             limit: settings.connect_timeout,
@@ -245,6 +249,8 @@ impl PeerListener {
 pub struct Incoming {
     /// The key that the peer proved.
     pub peer: LinkKey,
+    /// The number that the peer has given this link: a former connection of the same number is over.
+    pub number: u32,
     /// Where it calls from now.
     pub remote: SocketAddr,
     greeted: Greeted,
@@ -302,13 +308,14 @@ mod tests {
             address: there.local_addr().unwrap().to_string(),
             key: there.key(),
             others: Vec::new(),
+            number: 7,
             settings: QuicSettings::default(),
         }
     }
 
     async fn greet(connection: &Connection) {
         let (mut send, _recv) = connection.open_bi().await.unwrap();
-        send.write_all(&link::HELLO).await.unwrap();
+        send.write_all(&link::hello(7)).await.unwrap();
     }
 
     /// Guards that of several connections of one peer that which says hello is taken, be others there before it; and that no
@@ -324,7 +331,7 @@ mod tests {
         let greets = dial(&here, &spec(&there), ALPN_PEER, 0).await.unwrap();
         greet(&greets).await;
         let taken = timeout(PATIENCE, listener.next()).await.unwrap().unwrap();
-        assert_eq!(taken.peer, here.key());
+        assert_eq!((taken.peer, taken.number), (here.key(), 7));
         for first in &silent[..3] {
             timeout(PATIENCE, first.closed()).await.unwrap();
         }

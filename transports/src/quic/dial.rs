@@ -17,6 +17,8 @@ pub struct PeerSpec {
     pub key: LinkKey,
     /// Further keys, of which the far side may hold one instead: attempts take turns.
     pub others: Vec<LinkKey>,
+    /// Our number for the link, by which the far side tells it from others that we dial to it.
+    pub number: u32,
     /// The link's settings.
     pub settings: QuicSettings,
 }

@@ -20,15 +20,33 @@ use super::silence::{BEAT, News, Silence, UNHEARD};
 use super::tls::ALPN_PEER;
 use super::valve::{MAX_CREDIT, Valve};
 use crate::keys::LinkKey;
-use crate::{EventSender, LinkEvent, LinkHandle, LinkId, LinkOrder};
+use crate::{EventSender, LinkCounters, LinkEvent, LinkHandle, LinkId, LinkOrder};
 use bytes::Bytes;
 use quinn::{Connection, SendDatagramError, SendStream};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 
-/// The hello: magic and version. Said by the dialling side and answered alike.
-pub const HELLO: [u8; 9] = *b"ostrakon\x01";
+/// What a hello begins with: magic and version.
+const MAGIC: [u8; 9] = *b"ostrakon\x02";
+/// Bytes of a hello.
+pub const HELLO: usize = MAGIC.len() + 4;
+
+/// The hello of a link: magic, version, and the number that the dialling side has given the link, by which several between the
+/// same two are told apart. Said by the dialling side and answered alike.
+pub fn hello(number: u32) -> [u8; HELLO] {
+    let mut hello = [0; HELLO];
+    let (magic, end) = hello.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(&MAGIC);
+    end.copy_from_slice(&number.to_be_bytes());
+    hello
+}
+
+/// The number in a hello, if it is one.
+fn number_of(said: [u8; HELLO]) -> Option<u32> {
+    let end = said.strip_prefix(&MAGIC)?;
+    Some(u32::from_be_bytes(end.try_into().ok()?))
+}
 /// How often the profile is looked at beside the traffic.
 pub const PROFILE_LOOK: Duration = Duration::from_millis(500);
 /// A link that was up this long begins its next search with the shortest wait.
@@ -78,8 +96,8 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &PeerSpec
 }
 
 /// Says hello, and hears the answer.
-pub(super) async fn greet(connection: &Connection) -> Result<(), DialError> {
-    match say_hello(connection).await {
+pub(super) async fn greet(connection: &Connection, number: u32) -> Result<(), DialError> {
+    match say_hello(connection, number).await {
         Some(()) => Ok(()),
         None => {
             let lost = connection.close_reason();
@@ -89,21 +107,21 @@ pub(super) async fn greet(connection: &Connection) -> Result<(), DialError> {
     }
 }
 
-async fn say_hello(connection: &Connection) -> Option<()> {
+async fn say_hello(connection: &Connection, number: u32) -> Option<()> {
     let (mut send, mut recv) = connection.open_bi().await.ok()?;
-    send.write_all(&HELLO).await.ok()?;
+    send.write_all(&hello(number)).await.ok()?;
     send.finish().ok()?;
-    let mut answer = [0; HELLO.len()];
+    let mut answer = [0; HELLO];
     recv.read_exact(&mut answer).await.ok()?;
-    (answer == HELLO).then_some(())
+    (answer == hello(number)).then_some(())
 }
 
-/// Hears the hello of who has dialled. Gives where it is to be answered.
-pub(super) async fn hear_hello(connection: &Connection) -> Option<SendStream> {
+/// Hears the hello of who has dialled. Gives where it is to be answered, and the number of the link.
+pub(super) async fn hear_hello(connection: &Connection) -> Option<(SendStream, u32)> {
     let (send, mut recv) = connection.accept_bi().await.ok()?;
-    let mut hello = [0; HELLO.len()];
-    recv.read_exact(&mut hello).await.ok()?;
-    (hello == HELLO).then_some(send)
+    let mut said = [0; HELLO];
+    recv.read_exact(&mut said).await.ok()?;
+    Some((send, number_of(said)?))
 }
 
 /// Starts the link of a connection that has said hello, with the answer, which has so long to leave.
@@ -119,9 +137,10 @@ pub(super) fn serve(
         let Greeted {
             connection,
             key,
-            hello,
+            number,
+            stream,
         } = &mut greeted;
-        let answer = timeout(limit, answer_hello(hello));
+        let answer = timeout(limit, answer_hello(stream, *number));
         let served = async {
             // Who gives no room for the answer holds nothing up.
             let reason = match io.while_down(answer).await? {
@@ -138,9 +157,9 @@ pub(super) fn serve(
     handle
 }
 
-async fn answer_hello(hello: &mut SendStream) -> Option<()> {
-    hello.write_all(&HELLO).await.ok()?;
-    hello.finish().ok()
+async fn answer_hello(stream: &mut SendStream, number: u32) -> Option<()> {
+    stream.write_all(&hello(number)).await.ok()?;
+    stream.finish().ok()
 }
 
 /// Says `Up` and carries frames until the connection is lost, which the text explains.
@@ -173,12 +192,46 @@ async fn carry(
     outcome
 }
 
+/// Frames that are counted together, when nothing else is to be done: whoever counts wakes those who look.
+#[derive(Default)]
+struct Tally {
+    frames: u64,
+    bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, frame: usize) {
+        self.frames += 1;
+        self.bytes += frame as u64;
+    }
+
+    fn count(&mut self, outlet: &Outlet, to: fn(&mut LinkCounters) -> (&mut u64, &mut u64)) {
+        let Self { frames, bytes } = std::mem::take(self);
+        outlet.count(|counters| {
+            let (all_frames, all_bytes) = to(counters);
+            (*all_frames, *all_bytes) = (*all_frames + frames, *all_bytes + bytes);
+        });
+    }
+}
+
 /// Hands every datagram that arrives to the owner.
 async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<String, Gone> {
+    let mut came = Tally::default();
     loop {
-        let datagram = match connection.read_datagram().await {
+        let datagram = tokio::select! {
+            biased;
+            datagram = connection.read_datagram() => datagram,
+            () = std::future::ready(()), if came.frames > 0 => {
+                came.count(outlet, |c| (&mut c.received_frames, &mut c.received_bytes));
+                continue;
+            }
+        };
+        let datagram = match datagram {
             Ok(datagram) => datagram,
-            Err(error) => return Ok(explain(&error)),
+            Err(error) => {
+                came.count(outlet, |c| (&mut c.received_frames, &mut c.received_bytes));
+                return Ok(explain(&error));
+            }
         };
         // The far side asks for a sign, which it gets with the acknowledgement.
         if datagram.is_empty() {
@@ -186,10 +239,7 @@ async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<Stri
         }
         // A copy, because the datagram is a slice of a receive buffer of up to 64 KiB, all of which it holds.
         let frame = Bytes::copy_from_slice(&datagram);
-        outlet.count(|c| {
-            c.received_frames += 1;
-            c.received_bytes += frame.len() as u64;
-        });
+        came.add(frame.len());
         let custody = None;
         outlet.tell(LinkEvent::Received { frame, custody }).await?;
     }
@@ -229,15 +279,26 @@ async fn send_frames(
                 if taken == 0 {
                     return Err(Gone);
                 }
+                let mut left = Tally::default();
+                let mut lost = None;
                 for order in batch.drain(..) {
                     if let LinkOrder::Transmit { frame, .. } = order {
-                        valve.used(frame.len());
+                        let len = frame.len();
+                        valve.used(len);
                         match send_frame(outlet, connection, frame).await {
+                            Ok(true) => left.add(len),
                             // The path carries less than it did.
-                            Ok(sent) => look_now |= !sent,
-                            Err(reason) => return Ok(reason),
+                            Ok(false) => look_now = true,
+                            Err(reason) => {
+                                lost = Some(reason);
+                                break;
+                            }
                         }
                     }
+                }
+                left.count(outlet, |c| (&mut c.sent_frames, &mut c.sent_bytes));
+                if let Some(reason) = lost {
+                    return Ok(reason);
                 }
             }
             _ = look.tick() => look_now = true,
@@ -290,23 +351,18 @@ async fn send_frame(
     connection: &Connection,
     frame: Bytes,
 ) -> Result<bool, String> {
-    let length = frame.len() as u64;
     let sent = if frame.is_empty() {
         Err(SendDatagramError::TooLarge)
     } else {
         connection.send_datagram_wait(frame).await
     };
     match sent {
-        Ok(()) => outlet.count(|c| {
-            c.sent_frames += 1;
-            c.sent_bytes += length;
-        }),
+        Ok(()) => Ok(true),
         Err(SendDatagramError::TooLarge) => {
             outlet.count(|c| c.dropped_frames += 1);
-            return Ok(false);
+            Ok(false)
         }
-        Err(SendDatagramError::ConnectionLost(error)) => return Err(explain(&error)),
-        Err(error) => return Err(format!("{error} (compare the versions)")),
+        Err(SendDatagramError::ConnectionLost(error)) => Err(explain(&error)),
+        Err(error) => Err(format!("{error} (compare the versions)")),
     }
-    Ok(true)
 }

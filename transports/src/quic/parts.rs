@@ -6,7 +6,7 @@
 
 pub use super::backoff::Backoff;
 pub use super::controller::pace;
-pub use super::link::{HELLO, PROFILE_LOOK, STEADY};
+pub use super::link::{HELLO, PROFILE_LOOK, STEADY, hello};
 pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};
 pub use super::race::{RACERS, patience, pause};

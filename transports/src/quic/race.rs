@@ -49,12 +49,12 @@ struct Greeting {
 }
 
 impl Greeting {
-    fn new(racer: Racer) -> Self {
+    fn new(racer: Racer, number: u32) -> Self {
         let connection = racer.0.clone();
         Self {
             until: Instant::now() + patience(connection.rtt()),
             racer,
-            answer: Box::pin(async move { greet(&connection).await }),
+            answer: Box::pin(async move { greet(&connection, number).await }),
         }
     }
 
@@ -95,7 +95,7 @@ pub(super) async fn race(
             && let Some(racer) = through.pop_front()
         {
             // The former one is closed by this.
-            greeting = Some(Greeting::new(racer));
+            greeting = Some(Greeting::new(racer, spec.number));
         }
         let until = greeting.as_ref().map_or(next, |greeting| greeting.until);
         tokio::select! {

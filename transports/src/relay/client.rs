@@ -84,6 +84,7 @@ async fn keep_dialling(io: &mut LinkIo, endpoint: &QuicEndpoint, spec: &RelaySpe
         address: spec.address.clone(),
         key: spec.key,
         others: Vec::new(),
+        number: 0,
         settings: spec.settings.clone(),
     };
     let mut backoff = Backoff::default();
