@@ -71,7 +71,7 @@ pub fn world(
 /// Whether a scenario can run.
 ///
 /// # Errors
-/// As [`world`].
+/// [`ScenarioError`] that says why not.
 pub fn can_be(scenario: &Scenario) -> Result<(), ScenarioError> {
     let (scenario, media) = with_headers(scenario)?;
     world(&scenario, &media, scenario.seed).map(drop)
