@@ -149,6 +149,13 @@ struct Quiet {
     below: u16,
 }
 
+impl Quiet {
+    /// A block may need something again.
+    fn wake(&mut self, block: u16) {
+        self.below = self.below.min(block);
+    }
+}
+
 impl Pool {
     /// A pool of which nothing was sent yet. `urgent` parts are protected against loss from the start.
     pub fn new(geometry: Geometry, urgent: bool) -> Self {
@@ -314,12 +321,11 @@ impl Pool {
             self.geometry.symbols(block),
         );
         let full = self.geometry.coding.full_mask();
-        if !self.active.contains_key(&block) {
-            self.wake(block);
-        }
-        self.active
-            .entry(block)
-            .or_insert_with(|| Block::new(k, n, full))
+        let quiet = &mut self.quiet;
+        self.active.entry(block).or_insert_with(|| {
+            quiet.wake(block);
+            Block::new(k, n, full)
+        })
     }
 
     /// The next run for a link. `tail`: everything was opened, so this may be the last of the part.
@@ -366,11 +372,6 @@ impl Pool {
             }
         }
         wanting.map_or(Drawn::Nothing, Drawn::Needs)
-    }
-
-    /// A block may need something again.
-    fn wake(&mut self, block: u16) {
-        self.quiet.below = self.quiet.below.min(block);
     }
 
     /// A further run, where what is under way would do if it arrived, but seems not to.
@@ -423,7 +424,7 @@ impl Pool {
 
     /// A run is no longer under way: it arrived, was lost, or counts no longer.
     pub fn settle(&mut self, run: &Run, weight: u32) {
-        self.wake(run.block);
+        self.quiet.wake(run.block);
         if let Some(block) = self.active.get_mut(&run.block) {
             for j in run.slice..run.slice + run.count {
                 block.under_way[usize::from(j & 7)].remove(weight);

@@ -11,13 +11,11 @@ use ostrakon_netsim::scenario::{
     self, Carrier, Control, Mode, NodeKind, Problem, Scenario, ScenarioError, Start,
 };
 use ostrakon_transports::keys::{LinkKey, LinkSecret};
+use ostrakon_transports::quic::parts::LEAST_MTU;
 use ostrakon_transports::quic::{Congestion, QuicSettings};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
-
-/// The least payload of a UDP datagram that a path of QUIC has to carry (RFC 9000, section 14): a handshake is padded to it.
-const LEAST_UDP: usize = 1200;
 
 /// Whether links that run QUIC can, and those that are to be shared do.
 ///
@@ -26,9 +24,8 @@ const LEAST_UDP: usize = 1200;
 pub(super) fn check(scenario: &Scenario, media: &[Medium]) -> Result<(), ScenarioError> {
     for (link, medium) in scenario.links.iter().zip(media) {
         let refuse = |why: String| {
-            let link_name = link.name.clone();
             let problem = Problem::Link {
-                link: link_name,
+                link: link.name.clone(),
                 why,
             };
             ScenarioError {
@@ -42,14 +39,14 @@ pub(super) fn check(scenario: &Scenario, media: &[Medium]) -> Result<(), Scenari
                        `control = \"shared\"`: leave `control` out";
             return Err(refuse(why.into()));
         }
-        let lines = Line::out_of(medium, 0)
-            .into_iter()
-            .chain(Line::into(medium, 0));
-        let small = |line: &Line| runs && line.mtu < LEAST_UDP;
-        if let Some(line) = { lines }.find(small) {
-            let least = LEAST_UDP + line.overhead;
+        let lines = [Line::out_of(medium, 0), Line::into(medium, 0)];
+        // A handshake is padded to it.
+        let least_udp = usize::from(LEAST_MTU);
+        let small = |line: &Line| runs && line.mtu < least_udp;
+        if let Some(line) = lines.into_iter().flatten().find(small) {
+            let least = least_udp + line.overhead;
             let why = format!(
-                "an `mtu` of {} has no room for the packets of {LEAST_UDP} bytes by which QUIC begins: give at least {least}, \
+                "an `mtu` of {} has no room for the packets of {least_udp} bytes by which QUIC begins: give at least {least}, \
                  or mode = \"model\"",
                 line.mtu + line.overhead
             );

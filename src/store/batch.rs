@@ -44,23 +44,13 @@ impl Store {
     }
 
     fn cheap(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let (mut notes, mut writes) = (Vec::new(), Vec::new());
-        for record in &batch.records {
-            match record {
-                Record::Write {
-                    file,
-                    offset,
-                    bytes,
-                } => {
-                    self.dirty.insert(*file);
-                    writes.push((*file, *offset, &bytes[..]));
-                }
-                Record::Journal(note) => notes.push(note.as_slice()),
-                _ => {}
-            }
-        }
-        self.home.files.write_all(&writes)?;
-        self.journal.append(self.generation, &notes)
+        self.write(batch, &BTreeSet::new())?;
+        let notes = batch.records.iter().filter_map(|record| match record {
+            Record::Journal(note) => Some(note.as_slice()),
+            _ => None,
+        });
+        self.journal
+            .append(self.generation, &notes.collect::<Vec<_>>())
     }
 
     fn durable(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -112,27 +102,33 @@ impl Store {
         created: &mut Vec<FileId>,
     ) -> Result<(), StoreError> {
         for record in &batch.records {
-            match record {
-                Record::Create { file, len } if !removed.contains(file) => {
-                    // Also if it exists: a batch that was cut off may have made it.
-                    self.names_dirty = true;
-                    self.dirty.insert(*file);
-                    if self.home.files.create(*file, *len)? {
-                        created.push(*file);
-                    }
+            if let Record::Create { file, len } = record
+                && !removed.contains(file)
+            {
+                // Also if it exists: a batch that was cut off may have made it.
+                self.names_dirty = true;
+                self.dirty.insert(*file);
+                if self.home.files.create(*file, *len)? {
+                    created.push(*file);
                 }
-                Record::Write {
-                    file,
-                    offset,
-                    bytes,
-                } if !removed.contains(file) => {
-                    self.dirty.insert(*file);
-                    self.home.files.write(*file, *offset, bytes)?;
-                }
-                _ => {}
             }
         }
-        Ok(())
+        self.write(batch, removed)
+    }
+
+    /// Writes to files, but those about to go.
+    fn write(&mut self, batch: &Batch, removed: &BTreeSet<FileId>) -> Result<(), StoreError> {
+        let writes = batch.records.iter().filter_map(|record| match record {
+            Record::Write {
+                file,
+                offset,
+                bytes,
+            } if !removed.contains(file) => Some((*file, *offset, &bytes[..])),
+            _ => None,
+        });
+        let writes: Vec<_> = writes.collect();
+        self.dirty.extend(writes.iter().map(|(file, ..)| *file));
+        self.home.files.write_all(&writes)
     }
 
     /// Syncs every file written since the last time, but those about to go.

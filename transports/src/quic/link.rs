@@ -214,6 +214,14 @@ impl Tally {
     }
 }
 
+fn received(counters: &mut LinkCounters) -> (&mut u64, &mut u64) {
+    (&mut counters.received_frames, &mut counters.received_bytes)
+}
+
+fn sent(counters: &mut LinkCounters) -> (&mut u64, &mut u64) {
+    (&mut counters.sent_frames, &mut counters.sent_bytes)
+}
+
 /// Hands every datagram that arrives to the owner.
 async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<String, Gone> {
     let mut came = Tally::default();
@@ -222,14 +230,14 @@ async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<Stri
             biased;
             datagram = connection.read_datagram() => datagram,
             () = std::future::ready(()), if came.frames > 0 => {
-                came.count(outlet, |c| (&mut c.received_frames, &mut c.received_bytes));
+                came.count(outlet, received);
                 continue;
             }
         };
         let datagram = match datagram {
             Ok(datagram) => datagram,
             Err(error) => {
-                came.count(outlet, |c| (&mut c.received_frames, &mut c.received_bytes));
+                came.count(outlet, received);
                 return Ok(explain(&error));
             }
         };
@@ -279,26 +287,10 @@ async fn send_frames(
                 if taken == 0 {
                     return Err(Gone);
                 }
-                let mut left = Tally::default();
-                let mut lost = None;
-                for order in batch.drain(..) {
-                    if let LinkOrder::Transmit { frame, .. } = order {
-                        let len = frame.len();
-                        valve.used(len);
-                        match send_frame(outlet, connection, frame).await {
-                            Ok(true) => left.add(len),
-                            // The path carries less than it did.
-                            Ok(false) => look_now = true,
-                            Err(reason) => {
-                                lost = Some(reason);
-                                break;
-                            }
-                        }
-                    }
-                }
-                left.count(outlet, |c| (&mut c.sent_frames, &mut c.sent_bytes));
-                if let Some(reason) = lost {
-                    return Ok(reason);
+                match send_all(outlet, connection, &mut valve, &mut batch).await {
+                    // The path carries less than it did.
+                    Ok(whole) => look_now |= !whole,
+                    Err(reason) => return Ok(reason),
                 }
             }
             _ = look.tick() => look_now = true,
@@ -342,6 +334,34 @@ fn listen(connection: &Connection, silence: &mut Silence, idle: bool) -> Option<
         connection.set_receive_window(settings::stream_window());
     }
     silent
+}
+
+/// Sends all frames that were ordered. False if one was too large for the path; the error says why the connection cannot go
+/// on.
+async fn send_all(
+    outlet: &Outlet,
+    connection: &Connection,
+    valve: &mut Valve,
+    batch: &mut Vec<LinkOrder>,
+) -> Result<bool, String> {
+    let (mut left, mut whole) = (Tally::default(), Ok(true));
+    for order in batch.drain(..) {
+        let LinkOrder::Transmit { frame, .. } = order else {
+            continue;
+        };
+        let len = frame.len();
+        valve.used(len);
+        match send_frame(outlet, connection, frame).await {
+            Ok(true) => left.add(len),
+            Ok(false) => whole = Ok(false),
+            Err(reason) => {
+                whole = Err(reason);
+                break;
+            }
+        }
+    }
+    left.count(outlet, sent);
+    whole
 }
 
 /// Puts one frame into the send buffer, waiting for room; false if it is too large for the path. The error says why the

@@ -324,6 +324,11 @@ impl RateModel {
         self.least.as_secs_f64().max(self.stubborn).max(1e-6)
     }
 
+    /// The same, but no shorter than hosts may be late.
+    fn span(&self) -> f64 {
+        self.length().max(SHORTEST)
+    }
+
     /// A queue that overflows shows by what it loses and by nothing else.
     fn hides_queues(&self) -> bool {
         self.length() < HIDDEN
@@ -337,8 +342,8 @@ impl RateModel {
         // The least round trip may be that of a short packet, which takes less time on the line than a full one.
         let packet = PACKET as f64 / self.line().max(1.0);
         let own = packet.min(self.length() / 8.0).max(GRANULARITY);
-        let waited = self.seen.fastest - late - self.length().max(SHORTEST) - own;
-        waited.max(0.0) / self.length().max(SHORTEST) + self.overflow() * PER_LOSS
+        let waited = self.seen.fastest - late - self.span() - own;
+        waited.max(0.0) / self.span() + self.overflow() * PER_LOSS
     }
 
     /// The share of bytes that a hidden queue seems to have lost in the last round.
@@ -474,8 +479,7 @@ impl RateModel {
         let line = self.steady.follow(line);
         let wait = (2.0 * PACKET as f64 / self.rate().max(1.0)).min(ACK_DELAY);
         let (fastest, late) = (self.seen.fastest, self.seen.late);
-        self.trip =
-            self.length().max(fastest.min(SHORTEST)) + late.min(self.length().max(SHORTEST)) + wait;
+        self.trip = self.length().max(fastest.min(SHORTEST)) + late.min(self.span()) + wait;
         self.plan = ((gain * line * self.trip) as u64).max(FLOOR);
         if searching {
             self.plan = self.plan.max(self.initial);

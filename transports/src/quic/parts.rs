@@ -10,6 +10,7 @@ pub use super::link::{HELLO, PROFILE_LOOK, STEADY, hello};
 pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};
 pub use super::race::{RACERS, patience, pause};
+pub use super::settings::LEAST_MTU;
 pub use super::silence::{BEAT, News, Silence, UNHEARD};
 pub use super::valve::{MAX_CREDIT, Valve, allowance};
 

@@ -19,7 +19,7 @@ const INITIAL_WINDOW: u64 = 14_720;
 /// A configured rate is believed up to this many bytes in flight: 100 Mbit/s at 600 ms.
 const LARGEST_INITIAL_WINDOW: u64 = 7_500_000;
 /// The UDP payload in bytes that every path takes (RFC 9000, section 14).
-const LEAST_MTU: u16 = 1200;
+pub const LEAST_MTU: u16 = 1200;
 /// When a larger payload is tried again that did not come through. The library would wait for ten minutes: too long where three
 /// probes of one size are lost by chance.
 const MTU_AGAIN: Duration = Duration::from_secs(10);
