@@ -1,47 +1,29 @@
 //! Processor time, and the machine that it was measured on.
 //!
-//! Time is processor time of this thread where the kernel tells it, so that other work on the machine counts less.
+//! Time is processor time of this thread, so that other work on the machine counts less.
 
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// Since when work is measured.
-pub struct Stopwatch {
-    wall: Instant,
-    cpu: Option<Duration>,
-}
+pub struct Stopwatch(Duration);
 
 impl Stopwatch {
     pub fn start() -> Self {
-        Self {
-            cpu: cpu_time(),
-            wall: Instant::now(),
-        }
+        Self(cpu_time())
     }
 
-    /// Processor time since the start, or time on the clock where that cannot be told.
+    /// Processor time since the start.
     pub fn elapsed(&self) -> Duration {
-        let cpu = self
-            .cpu
-            .zip(cpu_time())
-            .map(|(start, now)| now.saturating_sub(start));
-        cpu.unwrap_or_else(|| self.wall.elapsed())
+        cpu_time().saturating_sub(self.0)
     }
 }
 
 /// Processor time of this thread.
-fn cpu_time() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanoseconds))
-}
-
-/// The clock by which rates are measured, for the head of a table.
-pub fn clock() -> &'static str {
-    if cpu_time().is_some() {
-        "processor time"
-    } else {
-        "wall-clock time"
-    }
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime)
+        .try_into()
+        .unwrap_or_default()
 }
 
 /// The middle one.
