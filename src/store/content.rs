@@ -1,16 +1,20 @@
 //! A bulk file on the disk, sealed or in the clear: see [`crate::security::content`].
 
 use crate::security::content::{ContentKey, FileKey, HEAD, NONCE};
+use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, pread, pwritev};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// Sealed at once while a snapshot is written, in bytes.
 const CHUNK: usize = 64 << 10;
+/// So much of a snapshot is synced at once while it is copied, in bytes.
+const AHEAD: u64 = 16 << 20;
 
 /// An open file. Offsets and lengths are those of its content.
 pub(super) struct Content {
@@ -70,10 +74,22 @@ impl Content {
         }
     }
 
-    pub(super) fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, self.place(offset)?)?;
-        self.open(bytes, offset);
-        Ok(())
+    /// Reads exactly so many bytes. Their room is not zeroed first: a whole block is read at once.
+    pub(super) fn read_vec_at(&self, len: usize, offset: u64) -> io::Result<Vec<u8>> {
+        let place = self.place(offset)?;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let at = place.saturating_add(bytes.len() as u64);
+            match pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        // The allocator may have given more room.
+        bytes.truncate(len);
+        self.open(&mut bytes, offset);
+        Ok(bytes)
     }
 
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -86,6 +102,33 @@ impl Content {
                 self.file.write_all_at(&sealed, place)
             }
         }
+    }
+
+    /// Writes pieces that follow each other, the first at this offset.
+    pub(super) fn write_pieces_at(
+        &self,
+        mut pieces: Vec<IoSlice<'_>>,
+        offset: u64,
+    ) -> io::Result<()> {
+        if self.seal.is_some() {
+            let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &piece[..]).collect();
+            return self.write_all_at(&pieces.concat(), offset);
+        }
+        let (mut left, mut place) = (pieces.as_mut_slice(), self.place(offset)?);
+        // What is empty goes.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match pwritev(&self.file, left, place) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    place = place.saturating_add(written as u64);
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Makes content and length survive a power cut.
@@ -136,14 +179,20 @@ pub struct Snapshot {
     path: PathBuf,
     content: Arc<Content>,
     at: u64,
+    /// Has what was written up to here synced, while more is copied.
+    ahead: (u64, Option<JoinHandle<io::Result<()>>>),
 }
 
 impl Snapshot {
     /// Of a new file at `path`, which is open.
     pub(super) fn begin(path: PathBuf, file: File, key: Option<&ContentKey>) -> io::Result<Self> {
         let content = Arc::new(Content::begin(file, key)?);
-        let at = 0;
-        Ok(Self { path, content, at })
+        Ok(Self {
+            path,
+            content,
+            at: 0,
+            ahead: (0, None),
+        })
     }
 
     /// Where it is.
@@ -166,8 +215,30 @@ impl Snapshot {
     ///
     /// # Errors
     /// What the system says: the disk is full or fails.
-    pub fn sync(&self) -> io::Result<()> {
+    pub fn sync(&mut self) -> io::Result<()> {
+        // The system tells of a failure once, to whom that may be.
+        self.end_ahead()?;
         self.content.file.sync_all()
+    }
+
+    /// Keeps the disk busy while more is copied, so that less is left to be waited for at the end.
+    fn sync_ahead(&mut self) -> io::Result<()> {
+        let (upto, under_way) = &self.ahead;
+        let busy = under_way.as_ref().is_some_and(|sync| !sync.is_finished());
+        if busy || self.at - upto < AHEAD {
+            return Ok(());
+        }
+        self.end_ahead()?;
+        let content = self.content.clone();
+        self.ahead = (self.at, Some(std::thread::spawn(move || content.sync())));
+        Ok(())
+    }
+
+    fn end_ahead(&mut self) -> io::Result<()> {
+        let ended = self.ahead.1.take().map(JoinHandle::join);
+        ended
+            .unwrap_or(Ok(Ok(())))
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that syncs ended by a defect")))
     }
 }
 
@@ -176,6 +247,7 @@ impl Write for Snapshot {
         let now = bytes.get(..CHUNK).unwrap_or(bytes);
         self.content.write_all_at(now, self.at)?;
         self.at += now.len() as u64;
+        self.sync_ahead()?;
         Ok(now.len())
     }
 

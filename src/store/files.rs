@@ -8,7 +8,7 @@ use crate::engine::io::{FileId, FileKind, StoreError};
 use crate::security::content::ContentKey;
 use bytes::Bytes;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many payload files are held open.
 const OPEN_FILES: usize = 32;
 
-/// Bytes that are written at once, at most.
-const TOGETHER: usize = 256 << 10;
+/// Pieces that are written at once, at most: the least that POSIX lets a system take (`IOV_MAX` of 1024 on Linux) is no bound
+/// for these.
+const TOGETHER: usize = 256;
 
 /// A directory of payload files, one per [`FileId`], with the last used ones held open.
 pub(super) struct Files {
@@ -99,32 +100,19 @@ impl Files {
         Ok(is_new)
     }
 
-    /// Writes bytes in place.
-    pub(super) fn write(&self, id: FileId, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
-        let path = self.path(id);
-        self.get(id)
-            .and_then(|file| file.write_all_at(bytes, offset))
-            .map_err(disk("write", &path))
-    }
-
     /// Writes bytes in place, in this order. What follows each other in a file is written at once: symbols are small and
     /// many.
     pub(super) fn write_all(&self, writes: &[(FileId, u64, &[u8])]) -> Result<(), StoreError> {
-        let mut run: Option<(FileId, u64, Vec<u8>)> = None;
-        for &(file, offset, bytes) in writes {
-            let next = run.as_ref().is_some_and(|(of, from, run)| {
-                let end = from.checked_add(run.len() as u64);
-                *of == file && end == Some(offset) && run.len() + bytes.len() <= TOGETHER
-            });
-            if let Some((_, _, run)) = run.as_mut().filter(|_| next) {
-                run.extend_from_slice(bytes);
-                continue;
-            }
-            if let Some((of, from, run)) = run.replace((file, offset, bytes.to_vec())) {
-                self.write(of, from, &run)?;
-            }
+        let mut rest = writes;
+        while let Some(&(file, offset, _)) = rest.first() {
+            let (run, others) = rest.split_at(run_of(rest));
+            let pieces: Vec<IoSlice> = run.iter().map(|(.., piece)| IoSlice::new(piece)).collect();
+            self.get(file)
+                .and_then(|content| content.write_pieces_at(pieces, offset))
+                .map_err(|error| disk("write", &self.path(file))(error))?;
+            rest = others;
         }
-        run.map_or(Ok(()), |(of, from, run)| self.write(of, from, &run))
+        Ok(())
     }
 
     /// Reads exactly `len` bytes.
@@ -138,10 +126,8 @@ impl Files {
                 path.display()
             )));
         }
-        let mut bytes = vec![0; len];
-        file.read_exact_at(&mut bytes, offset)
-            .map_err(disk("read", &path))?;
-        Ok(bytes.into())
+        let bytes = file.read_vec_at(len, offset);
+        bytes.map(Bytes::from).map_err(disk("read", &path))
     }
 
     /// The open file, for what is not done here.
@@ -222,6 +208,18 @@ impl Files {
         open.push((id, file.clone()));
         Ok(file)
     }
+}
+
+/// How many of these writes, from the first on, follow each other in one file. At least one, of any.
+fn run_of(writes: &[(FileId, u64, &[u8])]) -> usize {
+    let follows = |pair: &&[(FileId, u64, &[u8])]| match pair {
+        [(file, offset, bytes), (next, at, _)] => {
+            file == next && offset.checked_add(bytes.len() as u64) == Some(*at)
+        }
+        _ => false,
+    };
+    let further = writes.windows(2).take(TOGETHER - 1).take_while(follows);
+    further.count() + 1
 }
 
 fn name(id: FileId) -> String {
