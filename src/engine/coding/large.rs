@@ -2,17 +2,37 @@
 
 use super::Word;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
+use std::sync::{Mutex, PoisonError};
 
-pub fn encode(source: &[u8], symbol: usize, repair: usize) -> Option<Vec<u8>> {
-    let mut code = ReedSolomonEncoder::new(source.len() / symbol, repair, symbol).ok()?;
-    for bytes in source.chunks_exact(symbol) {
-        code.add_original_shard(bytes).ok()?;
+/// The work space of an encoder is larger than a block and its repair symbols, so that of the last one is used again.
+static SPARE: Mutex<Option<ReedSolomonEncoder>> = Mutex::new(None);
+
+/// Of `k` symbols; what is missing of the last ones is zeros.
+pub fn encode(source: &[u8], k: usize, symbol: usize, repair: usize) -> Option<Vec<u8>> {
+    let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let mut code = match spare {
+        Some(mut code) => code.reset(k, repair, symbol).ok().map(|()| code)?,
+        None => ReedSolomonEncoder::new(k, repair, symbol).ok()?,
+    };
+    for index in 0..k {
+        let (from, end) = (index * symbol, (index + 1) * symbol);
+        let added = match source.get(from..end) {
+            Some(bytes) => code.add_original_shard(bytes),
+            None => {
+                let mut padded = source.get(from..).unwrap_or_default().to_vec();
+                padded.resize(symbol, 0);
+                code.add_original_shard(padded)
+            }
+        };
+        added.ok()?;
     }
     let coded = code.encode().ok()?;
     let mut out = Vec::with_capacity(repair * symbol);
     coded
         .recovery_iter()
         .for_each(|bytes| out.extend_from_slice(bytes));
+    drop(coded);
+    *SPARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
     Some(out)
 }
 

@@ -115,12 +115,15 @@ impl Job {
 }
 
 fn encode(coding: &Coding, k: u16, source: &[u8]) -> Option<Vec<u8>> {
-    let symbol = coding.symbol_len();
-    let source = padded(source, usize::from(k) * symbol)?;
+    let (symbol, repair) = (coding.symbol_len(), usize::from(coding.repair));
+    let k = usize::from(k);
+    if source.len() > k * symbol {
+        return None;
+    }
     match coding.scheme {
         Scheme::Repeat => Some(Vec::new()),
-        Scheme::SmallBlock => small::encode(&source, symbol, usize::from(coding.repair)),
-        Scheme::LargeBlock => large::encode(&source, symbol, usize::from(coding.repair)),
+        Scheme::SmallBlock => small::encode(&padded(source, k * symbol)?, symbol, repair),
+        Scheme::LargeBlock => large::encode(source, k, symbol, repair),
     }
 }
 
