@@ -25,6 +25,7 @@ use commands::{
 use failure::{Failure, Kind, Outcome};
 use grant_args::GrantCommand;
 use out::Out;
+use std::num::NonZero;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -48,8 +49,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Half of the processor's cores drive the engine and the links, which hand each other every frame: more of them would hand it
+/// from core to core. The others code, read and write.
 fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
         .enable_all()
         .build();
     built.map_err(|error| {
