@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use super::stopwatch::Stopwatch;
+use bytes::Bytes;
 use ostrakon::engine::geometry::Blocks;
 use ostrakon::engine::io::{
     Event, FileId, FileKind, Input, Job, LinkId, LinkProfile, Output, Reach, Restored, Time,
@@ -91,7 +92,8 @@ pub fn transfer(
         message,
         part: 1,
     };
-    sides[0].memory.put(file(FileKind::Outgoing), part.to_vec());
+    let source = Bytes::copy_from_slice(part);
+    sides[0].memory.put(file(FileKind::Outgoing), source);
     for (side, card) in sides.iter_mut().zip(cards.into_iter().rev()) {
         side.inputs.push_back(Input::Card(Box::new(card)));
         side.inputs.push_back(Input::LinkUp {
@@ -142,7 +144,7 @@ pub fn send_blind(part: &[u8], loss_ppm: u32) -> (Duration, u64) {
         message,
         part: 1,
     };
-    sides[0].memory.put(file, part.to_vec());
+    sides[0].memory.put(file, Bytes::copy_from_slice(part));
     let blind = LinkProfile {
         can_receive: false,
         loss_ppm,
@@ -174,23 +176,21 @@ pub fn send_blind(part: &[u8], loss_ppm: u32) -> (Duration, u64) {
     (watch.elapsed(), run.frames[0])
 }
 
-/// Gives one side all that waits for it. False if there was nothing.
+/// Gives one side all that waits for it, together. False if there was nothing.
 fn turn(sides: &mut [Side; 2], at: usize, start: Instant, run: &mut Run) -> bool {
-    let mut busy = false;
-    for _ in 0..sides[at].inputs.len() {
-        let Some(input) = sides[at].inputs.pop_front() else {
-            break;
-        };
-        busy = true;
+    if sides[at].inputs.is_empty() {
+        return false;
+    }
+    for input in std::mem::take(&mut sides[at].inputs) {
         sides[at].engine.handle_input(now(start), input);
-        loop {
-            match sides[at].engine.poll_output() {
-                Output::Timeout(timeout, _) => break sides[at].timeout = timeout,
-                output => answer(sides, at, output, run),
-            }
+    }
+    loop {
+        match sides[at].engine.poll_output() {
+            Output::Timeout(timeout, _) => break sides[at].timeout = timeout,
+            output => answer(sides, at, output, run),
         }
     }
-    busy
+    true
 }
 
 fn answer(sides: &mut [Side; 2], at: usize, output: Output, run: &mut Run) {
@@ -208,7 +208,7 @@ fn answer(sides: &mut [Side; 2], at: usize, output: Output, run: &mut Run) {
         }
         Output::Persist(batch) => {
             let (token, begun) = (batch.token, Stopwatch::start());
-            sides[at].memory.apply(batch);
+            sides[at].memory.apply(&batch);
             sides[at].inputs.push_back(Input::Persisted(token));
             run.store += begun.elapsed();
         }

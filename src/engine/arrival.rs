@@ -13,3 +13,11 @@ pub struct Arrival {
     /// For how many seconds its carriers say that it has been on its way.
     pub age_s: u32,
 }
+
+impl Arrival {
+    /// The same, to be kept: without the buffer that its frame may be a slice of.
+    pub fn to_keep(&self) -> Self {
+        let frame = Bytes::copy_from_slice(&self.frame);
+        Self { frame, ..*self }
+    }
+}

@@ -78,7 +78,7 @@ impl Assemblies {
         let fits = *own + len <= quota.early_bytes && all + len <= most;
         if fits {
             *own += len;
-            assembly.early.push(arrival.clone());
+            assembly.early.push(arrival.to_keep());
         }
         fits
     }

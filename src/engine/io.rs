@@ -11,6 +11,7 @@ use crate::security::invitation::{self, Ticket};
 use crate::security::kdf::Key;
 use bytes::Bytes;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A moment: nanoseconds since the caller's origin.
@@ -263,7 +264,7 @@ pub enum Input {
     Received {
         /// By which link.
         link: LinkId,
-        /// As it came.
+        /// As it came. It may be a slice of a larger buffer: what the engine keeps, it copies.
         frame: Bytes,
         /// See [`Output::Release`].
         custody: Option<u64>,
@@ -364,7 +365,7 @@ pub enum Output {
         tag: u64,
     },
     /// Write down.
-    Persist(Batch),
+    Persist(Arc<Batch>),
     /// Read a range of a file.
     Fetch {
         /// Comes back.

@@ -2,7 +2,7 @@
 //!
 //! # Contract
 //!
-//! Give the [`Engine`] exactly one [`Input`], then drain [`Engine::poll_output`] until it returns
+//! Give the [`Engine`] one [`Input`], or some that came together, then drain [`Engine::poll_output`] until it returns
 //! [`Output::Timeout`]; then wait for the next input, at the latest until that moment, and give it
 //! [`Input::Timeout`] then. The engine has no clock, socket, file, thread or random source: `now` is an argument
 //! that never runs backwards, and randomness is a seed, given once. The same inputs give the same outputs.
@@ -314,6 +314,8 @@ pub struct Engine {
     next: (Option<Time>, Why),
     /// The input at hand has changed nothing but counters.
     turned_away: bool,
+    /// What follows from the inputs since outputs were drained is yet to be seen.
+    unsettled: bool,
     dropped: BTreeMap<&'static str, u64>,
 }
 
@@ -385,6 +387,7 @@ impl Engine {
             out: VecDeque::new(),
             next: (None, Why::Idle),
             turned_away: false,
+            unsettled: false,
             dropped: BTreeMap::new(),
         };
         engine.restore(config.restored)?;
@@ -393,7 +396,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Takes one input. Drain [`Engine::poll_output`] to `Timeout` before the next.
+    /// Takes one input. What follows from it shows when [`Engine::poll_output`] is drained to `Timeout`, once for all inputs
+    /// that come together.
     pub fn handle_input(&mut self, now: Time, input: Input) {
         self.clock.advance(now.since(self.now));
         self.now = self.now.max(now);
@@ -401,9 +405,7 @@ impl Engine {
         self.take(input);
         // Each frame of a flood costs little only if nothing else is looked at for it.
         let due = self.next.0.is_some_and(|at| at <= self.now);
-        if due || !self.turned_away {
-            self.settle();
-        }
+        self.unsettled |= due || !self.turned_away;
     }
 
     fn take(&mut self, input: Input) {
@@ -447,6 +449,9 @@ impl Engine {
 
     /// The next output.
     pub fn poll_output(&mut self) -> Output {
+        if std::mem::take(&mut self.unsettled) {
+            self.settle();
+        }
         let (at, why) = self.next;
         let waits = || Output::Timeout(at, why);
         self.out.pop_front().unwrap_or_else(waits)
@@ -468,7 +473,7 @@ impl Engine {
         self.dropped.get(reason).copied().unwrap_or(0)
     }
 
-    /// After every input that may have changed something: what is due now, and what links may have next.
+    /// After inputs that may have changed something: what is due now, and what links may have next.
     fn settle(&mut self) {
         self.look_at_lifetimes();
         self.look_for_losses();

@@ -299,7 +299,7 @@ impl Engine {
             self.link_counts(id, |stats| stats.duplicates += 1);
             return self.tell_again(message);
         }
-        self.on_symbol(id, message, view.kind, place, &plain);
+        self.on_symbol(id, message, view.kind, place, plain);
     }
 
     /// A fragment with a label that nothing is known of.
@@ -331,7 +331,7 @@ impl Engine {
     /// Keeps a frame that something to come may explain. The oldest give way.
     fn keep_in_quarantine(&mut self, arrival: &Arrival) {
         self.quarantine_bytes += arrival.frame.len();
-        self.quarantine.push_back(arrival.clone());
+        self.quarantine.push_back(arrival.to_keep());
         // Otherwise what nobody explains is kept for ever.
         while self.quarantine_bytes > self.limits.quarantine_bytes
             && cfg!(not(feature = "break-07"))

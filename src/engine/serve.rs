@@ -40,7 +40,7 @@ impl Engine {
         let ids: Vec<LinkId> = links.map(|(&id, _)| id).collect();
         for id in ids {
             if self.has_work(id) {
-                while self.serve_one(id) {}
+                self.fill(id);
             }
             let link = self.links.get(&id).filter(|link| able(link));
             let idle = link.and_then(|link| link.idle);
@@ -63,31 +63,40 @@ impl Engine {
             || self.has_word(id)
     }
 
-    /// Gives a link one frame, and the preamble before it if one is due: what was chosen already, then what tells others
-    /// of what is here, then the rest.
-    fn serve_one(&mut self, id: LinkId) -> bool {
-        let Some(link) = self.links.get_mut(&id).filter(|l| l.credit > 0) else {
-            return false;
-        };
-        if let Some(ready) = link.pending.take() {
-            self.transmit(id, &ready);
-            return true;
+    /// Gives a link what it has room for: what was chosen already, then what tells others of what is here, then the rest.
+    fn fill(&mut self, id: LinkId) {
+        let mut tells = true;
+        while let Some(link) = self.links.get_mut(&id).filter(|l| l.credit > 0) {
+            if let Some(ready) = link.pending.take() {
+                self.transmit(id, ready);
+                continue;
+            }
+            // Once all is told, nothing that leaves now makes more to tell.
+            let told = tells.then(|| self.next_told(id)).flatten();
+            tells = told.is_some();
+            let Some(ready) = told.or_else(|| self.choose(id)) else {
+                return;
+            };
+            self.hand_over(id, ready);
         }
+    }
+
+    /// The next of what tells others of what is here.
+    fn next_told(&mut self, id: LinkId) -> Option<Ready> {
         let told = self.next_ack(id).or_else(|| self.next_report(id));
         let told = told.or_else(|| self.next_note(id));
-        let told = told.or_else(|| self.next_word(id));
-        let Some(ready) = told.or_else(|| self.choose(id)) else {
-            return false;
+        told.or_else(|| self.next_word(id))
+    }
+
+    /// Gives a link one frame, or the preamble before it if one is due.
+    fn hand_over(&mut self, id: LinkId, ready: Ready) {
+        let Some(preamble) = self.preamble_due(id, &ready) else {
+            return self.transmit(id, ready);
         };
-        if let Some(preamble) = self.preamble_due(id, &ready) {
-            self.transmit(id, &preamble);
-            if let Some(link) = self.links.get_mut(&id) {
-                link.pending = Some(ready);
-            }
-        } else {
-            self.transmit(id, &ready);
+        self.transmit(id, preamble);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.pending = Some(ready);
         }
-        true
     }
 
     /// The next frame of a message.
@@ -160,11 +169,16 @@ impl Engine {
     /// Whether everybody who may be meant knows our session.
     fn is_session_known(&mut self, to: End) -> bool {
         let ends = match to.key {
-            Some(_) => vec![to],
-            None => self.ends_of(to.person),
+            Some(_) => None,
+            None => Some(self.ends_of(to.person)),
         };
-        let sending = self.sessions.existing(to.person);
-        sending.is_some_and(|sending| ends.iter().all(|end| sending.is_known_to(*end)))
+        let Some(sending) = self.sessions.existing(to.person) else {
+            return false;
+        };
+        match ends {
+            None => sending.is_known_to(to),
+            Some(ends) => ends.iter().all(|end| sending.is_known_to(*end)),
+        }
     }
 
     fn preamble_due(&mut self, id: LinkId, ready: &Ready) -> Option<Ready> {
@@ -191,7 +205,7 @@ impl Engine {
         })
     }
 
-    fn transmit(&mut self, id: LinkId, ready: &Ready) {
+    fn transmit(&mut self, id: LinkId, ready: Ready) {
         let day = self
             .calendar
             .map_or(0, |(at, s)| (s + self.now.since(at).as_secs()) / 86_400);
@@ -203,6 +217,7 @@ impl Engine {
             return;
         };
         let enveloped = link.is_enveloped();
+        link.stats.sent_fragments += u64::from(ready.frame.first().is_some_and(|b| b >> 5 < 6));
         let frame = match mailbox {
             Some(key) if enveloped => {
                 let tag = mailbox::tag_of_day(&key, day);
@@ -214,11 +229,10 @@ impl Engine {
                 };
                 Bytes::from(envelope.wrap(&ready.frame))
             }
-            _ => ready.frame.clone(),
+            _ => ready.frame,
         };
         link.credit = link.credit.saturating_sub(1);
         link.stats.sent_frames += 1;
-        link.stats.sent_fragments += u64::from(ready.frame.first().is_some_and(|b| b >> 5 < 6));
         link.stats.sent_bytes += frame.len() as u64;
         self.out.push_back(Output::Transmit {
             link: id,

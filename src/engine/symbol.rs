@@ -13,7 +13,7 @@ impl Engine {
         message: MessageId,
         kind: Kind,
         place: Place,
-        plain: &Bytes,
+        mut plain: Bytes,
     ) {
         let Some(incoming) = self.inbox.get_mut(&message) else {
             return;
@@ -53,13 +53,10 @@ impl Engine {
         let source = place.symbol < geometry.source_symbols(place.block);
         // The last symbol of a part is padded, and slices of nothing but padding would lie behind the end of the file.
         let in_file = in_block.min(geometry.block_len(place.block));
-        let bytes = if source {
-            let left = geometry.block_len(place.block) - in_file;
-            plain.slice(..plain.len().min(left))
-        } else {
-            plain.clone()
-        };
-        let useful = (u64::from(new.count_ones()) * slice_len as u64).min(bytes.len() as u64);
+        if source {
+            plain.truncate(geometry.block_len(place.block) - in_file);
+        }
+        let useful = (u64::from(new.count_ones()) * slice_len as u64).min(plain.len() as u64);
         *state.first_seen.entry(id).or_default() += useful;
         if let Taken::Full(_) = taken
             && let Some(block) = state.blocks.get_mut(&place.block)
@@ -86,7 +83,7 @@ impl Engine {
             Record::Write {
                 file,
                 offset,
-                bytes,
+                bytes: plain,
             },
             taken,
         );

@@ -6,20 +6,23 @@
 
 use super::io::{Batch, Output, Record, StoreError, Time, Token};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Cheap progress reaches the kernel after this many bytes …
 const WINDOW_BYTES: usize = 256 << 10;
 /// … or after this long.
 const WINDOW: Duration = Duration::from_millis(50);
-/// Bytes given to the store but not yet written; beyond this, arriving fragments are dropped.
-const UNDER_WAY_MAX: usize = 16 << 20;
+/// Bytes given to the store but not yet written; beyond this, nothing more is to be taken from links …
+const UNDER_WAY_MAX: usize = 12 << 20;
+/// … but what came together with the last of it. Beyond that, arriving fragments are dropped.
+const TOGETHER: usize = 4 << 20;
 /// How long after a failure the store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Pending {
-    batch: Batch,
+    batch: Arc<Batch>,
     bytes: usize,
     /// Bytes that it reserves.
     reserved: u64,
@@ -107,12 +110,16 @@ impl Writer {
 
     /// Whether the store cannot keep up.
     pub fn is_behind(&self) -> bool {
-        self.under_way_bytes + self.cheap_bytes > UNDER_WAY_MAX
+        self.waiting() > UNDER_WAY_MAX
+    }
+
+    fn waiting(&self) -> usize {
+        self.under_way_bytes + self.cheap_bytes
     }
 
     /// Whether the store cannot keep up or fails, so that nothing new can be taken in.
     pub fn refuses(&self) -> bool {
-        self.failing.is_some() || self.is_behind()
+        self.failing.is_some() || self.waiting() > UNDER_WAY_MAX + TOGETHER
     }
 
     /// When the store is tried again after a failure.
@@ -141,11 +148,11 @@ impl Writer {
             records.extend(rest);
         }
         self.last += 1;
-        let batch = Batch {
+        let batch = Arc::new(Batch {
             token: Token(self.last),
             records,
             durable,
-        };
+        });
         let bytes = std::mem::take(&mut self.cheap_bytes);
         self.cheap_since = None;
         self.under_way_bytes += bytes;

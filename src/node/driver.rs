@@ -1,4 +1,5 @@
-//! The task that drives the engine: takes exactly one input, then carries out all outputs, then waits.
+//! The task that drives the engine: takes one input, or the events of links that came together, then carries out all outputs,
+//! then waits.
 
 use super::api::{InvitationEntry, OutboundEntry, Response, StatusReport};
 use super::cards::Contacts;
@@ -32,7 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 /// How often the engine is told how much room there is.
 const ROOM: Duration = Duration::from_secs(2);
@@ -46,6 +47,8 @@ const COURIER_LOOK: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_secs(3);
 /// How long stopping waits for the disk.
 const STOP: Duration = Duration::from_secs(15);
+/// Events of links that are taken together.
+const EVENTS: usize = 64;
 /// Messages that wait for the engine's word at once.
 const SENDS: usize = 256;
 
@@ -140,7 +143,9 @@ impl Driver {
     /// Runs until `stop` says so or everybody who could give orders is gone, then writes everything down.
     pub(super) async fn run(mut self, mut from: Sources, mut stop: watch::Receiver<bool>) {
         self.tell_room();
-        let (mut calendar, mut room) = (Instant::now(), Instant::now() + ROOM);
+        self.tell_calendar();
+        let [mut room, mut calendar] = [ROOM, CALENDAR].map(every);
+        let mut events = Vec::with_capacity(EVENTS);
         loop {
             let calm = !self.lanes.behind() && !self.engine.is_behind();
             // Links may lose what a failing store cannot take; a folder done by hand waits.
@@ -155,11 +160,7 @@ impl Driver {
                     Some(command) => self.obey(command),
                     None => break,
                 },
-                Some((slot, event)) = from.events.recv(), if calm => {
-                    if let Some(input) = self.links.event(slot.0, event) {
-                        self.feed(input);
-                    }
-                }
+                1.. = from.events.recv_many(&mut events, EVENTS), if calm => self.hear(&mut events),
                 Some(incoming) = from.incoming.recv() => {
                     if let Some(input) = self.links.accept(incoming) {
                         self.feed(input);
@@ -167,14 +168,8 @@ impl Driver {
                 }
                 input = next_of(&mut self.import), if reads => self.feed(input),
                 () = until(wake) => self.feed(Input::Timeout),
-                () = sleep_until(room) => {
-                    room = Instant::now() + ROOM;
-                    self.tell_room();
-                }
-                () = sleep_until(calendar) => {
-                    calendar = Instant::now() + CALENDAR;
-                    self.feed(Input::Calendar(now_ms() / 1000));
-                }
+                _ = room.tick() => self.tell_room(),
+                _ = calendar.tick() => self.tell_calendar(),
                 () = tokio::time::sleep(COURIER_LOOK), if couriers => {}
             }
             self.look_after_couriers();
@@ -212,6 +207,10 @@ impl Driver {
         }
     }
 
+    fn tell_calendar(&mut self) {
+        self.feed(Input::Calendar(now_ms() / 1000));
+    }
+
     fn now(&self) -> Time {
         Time(0).after(self.start.elapsed())
     }
@@ -220,9 +219,25 @@ impl Driver {
         self.start + at.since(Time(0))
     }
 
+    /// What links say, then all outputs.
+    fn hear(&mut self, events: &mut Vec<(transport::LinkId, LinkEvent)>) {
+        let now = self.now();
+        for (slot, event) in events.drain(..) {
+            if let Some(input) = self.links.event(slot.0, event) {
+                self.engine.handle_input(now, input);
+            }
+        }
+        self.carry_out();
+    }
+
     /// One input, then all outputs.
     pub(super) fn feed(&mut self, input: Input) {
         self.engine.handle_input(self.now(), input);
+        self.carry_out();
+    }
+
+    /// All outputs.
+    fn carry_out(&mut self) {
         loop {
             match self.engine.poll_output() {
                 Output::Transmit { link, frame, tag } => match &mut self.export {
@@ -682,6 +697,13 @@ async fn next_of(import: &mut Option<Import>) -> Input {
         Some(import) => import.next().await,
         None => std::future::pending().await,
     }
+}
+
+/// Rings as often as this.
+fn every(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 async fn until(at: Option<Instant>) {

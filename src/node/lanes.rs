@@ -11,6 +11,7 @@ use crate::store::inbox::Put;
 use crate::store::{Handle, Store};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -95,8 +96,8 @@ struct Fetch {
 pub(super) struct Lanes {
     handle: Handle,
     done: mpsc::Sender<Done>,
-    store: Option<(mpsc::Sender<Batch>, JoinHandle<()>)>,
-    batches: VecDeque<Batch>,
+    store: Option<(mpsc::Sender<Arc<Batch>>, JoinHandle<()>)>,
+    batches: VecDeque<Arc<Batch>>,
     at_store: usize,
     fetches: VecDeque<Fetch>,
     fetching: usize,
@@ -133,7 +134,7 @@ impl Lanes {
     }
 
     /// Writes down.
-    pub(super) fn persist(&mut self, batch: Batch) {
+    pub(super) fn persist(&mut self, batch: Arc<Batch>) {
         self.batches.push_back(batch);
         self.pump();
     }
@@ -270,7 +271,7 @@ impl Lanes {
     }
 }
 
-fn serve(mut store: Store, mut batches: mpsc::Receiver<Batch>, done: &mpsc::Sender<Done>) {
+fn serve(mut store: Store, mut batches: mpsc::Receiver<Arc<Batch>>, done: &mpsc::Sender<Done>) {
     while let Some(batch) = batches.blocking_recv() {
         let result = store.apply(&batch);
         if done

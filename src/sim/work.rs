@@ -3,6 +3,7 @@
 use crate::engine::coding;
 use crate::engine::io::{Batch, Delivery, FileId, Job, LinkId, Record, Token};
 use ostrakon_netsim::model::Nanos;
+use std::sync::Arc;
 
 /// What a durable write takes unless a scenario says otherwise: a sync of a laptop's disk or of a good SD card.
 pub const SYNC: Nanos = 4_000_000;
@@ -25,7 +26,7 @@ pub fn timer(at: Nanos, now: Nanos) -> Nanos {
 /// What a node waits for.
 pub enum Pending {
     /// A batch is written.
-    Persist(Batch),
+    Persist(Arc<Batch>),
     /// Bytes of a file are read.
     Fetch {
         /// The engine's name for it.

@@ -105,6 +105,10 @@ pub struct World {
     pub met: BTreeMap<(usize, PersonId), (Standing, Card)>,
     /// Whether nodes let strangers in.
     pub open: bool,
+    /// For how long inputs are gathered before an engine is asked what follows from them.
+    pub together: u64,
+    /// Whose engine has inputs gathered.
+    gathering: BTreeSet<usize>,
 }
 
 /// A link between two nodes, as an operator would configure it.
@@ -175,6 +179,8 @@ impl World {
             unknown: BTreeSet::new(),
             met: BTreeMap::new(),
             open: false,
+            together: 0,
+            gathering: BTreeSet::new(),
         };
         for node in 0..world.nodes.len() {
             world.start(node);
@@ -425,7 +431,14 @@ impl World {
         let now = Time(self.now);
         if let Some(engine) = &mut self.nodes[node].engine {
             engine.handle_input(now, input);
-            self.drain(node);
+            match self.together {
+                0 => self.drain(node),
+                wait if self.gathering.insert(node) => self.at(self.now + wait, move |world| {
+                    world.gathering.remove(&node);
+                    world.drain(node);
+                }),
+                _ => {}
+            }
         }
     }
 

@@ -121,7 +121,7 @@ pub enum LinkEvent {
     Ready(usize),
     /// A frame arrived.
     Received {
-        /// The frame, opaque.
+        /// The frame, opaque. It may be a slice of a larger buffer, all of which it holds: who keeps it copies it.
         frame: Bytes,
         /// The far side's number for it, if it holds it until released.
         custody: Option<u64>,

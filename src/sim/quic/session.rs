@@ -199,10 +199,8 @@ impl Session {
             if frame.is_empty() {
                 continue;
             }
-            events.push_back(LinkEvent::Received {
-                frame: Bytes::copy_from_slice(&frame),
-                custody: None,
-            });
+            let custody = None;
+            events.push_back(LinkEvent::Received { frame, custody });
         }
         carrier.watch(connection, now, events)?;
         carrier.credit(connection, now, events);

@@ -196,7 +196,7 @@ impl Host {
                 self.sent.push(frame);
             }
             Output::Persist(batch) => {
-                let answer = self.apply(batch);
+                let answer = self.apply(&batch);
                 self.inputs.push_back(answer);
             }
             Output::Fetch {
@@ -234,11 +234,11 @@ impl Host {
         }
     }
 
-    fn apply(&mut self, batch: Batch) -> Input {
+    fn apply(&mut self, batch: &Batch) -> Input {
         if self.disk_fails {
             return Input::PersistFailed(batch.token, StoreError::Full("fuzz".into()));
         }
-        for record in batch.records {
+        for record in batch.records.clone() {
             match record {
                 Record::Put { table, key, value } => drop(self.rows.insert((table, key), value)),
                 Record::Delete { table, key } => drop(self.rows.remove(&(table, key))),

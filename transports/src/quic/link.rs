@@ -245,11 +245,12 @@ async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<Stri
         if datagram.is_empty() {
             continue;
         }
-        // A copy, because the datagram is a slice of a receive buffer of up to 64 KiB, all of which it holds.
-        let frame = Bytes::copy_from_slice(&datagram);
-        came.add(frame.len());
-        let custody = None;
-        outlet.tell(LinkEvent::Received { frame, custody }).await?;
+        came.add(datagram.len());
+        let received = LinkEvent::Received {
+            frame: datagram,
+            custody: None,
+        };
+        outlet.tell(received).await?;
     }
 }
 
