@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import tempfile
 from dataclasses import dataclass
 
 import tools
@@ -10,6 +11,13 @@ import tools
 NAME = "peers"
 # Where the hosts of the first link are.
 A, B = "10.77.0.1", "10.77.0.2"
+# An order to the emulator that is not done after so many seconds never will be.
+PATIENCE = 30
+
+
+def address(host, number):
+    """Where a host is on the link of that number, counted from 0."""
+    return f"10.77.{number}.{1 + 'ab'.index(host)}"
 
 
 @dataclass(frozen=True)
@@ -48,30 +56,50 @@ def seed(number):
 
 
 class Network:
-    """Two hosts, a and b, and the link between them."""
+    """Two hosts, a and b, and the links between them."""
 
     def host(self, host, *command):
         """The command line that runs a command on a host."""
         return [str(tools.PROGRAMS / "netsim"), "exec", NAME, host, "--", *map(str, command)]
 
     def run(self, host, *command):
-        done = subprocess.run(self.host(host, *command), capture_output=True, text=True)
+        done = subprocess.run(self.host(host, *command), capture_output=True, text=True, timeout=PATIENCE)
         if done.returncode != 0:
             raise tools.Failed(f"{command[0]}: {(done.stderr or done.stdout).strip()[-200:]}")
         return done.stdout
 
+    def ways(self):
+        """What became of the packets of each link, there and back, in the order of the links."""
+        links = json.loads(netsim("stats", NAME, "--json", check=True).stdout)["links"]
+        return [[next(way for way in link["directions"] if way["from"] == host) for host in "ab"] for link in links]
+
     def offered(self):
-        """IP bytes that were offered to the link so far, both ways."""
-        done = subprocess.run([str(tools.PROGRAMS / "netsim"), "stats", NAME, "--json"], capture_output=True, text=True, check=True)
-        links = json.loads(done.stdout)["links"]
-        return sum(way["offered_bytes"] for link in links for way in link["directions"])
+        """IP bytes that were offered to the links so far, both ways."""
+        return sum(way["offered_bytes"] for ways in self.ways() for way in ways)
+
+
+def netsim(*command, check=False):
+    program = str(tools.PROGRAMS / "netsim")
+    return subprocess.run([program, *command], capture_output=True, text=True, check=check, timeout=PATIENCE)
+
+
+def scenario(links):
+    """Two nodes with all these links between them, as `netsim up --topology` reads it."""
+    blocks = ["[scenario]\nduration = \"1d\"", *(f'[[node]]\nname = "{host}"' for host in "ab")]
+    for link in links:
+        values = [f'profile = "{link.profile}"', *('{} = "{}"'.format(*change.split("=")) for change in link.changes)]
+        blocks.append("\n".join([f'[[link]]\nname = "{link.name}"\nbetween = ["a", "b"]', *values]))
+    return "\n\n".join(blocks) + "\n"
 
 
 @contextlib.contextmanager
-def up(link):
-    netsim = str(tools.PROGRAMS / "netsim")
-    subprocess.run([netsim, "down", NAME], capture_output=True)
-    subprocess.run([netsim, "up", NAME, "--profile", link.profile, "--seed", str(_seed), *link.changes], check=True, capture_output=True)
+def up(*links):
+    """A network of hosts a and b with these links between them."""
+    netsim("down", NAME)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(scenario(links))
+        file.flush()
+        netsim("up", NAME, "--topology", file.name, "--seed", str(_seed), check=True)
     try:
         network = Network()
         # Receivers must be able to hold a bandwidth-delay product, or they are measured and not the link.
@@ -80,4 +108,4 @@ def up(link):
                 subprocess.run(network.host(host, "sysctl", "-qw", f"{key}=8388608"), capture_output=True)
         yield network
     finally:
-        subprocess.run([netsim, "down", NAME], capture_output=True)
+        netsim("down", NAME)

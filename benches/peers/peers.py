@@ -1,13 +1,12 @@
 """What is compared: how each is installed, started and watched. Host a sends, host b receives."""
 
-import json
 import re
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import ask
 import tools
 from links import A, B
 
@@ -85,28 +84,48 @@ class Ostrakon(Peer):
         return [str(tools.PROGRAMS / "ostrakon"), *command, "--home", str(home)]
 
     def prepare(self):
+        self.introduce()
+        self.net.run("a", *self.ostrakon("a", "link", "add", "direct", f"quic://{B}:{PORT}", "--person", "Bo", "--control", self.control))
+        self.begin_receiver()
+        self.begin_sender()
+        self.sent = False
+        # Warm: the connection is there before the clock runs, as it is between nodes that run for long.
+        self.wait_until_up()
+
+    def introduce(self):
+        """Two homes that know each other."""
         for host, name in (("a", "Amina"), ("b", "Bo")):
             self.net.run(host, *self.ostrakon(host, "init", "--name", name))
             self.net.run(host, *self.ostrakon(host, "card", "--out", str(self.scratch / f"{host}.card")))
         self.net.run("a", *self.ostrakon("a", "person", "add", str(self.scratch / "b.card")))
         self.net.run("b", *self.ostrakon("b", "person", "add", str(self.scratch / "a.card")))
-        self.net.run("a", *self.ostrakon("a", "link", "add", "direct", f"quic://{B}:{PORT}", "--person", "Bo", "--control", self.control))
-        self.spawn("b", *self.ostrakon("b", "node", "--listen", f"{B}:{PORT}"), log="b.log")
-        self.begin_sender()
-        self.sent = False
-        # Warm: the connection is there before the clock runs, as it is between nodes that run for long.
-        until = time.monotonic() + 30
-        while time.monotonic() < until and not self.is_up():
-            time.sleep(0.2)
+
+    def begin_receiver(self):
+        self.spawn("b", *self.ostrakon("b", "node", "--listen", f"0.0.0.0:{PORT}"), log="b.log")
+        self.receiver = self.node("b")
 
     def begin_sender(self):
         self.sender = self.spawn("a", *self.ostrakon("a", "node", "--listen", "none"), log="a.log")
 
-    def is_up(self):
-        done = subprocess.run(self.net.host("a", *self.ostrakon("a", "status", "--json")), capture_output=True, text=True)
-        if done.returncode != 0:
-            return False
-        return any(link["up"] for link in json.loads(done.stdout)["links"])
+    def node(self, host):
+        """The node on a host, to ask it, once it answers."""
+        until = time.monotonic() + ask.PATIENCE
+        while True:
+            try:
+                return ask.Node(self.scratch / f"home-{host}")
+            except OSError as error:
+                if time.monotonic() > until:
+                    raise tools.Failed(f"the node of {host} does not come up: {error}") from error
+                time.sleep(0.02)
+
+    def wait_until_up(self, patience=30):
+        node = self.node("a")
+        until = time.monotonic() + patience
+        while not all(link["up"] for link in node.ask("status")["links"]):
+            if time.monotonic() > until:
+                raise tools.Failed(f"no connection within {patience} s")
+            time.sleep(0.1)
+        node.close()
 
     def start(self):
         if not self.sent:
@@ -116,24 +135,12 @@ class Ostrakon(Peer):
             self.begin_sender()
 
     def arrived(self):
-        done = subprocess.run(self.net.host("b", *self.ostrakon("b", "inbox", "--json")), capture_output=True, text=True)
-        if done.returncode != 0:
-            return None
-        for message in (message for message in json.loads(done.stdout)["messages"] if message["complete"]):
-            target = self.scratch / "saved"
-            saved = subprocess.run(self.net.host("b", *self.ostrakon("b", "save", message["message"], str(target))), capture_output=True)
-            found = [p for p in target.rglob("*") if p.is_file()] if saved.returncode == 0 else []
-            if any(tools.digest(p) == self.digest for p in found):
-                return found[0]
-            shutil.rmtree(target, ignore_errors=True)
+        """Where the file was saved, if a whole message with just this file is in the inbox."""
+        for message in self.receiver.ask("inbox")["messages"]:
+            if message["complete"] and [part["bytes"] for part in message["parts"]] == [self.size]:
+                saved = self.receiver.ask("save", message=message["message"], dir=str(self.scratch / "saved"))
+                return next((path for path in saved["files"] if tools.digest(path) == self.digest), None)
         return None
-
-    def wait(self, until):
-        while time.monotonic() < until:
-            if self.arrived():
-                return True
-            time.sleep(0.1)
-        return False
 
 
 class Tcp(Peer):

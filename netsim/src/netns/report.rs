@@ -50,8 +50,14 @@ pub struct DirectionReport {
     pub delivered: u64,
     /// Their bytes.
     pub delivered_bytes: u64,
+    /// Bytes that have left the transmitter, lost ones and overhead included.
+    #[serde(default)]
+    pub sent_bytes: u64,
     /// Packets that the link lost by chance.
     pub lost: u64,
+    /// Their bytes, with overhead.
+    #[serde(default)]
+    pub lost_bytes: u64,
     /// Packets that found the queue full.
     pub queue_full: u64,
     /// Packets that the queue discipline dropped.
@@ -139,7 +145,9 @@ impl DirectionReport {
             offered_bytes: link.offered_bytes,
             delivered: link.delivered,
             delivered_bytes: link.delivered_bytes,
+            sent_bytes: link.sent_line_bytes,
             lost: link.lost,
+            lost_bytes: link.lost_line_bytes,
             queue_full: link.queue_full,
             aqm: link.aqm,
             too_big: link.too_big,
