@@ -105,7 +105,7 @@ def up(*links):
         # Receivers must be able to hold a bandwidth-delay product, or they are measured and not the link.
         for host in "ab":
             for key in ("net.core.rmem_max", "net.core.wmem_max"):
-                subprocess.run(network.host(host, "sysctl", "-qw", f"{key}=8388608"), capture_output=True)
+                subprocess.run(network.host(host, "sysctl", "-qw", f"{key}=8388608"), capture_output=True, timeout=PATIENCE)
         yield network
     finally:
         netsim("down", NAME)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ask
 import tools
-from links import A, B
+from links import A, B, PATIENCE
 
 HERE = Path(__file__).resolve().parent
 PORT = 7900
@@ -248,7 +248,7 @@ class Nncp(Peer):
     def configure(self, host):
         spool = self.scratch / f"spool-{host}"
         spool.mkdir()
-        text = subprocess.run(["nncp-cfgnew", "-nocomments"], capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(["nncp-cfgnew", "-nocomments"], capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
         text = re.sub(r"spool: .*", f"spool: {spool}", text)
         return re.sub(r"log: .*", f"log: {self.scratch}/{host}.nncp.log", text)
 

@@ -1,5 +1,6 @@
 """Building, installing and watching programs."""
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -11,6 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROGRAMS = TARGET / "release"
+# Seconds in which something is installed, and in which a program that was killed is gone.
+INSTALLED, GONE = 300, 10
 
 
 class Failed(Exception):
@@ -35,7 +38,7 @@ def package(program, name=None):
         raise Failed(f"install {name or program} by hand: there is no apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "install", "-y", "--no-install-recommends", name or program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALLED)
     if done.returncode != 0 or not shutil.which(program):
         raise Failed(f"apt-get cannot install {name or program}: {done.stderr.strip()[-200:]}")
 
@@ -45,8 +48,8 @@ def python_packages(*names):
     place = TARGET / "peers-python"
     python = place / "bin" / "python"
     if not python.exists():
-        subprocess.run(["python3", "-m", "venv", str(place)], check=True)
-    done = subprocess.run([str(python), "-m", "pip", "install", "-q", *names], capture_output=True, text=True)
+        subprocess.run(["python3", "-m", "venv", str(place)], check=True, timeout=INSTALLED)
+    done = subprocess.run([str(python), "-m", "pip", "install", "-q", *names], capture_output=True, text=True, timeout=INSTALLED)
     if done.returncode != 0:
         raise Failed(f"pip cannot install {', '.join(names)}: {done.stderr.strip()[-200:]}")
     return python
@@ -76,11 +79,11 @@ class Process:
 
     def kill(self, how=signal.SIGKILL):
         """Ends it and what it has started. Only its own session is meant."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, how)
-        except ProcessLookupError:
-            pass
-        self.child.wait()
+        # Should the kernel hold on to it, then without us.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(GONE)
 
     def last(self):
         lines = Path(self.log).read_text(errors="replace").strip().splitlines()
