@@ -39,7 +39,7 @@
 use super::belief::Belief;
 use super::rounds::{LOSS_MAX, Round, Rounds};
 use super::steady::Steady;
-use super::train::Train;
+use super::train::{Told, Train};
 use super::trips::{Seen, Trips};
 use std::time::Duration;
 
@@ -273,10 +273,11 @@ impl RateModel {
         self.flat < FLAT || self.believed.is_some()
     }
 
-    /// A train has come through: its rate is that of the line. What is believed already is nearly right or wrong, but not by
-    /// any factor, and only the first train may tell that it is too much: later ones may be held up.
+    /// A train has come through: its rate is that of the line, or is less where the line has waited for it; then the search goes
+    /// on from there. What is believed already is nearly right or wrong, but not by any factor, and only the first train may
+    /// tell that it is too much: later ones may be held up.
     fn board_train(&mut self) {
-        let Some((low, high)) = self.train.rate(self.least) else {
+        let Some(Told { low, high, sure }) = self.train.rate(self.least) else {
             return;
         };
         let trip = self.least.as_secs_f64().max(1e-6);
@@ -291,12 +292,14 @@ impl RateModel {
             Some(_) => return,
         };
         let told = told.min(TRAIN_MAX.max(self.initial as f64));
-        self.plan = (told as u64).max(FLOOR);
+        self.plan = (told as u64).max(if sure { FLOOR } else { self.plan });
         self.believed = Belief::new(told / trip);
         self.rounds.clear();
-        // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
-        (self.flat, self.since_drain) = (FLAT, 0);
-        self.steady = Steady::new(false);
+        if sure {
+            // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
+            (self.flat, self.since_drain) = (FLAT, 0);
+            self.steady = Steady::new(false);
+        }
     }
 
     /// Bytes a second that the path carries, as far as is known.

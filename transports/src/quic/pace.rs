@@ -36,11 +36,11 @@ impl Pace {
         }
     }
 
-    /// So many bytes a second leave from now on, if that is known.
-    pub(super) fn set(&mut self, rate: Option<f64>, frame: usize, now: Instant) {
+    /// So many bytes a second leave from now on, if that is known; else about as many as the window allows.
+    pub(super) fn set(&mut self, rate: Option<f64>, allowed: f64, frame: usize, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.rate = rate;
-        let rate = rate.unwrap_or_default();
+        let rate = rate.unwrap_or(allowed);
         let most = (rate * BURST.1.as_secs_f64()).max(on_line(frame) * BURST.0 as f64);
         self.bytes = (self.bytes + rate * passed).min(most);
         self.at = now;
@@ -48,15 +48,24 @@ impl Pace {
 
     /// A frame of so many bytes has left.
     pub(super) fn spend(&mut self, bytes: usize) {
-        if self.rate.is_some() {
-            self.bytes -= on_line(bytes);
+        self.bytes -= on_line(bytes);
+        if self.rate.is_none() {
+            self.bytes = self.bytes.max(0.0);
         }
     }
 
     /// Frames of so many bytes that may leave now.
     pub(super) fn frames(&self, frame: usize) -> usize {
-        let frames = || (self.bytes.max(0.0) / on_line(frame)) as usize;
-        self.rate.map_or(usize::MAX, |_| frames())
+        self.rate.map_or(usize::MAX, |_| self.burst(frame))
+    }
+
+    /// Frames of so many bytes that are to leave together, to find out the rate of the line.
+    pub(super) fn train(&self, frame: usize) -> usize {
+        self.rate.map_or_else(|| self.burst(frame), |_| 0)
+    }
+
+    fn burst(&self, frame: usize) -> usize {
+        (self.bytes.max(0.0) / on_line(frame)) as usize
     }
 
     /// How long until the next one may, if none may now.
@@ -82,7 +91,7 @@ mod tests {
         let mut left = Vec::new();
         for ms in 0..1000 {
             let now = begin + Duration::from_millis(ms);
-            pace.set(Some(1e6), FRAME, now);
+            pace.set(Some(1e6), 0.0, FRAME, now);
             let frames = pace.frames(FRAME);
             (0..frames).for_each(|_| pace.spend(FRAME));
             left.push(frames);
@@ -93,5 +102,22 @@ mod tests {
         assert!((995..=1000).contains(&all), "{all}");
         let pause = pace.pause(FRAME).unwrap();
         assert!(pause <= Duration::from_millis(1), "{pause:?}");
+    }
+
+    /// Guards the train of a connection that is not paced: there is one at first and after a pause, and none while frames leave
+    /// as the window allows.
+    #[test]
+    fn a_pause_makes_room_for_a_train() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(FRAME, begin);
+        assert_eq!(pace.train(FRAME), BURST.0);
+        (0..2 * BURST.0).for_each(|_| pace.spend(FRAME));
+        assert_eq!(pace.train(FRAME), 0);
+        pace.set(None, 1e4, FRAME, begin + Duration::from_millis(450));
+        assert_eq!((pace.train(FRAME), pace.frames(FRAME)), (4, usize::MAX));
+        pace.set(None, 1e4, FRAME, begin + Duration::from_secs(9));
+        assert_eq!(pace.train(FRAME), BURST.0);
+        pace.set(Some(1e4), 0.0, FRAME, begin + Duration::from_secs(9));
+        assert_eq!((pace.train(FRAME), pace.frames(FRAME)), (0, BURST.0));
     }
 }

@@ -3,7 +3,7 @@
 //! What waits was chosen too early, so little shall wait; but a fast path runs dry between two looks at it
 //! if too little does. The valve lets in what the path carries in [`AHEAD`], never fewer than
 //! [`MIN_WAITING`] frames and never more than [`MAX_CREDIT`]; and no faster than the controller wants frames to leave, so
-//! that hardly any wait at all.
+//! that hardly any wait at all. Where it does not know that yet, the frames of a train are let in at once (`pace.rs`).
 
 use super::pace::Pace;
 use quinn_proto::PathStats;
@@ -63,7 +63,8 @@ impl Valve {
     /// controller says that.
     pub fn measure(&mut self, path: &PathStats, frame: usize, pace: Option<f64>, now: Instant) {
         self.frame = frame;
-        self.pace.set(pace, frame, now);
+        let allowed = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-6);
+        self.pace.set(pace, allowed, frame, now);
         self.allowance = allowance(path.cwnd, path.rtt, frame);
     }
 
@@ -76,7 +77,8 @@ impl Valve {
             self.pause
         };
         self.waiting = waiting;
-        let room = self.allowance.saturating_sub(waiting) / self.frame;
+        let allowance = self.allowance.max(self.pace.train(self.frame) * self.frame);
+        let room = allowance.saturating_sub(waiting) / self.frame;
         let room = room.min(self.pace.frames(self.frame));
         let due = room.saturating_sub(self.outstanding);
         // In lumps: a message to the owner for every single frame would cost more than the frame.
