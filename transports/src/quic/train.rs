@@ -5,7 +5,7 @@
 use super::model::PACKET;
 use std::time::Duration;
 
-/// Packets that leave within this time are a train: a host hands them over in several lumps.
+/// Packets that leave within less than this are a train: a host hands them over in several lumps.
 const TOGETHER: Duration = Duration::from_millis(5);
 /// A train that comes through so many quarters as long as it was when it left was spread by the line, as far as it goes. Of
 /// another, such as packets that are paced, the line has waited for each.
@@ -52,7 +52,7 @@ pub(super) struct Train {
 impl Train {
     /// A packet was acknowledged that left at `sent`.
     pub(super) fn on_ack(&mut self, sent: Duration, bytes: u64) {
-        if sent.abs_diff(self.sent) > TOGETHER {
+        if sent.abs_diff(self.sent) >= TOGETHER {
             *self = Self {
                 sent,
                 ..Self::default()
@@ -113,11 +113,17 @@ mod tests {
 
     /// Ten full packets that left together, of which a few were lost on the way.
     fn train(spacing_us: u64, late_ms: u64, lost: &[u64]) -> Option<Told> {
-        lumps(spacing_us, late_ms, lost, 0)
+        lumps(1250, spacing_us, late_ms, lost, 0)
     }
 
-    /// The same in lumps of four that left so many microseconds after each other.
-    fn lumps(spacing_us: u64, late_ms: u64, lost: &[u64], apart_us: u64) -> Option<Told> {
+    /// The same of packets of so many bytes, in lumps of four that left so many microseconds after each other.
+    fn lumps(
+        bytes: u64,
+        spacing_us: u64,
+        late_ms: u64,
+        lost: &[u64],
+        apart_us: u64,
+    ) -> Option<Told> {
         let mut train = Train::default();
         let begun = Duration::from_secs(9);
         for number in (0..10).filter(|number| !lost.contains(number)) {
