@@ -101,6 +101,7 @@ use crate::security::card::Card;
 use crate::security::identity::Identity;
 use crate::security::invitation::Ticket;
 use crate::security::mailbox;
+use crate::security::seal::Room;
 use crate::security::session::SessionId;
 use crate::wire::envelope::MailboxTag;
 use crate::wire::fragment::Label;
@@ -284,6 +285,8 @@ pub struct Engine {
     loaded: VecDeque<BlockKey>,
 
     inbox: BTreeMap<MessageId, Incoming>,
+    /// Room for what is opened of them.
+    opened: Room,
     routes: BTreeMap<Label, Route>,
     assembling: Assemblies,
     quarantine: VecDeque<Arrival>,
@@ -363,6 +366,7 @@ impl Engine {
             heard: BTreeMap::new(),
             loaded: VecDeque::new(),
             inbox: BTreeMap::new(),
+            opened: Room::default(),
             routes: BTreeMap::new(),
             assembling: Assemblies::default(),
             quarantine: VecDeque::new(),

@@ -273,7 +273,8 @@ impl Engine {
         };
         let mut keys = incoming.keys.iter().chain(&incoming.content);
         let keys = keys.find(|keys| keys.label() == view.label);
-        let Some((place, plain)) = keys.and_then(|keys| keys.open(view).ok()) else {
+        let Some((place, plain)) = keys.and_then(|keys| keys.open_in(&mut self.opened, view).ok())
+        else {
             // Otherwise an answer tells that keys were tried.
             if cfg!(feature = "break-22") {
                 self.tell_again(message);

@@ -18,6 +18,25 @@ pub struct NotAuthentic;
 /// What binds a fragment to its session and epoch: goes into the associated data.
 pub type Context = [u8; 32];
 
+/// Room for fragments that follow each other and are gone soon, so that not each is allocated for itself. Who keeps one keeps
+/// all that share its room.
+#[derive(Debug, Default)]
+pub struct Room(BytesMut);
+
+impl Room {
+    /// Bytes, for some fifty of the usual length.
+    const LEN: usize = 64 << 10;
+
+    /// It has nothing in it and takes so many bytes.
+    fn of(&mut self, len: usize) -> &mut BytesMut {
+        self.0.clear();
+        if self.0.capacity() < len {
+            self.0.reserve(len.max(Self::LEN));
+        }
+        &mut self.0
+    }
+}
+
 /// Keys of one message. Wiped when dropped.
 #[derive(Clone)]
 pub struct MessageKeys {
@@ -137,9 +156,15 @@ impl MessageKeys {
 
     /// Seals bytes at a place: a whole fragment.
     pub fn seal(&self, kind: Kind, place: &Place, plain: &[u8]) -> Bytes {
+        let len = kind.header_len() + plain.len() + TAG;
+        self.seal_in(&mut Room(BytesMut::with_capacity(len)), kind, place, plain)
+    }
+
+    /// The same in room for several.
+    pub fn seal_in(&self, room: &mut Room, kind: Kind, place: &Place, plain: &[u8]) -> Bytes {
         let (mut masked, masked_len) = place.encode(kind);
         let header = kind.header_len();
-        let mut frame = BytesMut::with_capacity(header + plain.len() + TAG);
+        let frame = room.of(header + plain.len() + TAG);
         frame.put_slice(&self.open_header(kind));
         frame.put_slice(&masked[..masked_len]);
         frame.put_slice(plain);
@@ -152,7 +177,7 @@ impl MessageKeys {
         key.mask(&tag, &mut masked[..masked_len]);
         frame[9..header].copy_from_slice(&masked[..masked_len]);
         frame.put_slice(&tag);
-        frame.freeze()
+        frame.split().freeze()
     }
 
     /// Opens a fragment with this label: where it belongs, and its bytes.
@@ -160,6 +185,19 @@ impl MessageKeys {
     /// # Errors
     /// [`NotAuthentic`] if it was not sealed with these keys at this place.
     pub fn open(&self, view: &View<'_>) -> Result<(Place, Bytes), NotAuthentic> {
+        let len = view.sealed.len();
+        self.open_in(&mut Room(BytesMut::with_capacity(len)), view)
+    }
+
+    /// The same in room for several.
+    ///
+    /// # Errors
+    /// As [`MessageKeys::open`].
+    pub fn open_in(
+        &self,
+        room: &mut Room,
+        view: &View<'_>,
+    ) -> Result<(Place, Bytes), NotAuthentic> {
         let key = self.key(view.kind);
         let mut place_bytes = [0u8; 5];
         let place_bytes = &mut place_bytes[..view.masked.len()];
@@ -168,16 +206,16 @@ impl MessageKeys {
         let place = Place::decode(view.kind, place_bytes).map_err(|_| NotAuthentic)?;
         let (cipher, tag) = view.sealed.split_last_chunk::<TAG>().ok_or(NotAuthentic)?;
         let (data, data_len) = self.associated(view.kind, place_bytes);
-        let mut plain = BytesMut::from(cipher);
+        let plain = room.of(cipher.len());
+        plain.put_slice(cipher);
         let nonce = nonce(view.kind, &place, plain.len());
-        key.cipher
-            .open(&nonce, &data[..data_len], &mut plain, tag)?;
+        key.cipher.open(&nonce, &data[..data_len], plain, tag)?;
         // The tag covers the header that was sealed; here it shows whether it is the one that came.
         let hint = view.hint == self.hint || cfg!(feature = "break-01");
         if view.epoch_bits != self.epoch_bits || !hint {
             return Err(NotAuthentic);
         }
-        Ok((place, plain.freeze()))
+        Ok((place, plain.split().freeze()))
     }
 }
 
