@@ -77,7 +77,8 @@ impl Valve {
             self.pause
         };
         self.waiting = waiting;
-        let allowance = self.allowance.max(self.pace.train(self.frame) * self.frame);
+        let train = self.pace.train(self.frame).min(MAX_CREDIT);
+        let allowance = self.allowance.max(train * self.frame);
         let room = allowance.saturating_sub(waiting) / self.frame;
         let room = room.min(self.pace.frames(self.frame));
         let due = room.saturating_sub(self.outstanding);
@@ -123,5 +124,25 @@ impl Valve {
         let pause = self.pause;
         self.pause = (pause * 2).min(LONGEST_PAUSE);
         Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards the orders of a link, which take no more than the credit: what is given beyond that is dropped, and its credit
+    /// never comes back.
+    #[test]
+    fn a_train_on_a_short_path_is_no_more_than_the_most_credit() {
+        let begin = Instant::now();
+        let mut path = PathStats::default();
+        (path.cwnd, path.rtt) = (10_000_000, Duration::from_micros(50));
+        let mut valve = Valve::new(1 << 20, 1374, begin);
+        valve.measure(&path, 1374, None, begin + Duration::from_secs(1));
+        let due = valve.due(1 << 20);
+        assert!((1..=MAX_CREDIT).contains(&due), "{due}");
+        valve.gave(due);
+        assert_eq!(valve.due(1 << 20), MAX_CREDIT - due);
     }
 }
