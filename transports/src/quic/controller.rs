@@ -2,6 +2,7 @@
 
 use super::flight::Flight;
 use super::model::{Acked, RateModel};
+use super::pace::Wish;
 use super::sharing::SharingController;
 use super::silence;
 use quinn::congestion::{Controller, ControllerFactory};
@@ -42,10 +43,12 @@ pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: 
     }
 }
 
-/// At how many bytes a second packets are to leave, if the controller is ours and knows it. `state` as above.
-pub fn pace(state: Box<dyn Controller>) -> Option<f64> {
-    let ours = state.into_any().downcast::<ModelController>().ok()?;
-    ours.model.pace()
+/// How packets are to leave: a model knows at how many bytes a second, or looks for it. `state` as above.
+pub fn pace(state: Box<dyn Controller>) -> Wish {
+    match state.into_any().downcast::<ModelController>() {
+        Ok(ours) => ours.model.pace().map_or(Wish::Train, Wish::Rate),
+        Err(_) => Wish::Free,
+    }
 }
 
 impl Controller for ModelController {

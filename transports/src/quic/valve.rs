@@ -3,9 +3,9 @@
 //! What waits was chosen too early, so little shall wait; but a fast path runs dry between two looks at it
 //! if too little does. The valve lets in what the path carries in [`AHEAD`], never fewer than
 //! [`MIN_WAITING`] frames and never more than [`MAX_CREDIT`]; and no faster than the controller wants frames to leave, so
-//! that hardly any wait at all. Where it does not know that yet, the frames of a train are let in at once (`pace.rs`).
+//! that hardly any wait at all. Where it still looks for the rate, the frames of a train are let in at once (`pace.rs`).
 
-use super::pace::Pace;
+use super::pace::{Pace, Wish};
 use quinn_proto::PathStats;
 use std::time::{Duration, Instant};
 
@@ -59,12 +59,11 @@ impl Valve {
         }
     }
 
-    /// Looks at the path: what it carries now, what a frame's size is, and at how many bytes a second they are to leave, if the
-    /// controller says that.
-    pub fn measure(&mut self, path: &PathStats, frame: usize, pace: Option<f64>, now: Instant) {
+    /// Looks at the path: what it carries now, what a frame's size is, and how the controller wants them to leave.
+    pub fn measure(&mut self, path: &PathStats, frame: usize, wish: Wish, now: Instant) {
         self.frame = frame;
         let allowed = path.cwnd as f64 / path.rtt.as_secs_f64().max(1e-6);
-        self.pace.set(pace, allowed, frame, now);
+        self.pace.set(wish, allowed, frame, now);
         self.allowance = allowance(path.cwnd, path.rtt, frame);
     }
 
@@ -139,7 +138,7 @@ mod tests {
         let mut path = PathStats::default();
         (path.cwnd, path.rtt) = (10_000_000, Duration::from_micros(50));
         let mut valve = Valve::new(1 << 20, 1374, begin);
-        valve.measure(&path, 1374, None, begin + Duration::from_secs(1));
+        valve.measure(&path, 1374, Wish::Train, begin + Duration::from_secs(1));
         let due = valve.due(1 << 20);
         assert!((1..=MAX_CREDIT).contains(&due), "{due}");
         valve.gave(due);
