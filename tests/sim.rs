@@ -211,6 +211,9 @@ fn killed_processes_and_power_cuts_cost_little_and_nothing_is_delivered_twice() 
         assert!(world.nodes[1].inbox.values().all(|&times| times == 1));
         let end = world.now + 60 * SECOND;
         assert!(world.run_until(end, |w| w.confirmed(0, id)), "no receipt");
+        let end = world.now + SECOND;
+        let gone = |w: &World| w.payload(1, id, 2).is_none();
+        assert!(world.run_until(end, gone), "what was kept stays twice");
     });
 }
 

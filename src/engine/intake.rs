@@ -216,16 +216,11 @@ impl Engine {
         let Some(message) = self.inbox.remove(&id) else {
             return;
         };
-        for part in message.parts.keys() {
-            self.writer.durable(Record::Remove {
-                file: message.file(FileKind::Incoming, *part),
-            });
-        }
         self.close(&message, true);
         self.event(event);
     }
 
-    /// A message leaves the inbox for the ledger.
+    /// A message leaves the inbox for the ledger. What was delivered of it, the host has kept.
     pub(super) fn close(&mut self, message: &Incoming, unwanted: bool) {
         let id = message.id;
         self.reading.remove(&id);
@@ -233,10 +228,15 @@ impl Engine {
             .deletes()
             .into_iter()
             .for_each(|record| self.writer.durable(record));
-        for part in message.parts.keys() {
-            self.writer.durable(Record::Remove {
-                file: message.file(FileKind::Repair, *part),
-            });
+        let coded = message
+            .parts
+            .iter()
+            .filter(|(_, part)| part.geometry.is_some());
+        for (part, _) in coded {
+            for kind in [FileKind::Incoming, FileKind::Repair] {
+                let file = message.file(kind, *part);
+                self.writer.durable(Record::Remove { file });
+            }
         }
         let labels: Vec<Label> = message.keys.iter().map(MessageKeys::label).collect();
         self.routes

@@ -384,7 +384,8 @@ pub enum Output {
         /// What.
         job: Job,
     },
-    /// Hand over a part or a whole message. Repeated after a restart until acknowledged.
+    /// Hand over a part or a whole message. Repeated after a restart until acknowledged. With the whole of it the files of its
+    /// parts go: the application has kept what it wants.
     Deliver(Delivery),
     /// Something worth telling people.
     Event(Event),

@@ -54,7 +54,7 @@ pub struct Node {
     pub inbox: BTreeMap<(MessageId, u8), u32>,
     /// How often the application was handed anything, repeats included.
     pub inbox_writes: u32,
-    /// Content of inline parts.
+    /// Content of parts: inline ones, and files once they were delivered, as a host keeps them.
     pub inline: BTreeMap<(MessageId, u8), Bytes>,
     /// When each part was delivered.
     pub delivered_at: BTreeMap<(MessageId, u8), u64>,
@@ -516,6 +516,7 @@ impl World {
 
     fn deliver(&mut self, node: usize, delivery: &Delivery) {
         let key = (delivery.message, delivery.part);
+        let file = self.payload(node, delivery.message, delivery.part);
         let state = &mut self.nodes[node];
         let info = state
             .engine
@@ -525,6 +526,8 @@ impl World {
         let card = card.and_then(|info| Card::decode(info.inline.as_ref()?).ok());
         if let Some(inline) = info.and_then(|info| info.inline) {
             state.inline.insert(key, inline);
+        } else if let Some(file) = file {
+            state.inline.entry(key).or_insert_with(|| file.into());
         }
         state.inbox_writes += 1;
         // The inbox takes each part once; a repeated delivery finds it there.
@@ -751,18 +754,20 @@ impl World {
 
     /// The content of a delivered part.
     pub fn content(&self, node: usize, message: MessageId, part: u8) -> Option<Vec<u8>> {
-        let state = &self.nodes[node];
-        if let Some(inline) = state.inline.get(&(message, part)) {
-            return Some(inline.to_vec());
-        }
-        state
-            .disk
-            .file(&FileId {
-                kind: FileKind::Incoming,
-                message,
-                part,
-            })
-            .cloned()
+        let kept = self.nodes[node].inline.get(&(message, part));
+        kept.map(|bytes| bytes.to_vec())
+            .or_else(|| self.payload(node, message, part))
+    }
+
+    /// What the store has of a part that arrives.
+    pub fn payload(&self, node: usize, message: MessageId, part: u8) -> Option<Vec<u8>> {
+        let kind = FileKind::Incoming;
+        let file = FileId {
+            kind,
+            message,
+            part,
+        };
+        self.nodes[node].disk.file(&file).cloned()
     }
 
     pub fn delivered(&self, node: usize, message: MessageId) -> bool {
