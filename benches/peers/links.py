@@ -15,6 +15,22 @@ A, B = "10.77.0.1", "10.77.0.2"
 PATIENCE = 30
 
 
+# Useful bytes over IP bytes of a full packet: a constant of the limit, not of an implementation.
+USEFUL = 0.94
+
+
+def least_time(links, losses, bytes_):
+    """In how many seconds the links can carry so many bytes, each from its delay on, if so much of each is lost. A link that
+    helps brings it down, and one that begins too late would bring it up."""
+    rate = late = 0.0
+    least = float("inf")
+    for link, loss in sorted(zip(links, losses), key=lambda each: each[0].rtt_s):
+        carried = link.rate_bps / 8 * (1 - loss) * USEFUL
+        rate, late = rate + carried, late + carried * link.rtt_s / 2
+        least = min(least, (bytes_ + late) / rate)
+    return least
+
+
 def address(host, number):
     """Where a host is on the link of that number, counted from 0."""
     return f"10.77.{number}.{1 + 'ab'.index(host)}"

@@ -7,6 +7,7 @@ import platform
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +19,17 @@ INSTALLED, GONE = 300, 10
 
 class Failed(Exception):
     """A peer cannot be installed or does not do what is asked of it."""
+
+
+def begin(programs):
+    """Has the programs at hand: those in a folder, or else built. Ends where the system would refuse what is to come."""
+    global PROGRAMS
+    if os.geteuid() != 0:
+        sys.exit("network namespaces need root: run it again as root")
+    if programs:
+        PROGRAMS = programs
+    else:
+        build()
 
 
 def build():

@@ -168,17 +168,10 @@ impl Engine {
 
     /// Whether everybody who may be meant knows our session.
     fn is_session_known(&mut self, to: End) -> bool {
-        let ends = match to.key {
-            Some(_) => None,
-            None => Some(self.ends_of(to.person)),
-        };
-        let Some(sending) = self.sessions.existing(to.person) else {
-            return false;
-        };
-        match ends {
-            None => sending.is_known_to(to),
-            Some(ends) => ends.iter().all(|end| sending.is_known_to(*end)),
-        }
+        let several = to.key.is_none().then(|| self.ends_of(to.person));
+        let ends = several.as_deref().unwrap_or(std::slice::from_ref(&to));
+        let sending = self.sessions.existing(to.person);
+        sending.is_some_and(|sending| ends.iter().all(|end| sending.is_known_to(*end)))
     }
 
     fn preamble_due(&mut self, id: LinkId, ready: &Ready) -> Option<Ready> {

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 /// Sealed at once while a snapshot is written, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -230,15 +230,18 @@ impl Snapshot {
         }
         self.end_ahead()?;
         let content = self.content.clone();
-        self.ahead = (self.at, Some(std::thread::spawn(move || content.sync())));
+        // Without a thread more is left for the end, and no harm is done.
+        let sync = thread::Builder::new().spawn(move || content.sync());
+        self.ahead = (self.at, sync.ok());
         Ok(())
     }
 
     fn end_ahead(&mut self) -> io::Result<()> {
-        let ended = self.ahead.1.take().map(JoinHandle::join);
-        ended
-            .unwrap_or(Ok(Ok(())))
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that syncs ended by a defect")))
+        let Some(sync) = self.ahead.1.take() else {
+            return Ok(());
+        };
+        let defect = |_| Err(io::Error::other("the thread that syncs ended by a defect"));
+        sync.join().unwrap_or_else(defect)
     }
 }
 

@@ -17,8 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// How many payload files are held open.
 const OPEN_FILES: usize = 32;
 
-/// Pieces that are written at once, at most: the least that POSIX lets a system take (`IOV_MAX` of 1024 on Linux) is no bound
-/// for these.
+/// Pieces that are written at once, at most. Systems take 1024 (`IOV_MAX` of Linux, macOS and the BSDs).
 const TOGETHER: usize = 256;
 
 /// A directory of payload files, one per [`FileId`], with the last used ones held open.

@@ -55,7 +55,7 @@ pub struct Node {
     /// How often the application was handed anything, repeats included.
     pub inbox_writes: u32,
     /// Content of parts: inline ones, and files once they were delivered, as a host keeps them.
-    pub inline: BTreeMap<(MessageId, u8), Bytes>,
+    kept: BTreeMap<(MessageId, u8), Bytes>,
     /// When each part was delivered.
     pub delivered_at: BTreeMap<(MessageId, u8), u64>,
     pub events: Vec<Event>,
@@ -525,9 +525,9 @@ impl World {
         let card = info.as_ref().filter(|info| info.media_type == MEDIA_TYPE);
         let card = card.and_then(|info| Card::decode(info.inline.as_ref()?).ok());
         if let Some(inline) = info.and_then(|info| info.inline) {
-            state.inline.insert(key, inline);
+            state.kept.insert(key, inline);
         } else if let Some(file) = file {
-            state.inline.entry(key).or_insert_with(|| file.into());
+            state.kept.entry(key).or_insert_with(|| file.into());
         }
         state.inbox_writes += 1;
         // The inbox takes each part once; a repeated delivery finds it there.
@@ -754,7 +754,7 @@ impl World {
 
     /// The content of a delivered part.
     pub fn content(&self, node: usize, message: MessageId, part: u8) -> Option<Vec<u8>> {
-        let kept = self.nodes[node].inline.get(&(message, part));
+        let kept = self.nodes[node].kept.get(&(message, part));
         kept.map(|bytes| bytes.to_vec())
             .or_else(|| self.payload(node, message, part))
     }
@@ -833,7 +833,7 @@ impl Node {
             store_free: 0,
             inbox: BTreeMap::new(),
             inbox_writes: 0,
-            inline: BTreeMap::new(),
+            kept: BTreeMap::new(),
             delivered_at: BTreeMap::new(),
             events: Vec::new(),
             sent: Vec::new(),

@@ -1,16 +1,20 @@
 //! Large blocks: reed-solomon-simd over GF(2^16).
 
-use super::Word;
+use super::{Word, padded};
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The work space of an encoder is larger than a block and its repair symbols, so that of the last one is used again.
 static SPARE: Mutex<Option<ReedSolomonEncoder>> = Mutex::new(None);
 
+fn spare() -> MutexGuard<'static, Option<ReedSolomonEncoder>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Of `k` symbols; what is missing of the last ones is zeros.
 pub fn encode(source: &[u8], k: usize, symbol: usize, repair: usize) -> Option<Vec<u8>> {
-    let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let mut code = match spare {
+    let last = spare().take();
+    let mut code = match last {
         Some(mut code) => code.reset(k, repair, symbol).ok().map(|()| code)?,
         None => ReedSolomonEncoder::new(k, repair, symbol).ok()?,
     };
@@ -19,9 +23,7 @@ pub fn encode(source: &[u8], k: usize, symbol: usize, repair: usize) -> Option<V
         let added = match source.get(from..end) {
             Some(bytes) => code.add_original_shard(bytes),
             None => {
-                let mut padded = source.get(from..).unwrap_or_default().to_vec();
-                padded.resize(symbol, 0);
-                code.add_original_shard(padded)
+                code.add_original_shard(padded(source.get(from..).unwrap_or_default(), symbol)?)
             }
         };
         added.ok()?;
@@ -32,7 +34,7 @@ pub fn encode(source: &[u8], k: usize, symbol: usize, repair: usize) -> Option<V
         .recovery_iter()
         .for_each(|bytes| out.extend_from_slice(bytes));
     drop(coded);
-    *SPARE.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+    *spare() = Some(code);
     Some(out)
 }
 

@@ -246,11 +246,11 @@ async fn receive_frames(outlet: &Outlet, connection: &Connection) -> Result<Stri
             continue;
         }
         came.add(datagram.len());
-        let received = LinkEvent::Received {
+        let event = LinkEvent::Received {
             frame: datagram,
             custody: None,
         };
-        outlet.tell(received).await?;
+        outlet.tell(event).await?;
     }
 }
 
