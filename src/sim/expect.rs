@@ -110,6 +110,7 @@ mod tests {
             from: "a".into(),
             to: "b".into(),
             at_s: 0.0,
+            accepted_s: Some(0.0),
             bytes: 200,
             frames: 2,
             offered_bytes: 0,

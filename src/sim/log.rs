@@ -78,7 +78,7 @@ pub struct Log {
     /// What was given to the engine, by message.
     pub sent: BTreeMap<MessageId, Planned>,
     /// What the engine has taken durably.
-    pub accepted: BTreeSet<MessageId>,
+    pub accepted: BTreeMap<MessageId, Nanos>,
     /// What it refused: the number in the run, and why.
     pub refused: Vec<(u64, String)>,
     /// When the recipient's receipt for a part, or with 0 the whole, was seen.
@@ -149,7 +149,7 @@ impl Log {
         let mut taken = Vec::new();
         self.sent.retain(|id, planned| {
             let refused = || self.refused.iter().any(|(n, _)| *n == planned.number);
-            let answered = self.accepted.contains(id) || outbox.contains(id) || refused();
+            let answered = self.accepted.contains_key(id) || outbox.contains(id) || refused();
             if !answered {
                 taken.push(planned.clone());
             }
@@ -160,8 +160,8 @@ impl Log {
     }
 
     /// A message was accepted, and its frames have this tag.
-    pub(super) fn accepted(&mut self, id: MessageId, tag: Option<u64>) {
-        self.accepted.insert(id);
+    pub(super) fn accepted(&mut self, at: Nanos, id: MessageId, tag: Option<u64>) {
+        self.accepted.entry(id).or_insert(at);
         if let Some(tag) = tag {
             self.tags.insert(id, tag);
             self.frames.entry(tag).or_default();
@@ -247,7 +247,7 @@ impl Log {
     /// The process has started on an older disk: what it was given later and does not have in its outbox is gone, and
     /// nobody sends it any more.
     pub(super) fn forgotten(&mut self, outbox: &BTreeSet<MessageId>) {
-        let gone = self.accepted.iter().filter(|id| !outbox.contains(id));
+        let gone = self.accepted.keys().filter(|id| !outbox.contains(id));
         self.ended
             .extend(gone.filter(|id| self.sent.contains_key(id)));
     }

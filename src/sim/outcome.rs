@@ -109,11 +109,11 @@ impl Outcome {
         });
     }
 
-    /// How long each text took that arrived, in seconds.
+    /// How long each text took that arrived, in seconds from its acceptance.
     pub fn text_times(&self) -> impl Iterator<Item = f64> + '_ {
         self.messages.iter().flat_map(|message| {
             let texts = message.parts.iter().filter(|part| part.text);
-            texts.filter_map(|part| Some(part.delivered_s? - message.at_s))
+            texts.filter_map(|part| Some(part.delivered_s? - message.accepted_s?))
         })
     }
 
@@ -134,8 +134,10 @@ pub struct MessageOutcome {
     pub from: String,
     /// To whom.
     pub to: String,
-    /// When, in seconds.
+    /// When it was given to its sender's node, in seconds.
     pub at_s: f64,
+    /// When that node had it durably and said so.
+    pub accepted_s: Option<f64>,
     /// Its bytes.
     pub bytes: u64,
     /// Frames with fragments of it that its sender gave to links.

@@ -64,6 +64,7 @@ pub fn messages(scenario: &Scenario, world: &World<Machine>) -> Vec<MessageOutco
             let arrived = recipient?.arrived.get(&(known?.0, part))?;
             Some(seconds(arrived.at))
         };
+        let accepted = || Some(seconds(*sender?.accepted.get(&known?.0)?));
         let confirmed = || Some(seconds(*sender?.confirmed.get(&(known?.0, 0))?));
         let frames = sender.zip(known);
         let frames = frames.map(|(log, (id, _))| log.frames_of(*id));
@@ -81,6 +82,7 @@ pub fn messages(scenario: &Scenario, world: &World<Machine>) -> Vec<MessageOutco
             from: name(message.from),
             to: name(message.to),
             at_s: seconds(known.map_or(message.at, |(_, planned)| planned.at)),
+            accepted_s: accepted(),
             bytes: message.bytes(),
             frames: frames.count,
             offered_bytes: frames.bytes,

@@ -16,13 +16,13 @@ use std::collections::BTreeSet;
 impl Node {
     /// Who asked for something and never heard that it was taken, before the process ended, looks at the outbox and asks
     /// again for what is not there.
-    pub(super) fn ask_again(&mut self) {
+    pub(super) fn ask_again(&mut self, at: Nanos) {
         let outbox = self.status().map(|status| status.outbound);
         let outbox: BTreeSet<MessageId> =
             outbox.iter().flatten().map(|sent| sent.message).collect();
         for id in &outbox {
             let tag = self.engine.as_ref().and_then(|engine| engine.tag(*id));
-            self.log.accepted(*id, tag);
+            self.log.accepted(at, *id, tag);
         }
         if std::mem::take(&mut self.went_back) {
             self.log.forgotten(&outbox);

@@ -260,7 +260,7 @@ impl Node {
             Event::Accepted { message, .. } => {
                 let engine = self.engine.as_ref();
                 let tag = engine.and_then(|engine| engine.tag(message));
-                self.log.accepted(message, tag);
+                self.log.accepted(at, message, tag);
             }
             Event::Refused { request, why } => {
                 self.log.refused.push((request, why.to_string()));
@@ -354,7 +354,7 @@ impl Host for Node {
             Ok(engine) => self.engine = Some(engine),
             Err(damaged) => return self.log.violation(damaged.to_string()),
         }
-        self.ask_again();
+        self.ask_again(out.world_now());
         self.tell_room(now, out);
         let seconds = u64::try_from(out.calendar() / 1_000_000_000).unwrap_or(0);
         self.input(now, Input::Calendar(seconds), out);
