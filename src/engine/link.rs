@@ -86,8 +86,8 @@ pub struct Link {
     /// Frames since the last preamble, by recipient, and from how many on the next is due; none was sent yet where there
     /// is no entry.
     pub since_preamble: BTreeMap<End, (u8, u8)>,
-    /// A frame that has been chosen and waits for credit, since a preamble went before it.
-    pub pending: Option<Ready>,
+    /// Frames that have been chosen and wait for credit, since a preamble went before them.
+    pub pending: VecDeque<Ready>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
     pub idle: Option<(u64, Option<Time>)>,
     /// How far down the schedule there was nothing to send.
@@ -146,7 +146,7 @@ impl Link {
             newest_there: None,
             doubted: false,
             carried: false,
-            pending: None,
+            pending: VecDeque::new(),
             idle: None,
             passed: None,
             quiet: None,
@@ -181,7 +181,7 @@ impl Link {
         self.credit = 0;
         self.stats.up = false;
         (self.passed, self.quiet) = (None, None);
-        self.pending = None;
+        self.pending.clear();
         self.near.clear();
         self.custody = (0, 0);
         self.custody_broken = false;

@@ -63,7 +63,7 @@ impl Engine {
         if message.withdrawn {
             let (to, message) = (message.end(), Bytes::copy_from_slice(&message.id.0));
             let note = self.control(to, manifest::CANCEL, message);
-            return note.map_or(Found::Later(None), Found::Frame);
+            return note.map_or(Found::Later(None), |note| Found::Frames(vec![note]));
         }
         let frame = if whole {
             Some(message.seal_short(&mut self.seals))
@@ -74,7 +74,7 @@ impl Engine {
             return Found::Later(None);
         };
         message.sent_fragments += 1;
-        Found::Frame(message.ready(frame, message.priority(), now))
+        Found::Frames(vec![message.ready(frame, message.priority(), now)])
     }
 
     /// A message that nobody answered gets a label of the present session and epoch, before the recipient has erased

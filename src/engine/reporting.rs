@@ -166,7 +166,7 @@ impl Engine {
         let links = self
             .links
             .iter()
-            .filter(|(_, l)| l.credit > 0 && l.pending.is_none());
+            .filter(|(_, l)| l.credit > 0 && l.pending.is_empty());
         links
             .filter_map(|(id, link)| self.reports.due(*id, link).1)
             .min()

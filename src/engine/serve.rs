@@ -25,8 +25,8 @@ const KEPT_FRAMES: u32 = 512;
 
 /// What a manifest or a part has for a link.
 pub(super) enum Found {
-    /// This frame.
-    Frame(Ready),
+    /// These frames, at least one.
+    Frames(Vec<Ready>),
     /// Nothing before this moment; `None` waits for an input.
     Later(Option<Time>),
 }
@@ -55,7 +55,7 @@ impl Engine {
         };
         let quiet = self.reports.due(id, link);
         link.quiet = Some(quiet);
-        link.pending.is_some()
+        !link.pending.is_empty()
             || self.sessions.owes_acks()
             || quiet.1.is_some_and(|at| at <= self.now)
             || !link.is_idle(self.work, self.now)
@@ -67,17 +67,17 @@ impl Engine {
     fn fill(&mut self, id: LinkId) {
         let mut tells = true;
         while let Some(link) = self.links.get_mut(&id).filter(|l| l.credit > 0) {
-            if let Some(ready) = link.pending.take() {
+            if let Some(ready) = link.pending.pop_front() {
                 self.transmit(id, ready);
                 continue;
             }
             // Once all is told, nothing that leaves now makes more to tell.
             let told = tells.then(|| self.next_told(id)).flatten();
             tells = told.is_some();
-            let Some(ready) = told.or_else(|| self.choose(id)) else {
+            let Some(frames) = told.map(|told| vec![told]).or_else(|| self.choose(id)) else {
                 return;
             };
-            self.hand_over(id, ready);
+            self.hand_over(id, frames);
         }
     }
 
@@ -88,19 +88,32 @@ impl Engine {
         told.or_else(|| self.next_word(id))
     }
 
-    /// Gives a link one frame, or the preamble before it if one is due.
-    fn hand_over(&mut self, id: LinkId, ready: Ready) {
-        let Some(preamble) = self.preamble_due(id, &ready) else {
-            return self.transmit(id, ready);
+    /// Gives a link frames for one recipient, with the preambles that are due before them.
+    fn hand_over(&mut self, id: LinkId, frames: Vec<Ready>) {
+        let Some(to) = frames.first().map(|ready| ready.to) else {
+            return;
         };
-        self.transmit(id, preamble);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.pending = Some(ready);
+        if !self.needs_preambles(id, to) {
+            return frames
+                .into_iter()
+                .for_each(|ready| self.transmit(id, ready));
+        }
+        for ready in frames {
+            if let Some(preamble) = self.preamble_due(id, &ready) {
+                self.transmit(id, preamble);
+            }
+            let Some(link) = self.links.get_mut(&id) else {
+                return;
+            };
+            match link.credit > 0 && link.pending.is_empty() {
+                true => self.transmit(id, ready),
+                false => link.pending.push_back(ready),
+            }
         }
     }
 
-    /// The next frame of a message.
-    fn choose(&mut self, id: LinkId) -> Option<Ready> {
+    /// The next frames of a message.
+    fn choose(&mut self, id: LinkId) -> Option<Vec<Ready>> {
         let link = self.links.get_mut(&id)?;
         if link.is_idle(self.work, self.now) {
             return None;
@@ -117,7 +130,7 @@ impl Engine {
                 break;
             };
             match self.next_of(id, item.1, item.2) {
-                Found::Frame(ready) => {
+                Found::Frames(frames) => {
                     if let Some(link) = self.links.get_mut(&id) {
                         link.passed = Some(Passed {
                             item,
@@ -125,7 +138,7 @@ impl Engine {
                             until: later,
                         });
                     }
-                    return Some(ready);
+                    return Some(frames);
                 }
                 Found::Later(at) => later = earliest(later, at),
             }
@@ -151,7 +164,7 @@ impl Engine {
         if part == 0 {
             self.next_offer(id, seq)
         } else {
-            self.next_symbol(id, seq, part)
+            self.next_symbols(id, seq, part)
         }
     }
 
@@ -167,30 +180,46 @@ impl Engine {
     }
 
     /// Whether everybody who may be meant knows our session.
-    fn is_session_known(&mut self, to: End) -> bool {
+    fn is_session_known(&self, to: End) -> bool {
         let several = to.key.is_none().then(|| self.ends_of(to.person));
         let ends = several.as_deref().unwrap_or(std::slice::from_ref(&to));
-        let sending = self.sessions.existing(to.person);
+        let sending = self.sessions.find(to.person);
         sending.is_some_and(|sending| ends.iter().all(|end| sending.is_known_to(*end)))
     }
 
+    /// Whether preambles go between the frames of a link: not everybody knows our session, or nobody can say so.
+    fn needs_preambles(&self, id: LinkId, to: End) -> bool {
+        let answers = self.links.get(&id).is_some_and(Link::answers);
+        !answers || !self.is_session_known(to)
+    }
+
+    /// Frames that may leave before the next preamble is due.
+    pub(super) fn until_preamble(&self, id: LinkId, to: End) -> usize {
+        if !self.needs_preambles(id, to) {
+            return usize::MAX;
+        }
+        let since = self
+            .links
+            .get(&id)
+            .and_then(|link| link.since_preamble.get(&to));
+        since.map_or(0, |(since, every)| {
+            every.saturating_sub(*since).saturating_sub(1).into()
+        })
+    }
+
     fn preamble_due(&mut self, id: LinkId, ready: &Ready) -> Option<Ready> {
-        let known = self.is_session_known(ready.to);
         let link = self.links.get_mut(&id)?;
         let sending = self.sessions.existing(ready.to.person)?;
-        let answers = link.answers();
-        if known && answers {
-            return None;
-        }
-        let most = match answers {
-            true => PREAMBLE_EVERY,
-            false => preamble_every_one_way(link.loss_ppm()),
-        };
+        let (answers, loss_ppm) = (link.answers(), link.loss_ppm());
         let (since, every) = link.since_preamble.entry(ready.to).or_insert((0, 1));
         *since += 1;
         if *since < *every {
             return None;
         }
+        let most = match answers {
+            true => PREAMBLE_EVERY,
+            false => preamble_every_one_way(loss_ppm),
+        };
         (*since, *every) = (0, (*every * 2).min(most));
         Some(Ready {
             frame: sending.preamble(&self.me),
@@ -199,30 +228,15 @@ impl Engine {
     }
 
     fn transmit(&mut self, id: LinkId, ready: Ready) {
-        let day = self
-            .calendar
-            .map_or(0, |(at, s)| (s + self.now.since(at).as_secs()) / 86_400);
-        let mailbox = self
-            .cards
-            .get(&ready.to.person)
-            .map(|card| card.body().mailbox);
+        let enveloped = self.links.get(&id).is_some_and(Link::is_enveloped);
+        let envelope = enveloped.then(|| self.envelope(&ready)).flatten();
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let enveloped = link.is_enveloped();
         link.stats.sent_fragments += u64::from(ready.frame.first().is_some_and(|b| b >> 5 < 6));
-        let frame = match mailbox {
-            Some(key) if enveloped => {
-                let tag = mailbox::tag_of_day(&key, day);
-                let envelope = Envelope {
-                    tag,
-                    age: ready.age_s,
-                    hops: envelope::HOPS,
-                    priority: ready.priority,
-                };
-                Bytes::from(envelope.wrap(&ready.frame))
-            }
-            _ => ready.frame,
+        let frame = match envelope {
+            Some(envelope) => Bytes::from(envelope.wrap(&ready.frame)),
+            None => ready.frame,
         };
         link.credit = link.credit.saturating_sub(1);
         link.stats.sent_frames += 1;
@@ -232,6 +246,20 @@ impl Engine {
             frame,
             tag: ready.tag,
         });
+    }
+
+    /// What goes around a frame that others keep or carry.
+    fn envelope(&self, ready: &Ready) -> Option<Envelope> {
+        let card = self.cards.get(&ready.to.person)?;
+        let day = self
+            .calendar
+            .map_or(0, |(at, s)| (s + self.now.since(at).as_secs()) / 86_400);
+        Some(Envelope {
+            tag: mailbox::tag_of_day(&card.body().mailbox, day),
+            age: ready.age_s,
+            hops: envelope::HOPS,
+            priority: ready.priority,
+        })
     }
 }
 

@@ -160,6 +160,11 @@ impl Sessions {
         self.sending.get_mut(&person)
     }
 
+    /// The same, to look at.
+    pub fn find(&self, person: PersonId) -> Option<&Sending> {
+        self.sending.get(&person)
+    }
+
     /// The next session with a person is opened by an invitation. One that was opened otherwise gives way. Tells whether
     /// the invitation has done its work already.
     pub fn set_ticket(&mut self, person: PersonId, ticket: Ticket) -> bool {

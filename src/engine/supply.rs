@@ -1,10 +1,13 @@
-//! What a part has for a link: the next symbol, or some slices of one, out of its pool.
+//! What a part has for a link: the next symbols, or some slices of one, out of its pool.
+//!
+//! As long as nothing comes in, the same is asked for again with the same answer, so several leave together.
 
 use super::blocks::BlockKey;
 use super::feedback::is_alone;
 use super::io::{Event, LinkId, Time};
-use super::link::{Link, Mode, Sent};
-use super::pool::{Draw, Drawn, Need, Run, carrier};
+use super::link::{Link, Mode, Ready, Sent};
+use super::outgoing::Outgoing;
+use super::pool::{Draw, Drawn, Need, Pool, Run, carrier};
 use super::redundancy::CERTAIN;
 use super::serve::Found;
 use super::{Engine, LOSS_TICK};
@@ -12,11 +15,26 @@ use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
 
 /// Bytes that a relay may hold for a recipient who has not answered yet, before they count as put there for good.
 const PROBATION: u64 = 128 << 10;
+/// Symbols that leave together, at most: what follows from them is looked at after each lot.
+const LOT: usize = 32;
+
+/// Where symbols come from and go to, and how.
+struct Course {
+    id: LinkId,
+    seq: u64,
+    part: u8,
+    mode: Mode,
+    draw: Draw,
+    /// How many symbols may leave together.
+    most: usize,
+}
 
 /// What a link is to carry of a part.
 enum Supply {
     /// This run, which counts for so much in the pool; and what an earlier block waits for.
     Run(Run, u32, Option<Need>),
+    /// This one, although enough is under way if all of it arrives.
+    Spare(Run, u32),
     /// Only what is not in memory.
     Needs(Need),
     /// Nothing before this moment; `None` waits for an input.
@@ -24,8 +42,8 @@ enum Supply {
 }
 
 impl Engine {
-    /// The next fragment of a part for a link.
-    pub(super) fn next_symbol(&mut self, id: LinkId, seq: u64, part: u8) -> Found {
+    /// The next fragments of a part for a link.
+    pub(super) fn next_symbols(&mut self, id: LinkId, seq: u64, part: u8) -> Found {
         let Some(mode) = self.mode(id, seq) else {
             return Found::Later(None);
         };
@@ -36,22 +54,35 @@ impl Engine {
         if let Some(later) = self.bulk_waits(id, seq, mode) {
             return later;
         }
-        match self.draw(id, seq, part, mode) {
-            Supply::Run(run, weight, need) => {
-                let frame = self.symbol_frame(id, seq, part, run, weight);
-                // Otherwise what is lost of a block would be made up for when all others have left.
-                if let Some(need) = need {
-                    self.provide(seq, part, need);
+        let Some(course) = self.course(id, seq, part, mode) else {
+            return Found::Later(None);
+        };
+        let mut runs = Vec::new();
+        loop {
+            match self.draw(&course) {
+                Supply::Run(run, weight, need) => {
+                    runs.push((run, weight));
+                    if need.is_none() && runs.len() < course.most {
+                        continue;
+                    }
+                    let frames = self.symbol_frames(&course, &runs);
+                    // Otherwise what is lost of a block would be made up for when all others have left.
+                    if let Some(need) = need {
+                        self.provide(seq, part, need);
+                    }
+                    return frames;
                 }
-                frame
-            }
-            Supply::Needs(need) if self.provide(seq, part, need) => self.next_symbol(id, seq, part),
-            Supply::Needs(_) => Found::Later(None),
-            Supply::Nothing(until) => {
-                if mode == Mode::Detached {
-                    self.detached_done(id, seq, part);
+                // The answer to what has just left is not overdue yet.
+                _ if !runs.is_empty() => return self.symbol_frames(&course, &runs),
+                Supply::Spare(run, weight) => return self.symbol_frames(&course, &[(run, weight)]),
+                Supply::Needs(need) if self.provide(seq, part, need) => {}
+                Supply::Needs(_) => return Found::Later(None),
+                Supply::Nothing(until) => {
+                    if mode == Mode::Detached {
+                        self.detached_done(id, seq, part);
+                    }
+                    return Found::Later(until);
                 }
-                Found::Later(until)
             }
         }
     }
@@ -99,50 +130,71 @@ impl Engine {
         full.then_some(Found::Later(None))
     }
 
-    fn draw(&mut self, id: LinkId, seq: u64, part: u8, mode: Mode) -> Supply {
-        let Some(to) = self.outbox.get(&seq).map(|message| message.end()) else {
-            return Supply::Nothing(None);
-        };
-        let weight = self.weight(id, to);
-        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
-            return Supply::Nothing(None);
-        };
-        let Some(state) = message.parts.get_mut(&part) else {
-            return Supply::Nothing(None);
-        };
-        let geometry = *state.pool.geometry();
-        let slices = slices_that_fit(link, &geometry);
-        if slices == 0 {
-            return Supply::Nothing(None);
-        }
-        let loss_ppm = link.loss_ppm();
+    /// How the next symbols of a part leave by a link.
+    fn course(&self, id: LinkId, seq: u64, part: u8, mode: Mode) -> Option<Course> {
+        let (message, link) = (self.outbox.get(&seq)?, self.links.get(&id)?);
+        let slices = slices_that_fit(link, message.parts.get(&part)?.pool.geometry());
         let draw = Draw {
             slices,
-            weight,
-            loss_ppm,
+            weight: self.weight(id, message.end()),
+            loss_ppm: link.loss_ppm(),
             link: carrier(id),
         };
-        if mode == Mode::Attached {
-            let overdue = link.answer_due(seq, part, self.now);
-            let drawn = match state.pool.draw(&draw) {
-                Drawn::Nothing if overdue.is_some_and(|at| at <= self.now) => {
-                    state.pool.draw_spare(&draw)
-                }
-                drawn => drawn,
-            };
-            return match drawn {
-                Drawn::Run(run, need) => Supply::Run(run, weight, need),
+        (slices > 0).then(|| Course {
+            id,
+            seq,
+            part,
+            mode,
+            draw,
+            most: self.lot(id, message, link),
+        })
+    }
+
+    /// How many symbols may leave together before something has to be looked at anew.
+    fn lot(&self, id: LinkId, message: &Outgoing, link: &Link) -> usize {
+        let overheard = self.places_of(message.id).nth(1).is_some();
+        if overheard || link.is_untried() || link.is_unanswered(self.now) {
+            return 1;
+        }
+        let offer = message.offers.get(&id);
+        let until_offer = offer.map_or(1, |offer| {
+            let every = message.offer_every(link, offer.rounds);
+            every.saturating_sub(offer.symbols) as usize
+        });
+        // Of a link that remembers no more, what leaves is not noted.
+        let noted = self.limits.outstanding.checked_sub(link.sent.len());
+        let most = LOT.min(link.credit).min(until_offer);
+        most.min(noted.filter(|noted| *noted > 0).unwrap_or(LOT))
+            .min(self.until_preamble(id, message.end()))
+            .max(1)
+    }
+
+    fn draw(&mut self, course: &Course) -> Supply {
+        let &Course { id, draw, .. } = course;
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&course.seq), self.links.get(&id))
+        else {
+            return Supply::Nothing(None);
+        };
+        let Some(state) = message.parts.get_mut(&course.part) else {
+            return Supply::Nothing(None);
+        };
+        if course.mode == Mode::Attached {
+            return match state.pool.draw(&draw) {
+                Drawn::Run(run, need) => Supply::Run(run, draw.weight, need),
                 Drawn::Needs(need) => Supply::Needs(need),
-                Drawn::Nothing => Supply::Nothing(overdue.filter(|at| *at > self.now)),
+                Drawn::Nothing => {
+                    let due = link.answer_due(course.seq, course.part, self.now);
+                    draw_spare(&mut state.pool, &draw, due, self.now)
+                }
             };
         }
         let relayed = link.is_relayed();
         let carried = relayed.then_some(draw.link);
-        let Some(run) = state.next_detached(id, slices, loss_ppm, carried) else {
+        let Some(run) = state.next_detached(id, draw.slices, draw.loss_ppm, carried) else {
             return Supply::Nothing(None);
         };
         if state.pool.bytes(&run).is_none() {
-            let (block, k) = (run.block, geometry.source_symbols(run.block));
+            let (block, k) = (run.block, state.pool.geometry().source_symbols(run.block));
             let repair = run.symbol >= k;
             return Supply::Needs(Need { block, repair });
         }
@@ -153,23 +205,54 @@ impl Engine {
             // A stick may carry everything while other links go on with it.
             return Supply::Run(run, 0, None);
         }
-        let weight = if remembered { weight } else { 0 };
+        let weight = if remembered { draw.weight } else { 0 };
         state.pool.take(&run, &Draw { weight, ..draw });
         Supply::Run(run, weight, None)
     }
 
+    /// Seals runs and notes that they are under way.
+    fn symbol_frames(&mut self, course: &Course, runs: &[(Run, u32)]) -> Found {
+        let &Course { id, seq, part, .. } = course;
+        let frames: Vec<Ready> = runs
+            .iter()
+            .filter_map(|&(run, weight)| self.symbol_frame(course, run, weight))
+            .collect();
+        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
+            return Found::Later(None);
+        };
+        message.sent_fragments += frames.len() as u64;
+        if let Some(offer) = message.offers.get_mut(&id) {
+            offer.symbols = offer.symbols.saturating_add(frames.len() as u32);
+            // The manifest may be due again before the next symbol.
+            let (symbols, rounds) = (offer.symbols, offer.rounds);
+            self.work += u64::from(symbols >= message.offer_every(link, rounds));
+        }
+        let tick = self.now.after(LOSS_TICK);
+        self.loss_at = Some(self.loss_at.map_or(tick, |at| at.min(tick)));
+        let mut last = None;
+        for (run, _) in runs {
+            if last.replace(run.block) != Some(run.block) {
+                self.read_ahead(BlockKey {
+                    seq,
+                    part,
+                    block: run.block,
+                });
+            }
+        }
+        runs.iter()
+            .for_each(|(run, _)| self.count_for_others(id, seq, part, *run));
+        match frames.is_empty() {
+            true => Found::Later(None),
+            false => Found::Frames(frames),
+        }
+    }
+
     /// Seals a run and notes that it is under way.
-    fn symbol_frame(&mut self, id: LinkId, seq: u64, part: u8, run: Run, weight: u32) -> Found {
-        let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get_mut(&id))
-        else {
-            return Found::Later(None);
-        };
-        let Some(state) = message.parts.get(&part) else {
-            return Found::Later(None);
-        };
-        let Some(bytes) = state.pool.bytes(&run) else {
-            return Found::Later(None);
-        };
+    fn symbol_frame(&mut self, course: &Course, run: Run, weight: u32) -> Option<Ready> {
+        let &Course { id, seq, part, .. } = course;
+        let (message, link) = (self.outbox.get_mut(&seq)?, self.links.get_mut(&id)?);
+        let state = message.parts.get(&part)?;
+        let bytes = state.pool.bytes(&run)?;
         let kind = if state.pool.geometry().is_wide() {
             Kind::Wide
         } else {
@@ -194,25 +277,18 @@ impl Engine {
                 bytes: frame.len() as u32,
             });
         }
-        let half = state.pool.is_half_sent(run.block);
-        let ahead = half.then(|| state.pool.block_after(run.block)).flatten();
-        let ready = message.ready(frame, state.priority, self.now);
-        message.sent_fragments += 1;
-        if let Some(offer) = message.offers.get_mut(&id) {
-            offer.symbols = offer.symbols.saturating_add(1);
-            // The manifest may be due again before the next symbol.
-            let (symbols, rounds) = (offer.symbols, offer.rounds);
-            self.work += u64::from(symbols >= message.offer_every(link, rounds));
+        Some(message.ready(frame, state.priority, self.now))
+    }
+
+    /// Symbols of this block have left: it is in use, and the next one will be soon.
+    fn read_ahead(&mut self, key: BlockKey) {
+        let state = self.out_part(key.seq, key.part);
+        let half = state.filter(|state| state.pool.is_half_sent(key.block));
+        let ahead = half.and_then(|state| state.pool.block_after(key.block));
+        if let Some(block) = ahead {
+            self.load(BlockKey { block, ..key });
         }
-        let tick = self.now.after(LOSS_TICK);
-        self.loss_at = Some(self.loss_at.map_or(tick, |at| at.min(tick)));
-        let block = |block| BlockKey { seq, part, block };
-        if let Some(next) = ahead {
-            self.load(block(next));
-        }
-        self.touch_block(block(run.block));
-        self.count_for_others(id, seq, part, run);
-        Found::Frame(ready)
+        self.touch_block(key);
     }
 
     /// Says, once, what a detached link that has sent everything has achieved.
@@ -233,6 +309,18 @@ impl Engine {
             link: id,
             success_ppm: success_ppm as u32,
         });
+    }
+}
+
+/// A further symbol where enough is under way and its answer is overdue.
+fn draw_spare(pool: &mut Pool, draw: &Draw, due: Option<Time>, now: Time) -> Supply {
+    if due.is_none_or(|at| at > now) {
+        return Supply::Nothing(due);
+    }
+    match pool.draw_spare(draw) {
+        Drawn::Run(run, _) => Supply::Spare(run, draw.weight),
+        Drawn::Needs(need) => Supply::Needs(need),
+        Drawn::Nothing => Supply::Nothing(None),
     }
 }
 

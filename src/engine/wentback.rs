@@ -36,7 +36,7 @@ impl Engine {
 
     /// When a note is due on a link that has room.
     pub(super) fn note_due(&self) -> Option<Time> {
-        let has_room = |link: &Link| link.credit > 0 && link.pending.is_none();
+        let has_room = |link: &Link| link.credit > 0 && link.pending.is_empty();
         let links = self.links.iter().filter(|(_, link)| has_room(link));
         links
             .filter_map(|(id, link)| self.note_due_on(*id, link))
