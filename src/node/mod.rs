@@ -22,6 +22,7 @@ pub mod api;
 mod cards;
 mod client;
 mod control;
+mod copying;
 mod courier;
 mod devices;
 mod driver;

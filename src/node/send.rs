@@ -2,6 +2,7 @@
 //! to the files afterwards.
 
 use super::api::SendRequest;
+use super::copying::{Copied, copy, first_chunk};
 use super::error::NodeError;
 use super::home::random32;
 use super::inbox::now_ms;
@@ -21,7 +22,7 @@ use crate::wire::manifest::Lifetime;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,8 +41,6 @@ const ROSTER_NAME: &str = "our devices";
 /// What it calls a step of a comparison by voice, and how long that is offered.
 const VOICE_NAME: &str = "comparison by voice";
 const VOICE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Read at once, in bytes.
-const CHUNK: usize = 256 << 10;
 
 /// A message whose parts are safe in the store.
 pub(super) struct Prepared {
@@ -371,10 +370,9 @@ fn snapshot(
     file: Option<&File>,
     inline: &mut Room,
 ) -> io::Result<Content> {
-    let mut chunk = vec![0; CHUNK];
-    let mut filled = read_full(&mut from, &mut chunk)?;
-    if inline.takes(filled as u64) {
-        return Ok(Content::Inline(Bytes::copy_from_slice(&chunk[..filled])));
+    let first = first_chunk(&mut from)?;
+    if inline.takes(first.len() as u64) {
+        return Ok(Content::Inline(first.into()));
     }
     let name = format!(
         "send-{}-{part}",
@@ -382,35 +380,15 @@ fn snapshot(
     );
     let mut to = prepared.handle.snapshot(&name)?;
     prepared.temporary.insert(0, (part, to.path().to_owned()));
-    let mut hasher = blake3::Hasher::new();
-    let len = if file.is_some_and(|file| to.clone_from(file)) {
-        io::copy(&mut to.reader(), &mut hasher)?
-    } else {
-        let mut len = 0;
-        while filled > 0 {
-            hasher.update(&chunk[..filled]);
-            to.write_all(&chunk[..filled])?;
-            len += filled as u64;
-            filled = read_full(&mut from, &mut chunk)?;
-        }
-        len
-    };
-    to.sync()?;
-    let digest = *hasher.finalize().as_bytes();
-    Ok(Content::Snapshot { len, digest })
-}
-
-fn read_full(from: &mut impl Read, chunk: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < chunk.len() {
-        match from.read(&mut chunk[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+    if file.is_some_and(|file| to.clone_from(file)) {
+        let mut hasher = blake3::Hasher::new();
+        let len = io::copy(&mut to.reader(), &mut hasher)?;
+        to.sync()?;
+        let digest = *hasher.finalize().as_bytes();
+        return Ok(Content::Snapshot { len, digest });
     }
-    Ok(filled)
+    let Copied { len, digest } = copy(first, &mut from, &mut to)?;
+    Ok(Content::Snapshot { len, digest })
 }
 
 fn name(path: &Path) -> String {
