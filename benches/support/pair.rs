@@ -217,6 +217,7 @@ fn answer(sides: &mut [Side; 2], at: usize, output: Output, run: &mut Run) {
             file,
             offset,
             len,
+            ..
         } => {
             let begun = Stopwatch::start();
             let bytes = sides[at].memory.read(&file, offset, len);

@@ -102,6 +102,7 @@ impl Engine {
             file,
             offset: geometry.block_offset(key.block),
             len: geometry.block_len(key.block),
+            last: true,
         });
         self.touch_block(key);
         self.make_room();

@@ -376,6 +376,8 @@ pub enum Output {
         offset: u64,
         /// How many bytes.
         len: usize,
+        /// They are hardly asked for again: memory in which the system holds them may go.
+        last: bool,
     },
     /// Do heavy work.
     Compute {

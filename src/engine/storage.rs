@@ -223,6 +223,7 @@ impl Engine {
                 file: source.0,
                 offset: source.1,
                 len: source.2,
+                last: false,
             });
             let token = self.request(Request::SolveRepair {
                 message: id,
@@ -234,6 +235,7 @@ impl Engine {
                 file: repair.0,
                 offset: repair.1,
                 len: repair.2,
+                last: false,
             });
         }
         left
@@ -395,6 +397,7 @@ impl Engine {
             file,
             offset,
             len,
+            last: true,
         });
         true
     }

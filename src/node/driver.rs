@@ -257,8 +257,9 @@ impl Driver {
                     file,
                     offset,
                     len,
+                    last,
                 } => {
-                    self.lanes.fetch(token, file, offset, len);
+                    self.lanes.fetch(token, file, (offset, len), last);
                 }
                 Output::Compute { token, job } => self.lanes.compute(token, job),
                 Output::Deliver(delivery) => self.deliver(delivery),

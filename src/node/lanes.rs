@@ -88,8 +88,8 @@ impl Chore {
 struct Fetch {
     token: Token,
     file: FileId,
-    offset: u64,
-    len: usize,
+    range: (u64, usize),
+    last: bool,
 }
 
 /// All lanes.
@@ -139,13 +139,13 @@ impl Lanes {
         self.pump();
     }
 
-    /// Reads.
-    pub(super) fn fetch(&mut self, token: Token, file: FileId, offset: u64, len: usize) {
+    /// Reads a range of so many bytes, for the last time or not.
+    pub(super) fn fetch(&mut self, token: Token, file: FileId, range: (u64, usize), last: bool) {
         self.fetches.push_back(Fetch {
             token,
             file,
-            offset,
-            len,
+            range,
+            last,
         });
         self.pump();
     }
@@ -226,7 +226,11 @@ impl Lanes {
             self.fetching += 1;
             let handle = self.handle.clone();
             self.spawn(move || {
-                let bytes = handle.fetch(fetch.file, fetch.offset, fetch.len);
+                let (offset, len) = fetch.range;
+                let bytes = handle.fetch(fetch.file, offset, len);
+                if fetch.last {
+                    handle.let_go(fetch.file, offset, len);
+                }
                 Done::Fetched(fetch.token, bytes)
             });
         }

@@ -92,6 +92,13 @@ impl Content {
         Ok(bytes)
     }
 
+    /// Lets the system forget a range that is on the disk. What is not yet stays.
+    pub(super) fn let_go(&self, offset: u64, len: u64) {
+        if let Ok(place) = self.place(offset) {
+            forget(&self.file, place, len);
+        }
+    }
+
     pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let place = self.place(offset)?;
         match &self.seal {
@@ -258,6 +265,20 @@ impl Write for Snapshot {
         Ok(())
     }
 }
+
+#[cfg(target_os = "linux")]
+fn forget(file: &File, offset: u64, len: u64) {
+    // An advice; no harm is done if it is not taken.
+    let _ = rustix::fs::fadvise(
+        file,
+        offset,
+        std::num::NonZeroU64::new(len),
+        rustix::fs::Advice::DontNeed,
+    );
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_: &File, _: u64, _: u64) {}
 
 #[cfg(target_os = "linux")]
 fn clone_file(file: &File, to: &File) -> bool {

@@ -129,6 +129,13 @@ impl Files {
         bytes.map(Bytes::from).map_err(disk("read", &path))
     }
 
+    /// Lets the system forget a range that is on the disk.
+    pub(super) fn let_go(&self, id: FileId, offset: u64, len: u64) {
+        if let Ok(content) = self.get(id) {
+            content.let_go(offset, len);
+        }
+    }
+
     /// The open file, for what is not done here.
     pub(super) fn file(&self, id: FileId) -> Result<Arc<Content>, StoreError> {
         self.get(id).map_err(disk("open", &self.path(id)))

@@ -25,6 +25,12 @@ impl Handle {
         self.0.files.read(file, offset, len)
     }
 
+    /// A range of a payload file is hardly read again: it need not stay in the system's memory, where a large file would
+    /// push out all else.
+    pub fn let_go(&self, file: FileId, offset: u64, len: usize) {
+        self.0.files.let_go(file, offset, len as u64);
+    }
+
     /// Where a payload file is. To be read only; the engine may have it removed at any time.
     pub fn payload_path(&self, file: FileId) -> PathBuf {
         self.0.files.path(file)

@@ -488,6 +488,7 @@ impl World {
                 file,
                 offset,
                 len,
+                ..
             } => {
                 let bytes = self.nodes[node]
                     .disk

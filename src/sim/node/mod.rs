@@ -212,6 +212,7 @@ impl Node {
                 file,
                 offset,
                 len,
+                ..
             } => {
                 let fetch = Pending::Fetch {
                     token,

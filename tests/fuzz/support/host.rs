@@ -204,6 +204,7 @@ impl Host {
                 file,
                 offset,
                 len,
+                ..
             } => {
                 assert!(
                     len as u64 <= 2 * BLOCK_BYTES_MAX,
