@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub struct Taken {
     /// From the order to send until the receipt was there.
     pub wall: Duration,
+    /// The same from when the node had taken the file: it was in the home, durably.
+    pub accepted: Duration,
     /// Processor time of both nodes and of the order to send.
     pub cpu: Duration,
     /// The most memory resident, in MiB: sender, recipient.
@@ -58,15 +60,16 @@ pub fn run(dir: &Path, file: &Path) -> Taken {
         .unwrap();
     let ours = send.id();
     // What has ended tells nothing any more, unless it is not waited for yet.
-    BufReader::new(send.stdout.take().unwrap())
-        .lines()
-        .for_each(drop);
+    let lines = BufReader::new(send.stdout.take().unwrap()).lines();
+    let told: Value = serde_json::from_str(&lines.last().unwrap().unwrap()).unwrap();
     let wall = begun.elapsed();
+    let taking = Duration::from_millis(told["accepted_ms"].as_u64().unwrap());
     let asked = cpu(ours);
     assert!(send.wait().unwrap().success(), "not delivered");
     let after: Duration = pids.map(cpu).iter().sum();
     Taken {
         wall,
+        accepted: wall - taking,
         cpu: after - before + asked,
         peak_mib: pids.map(peak_mib),
     }

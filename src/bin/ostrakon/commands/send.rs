@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How often `--wait` looks.
-const EVERY: Duration = Duration::from_millis(250);
+const EVERY: Duration = Duration::from_millis(100);
 
 /// Queues it; with `--wait` comes back when the receipt is there.
 ///
@@ -37,6 +37,7 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
             )
         });
     }
+    let accepted = started.elapsed();
     let waited = tokio::select! {
         waited = receipt(home, message) => waited,
         _ = tokio::signal::ctrl_c() => {
@@ -47,7 +48,8 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
     waited.map_err(|failure| failure.about(message))?;
     let elapsed = started.elapsed();
     let object = serde_json::json!({
-        "message": message, "to": to, "delivered": true, "elapsed_ms": elapsed.as_millis() as u64,
+        "message": message, "to": to, "delivered": true,
+        "accepted_ms": accepted.as_millis() as u64, "elapsed_ms": elapsed.as_millis() as u64,
     });
     out.show(&object, || {
         format!("Delivered after {}: {}", time(elapsed), short(message))
