@@ -123,6 +123,10 @@ impl Engine {
             // The note that it was given up has not got there.
             return message.offers.clear();
         }
+        if !header.manifest {
+            return self.on_no_room(seq);
+        }
+        message.no_room = None;
         if header.apart && message.set_apart() {
             self.writer.durable(message.record(self.now));
             self.want_sync(super::SYNC_INTERVAL);
@@ -143,7 +147,7 @@ impl Engine {
                 .for_each(|part| part.pool.learn(0, u32::MAX));
         }
         message.hold_until = None;
-        message.manifest_there |= header.manifest;
+        message.manifest_there = true;
         let completed = message.merge(&report);
         for part in completed {
             self.schedule.retain(|&(_, s, p)| s != seq || p != part);

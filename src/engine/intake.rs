@@ -10,7 +10,7 @@ use crate::security::seal::MessageKeys;
 use crate::security::session::Epoch;
 use crate::wire::fragment::Label;
 use crate::wire::generation::read_session_ack;
-use crate::wire::manifest::{self, Manifest};
+use crate::wire::manifest::{self, Body, Manifest, PartEntry};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -65,7 +65,8 @@ impl Engine {
             return self.count(why);
         }
         if let Some(why) = self.refusal(from, &manifest) {
-            return self.count(why);
+            self.count(why);
+            return self.put_off_files(id, by, &manifest);
         }
         if let Some(why) = self.shared_refusal(from, id, &manifest) {
             return self.count(why);
@@ -80,7 +81,8 @@ impl Engine {
         let mut message = Incoming::new(id, by, manifest, keys, self.now);
         // A file that the disk has no room for would hold up everything that is to be written.
         if !self.writer.has_room(message.file_bytes()) {
-            return self.count("no room on the disk for a message");
+            self.count("no room on the disk for a message");
+            return self.put_off(id, by);
         }
         message.age_s = u64::from(age_s);
         // Otherwise two clocks have to agree on how old a message is.
@@ -133,6 +135,15 @@ impl Engine {
         }
         (bytes.saturating_add(total) > quota.bytes)
             .then_some("too many bytes arriving from one person")
+    }
+
+    /// A message of a contact waits with its sender. What stands in a manifest is offered as often as before, as that is all
+    /// that leaves.
+    fn put_off_files(&mut self, id: MessageId, by: End, manifest: &Manifest) {
+        let is_coded = |part: &PartEntry| matches!(part.body, Body::Coded { .. });
+        if manifest.parts.iter().any(is_coded) && !self.is_stranger(by.person) {
+            self.put_off(id, by);
+        }
     }
 
     fn begin(&mut self, message: Incoming) {

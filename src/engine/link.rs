@@ -416,6 +416,13 @@ impl Link {
         self.unproven_since = (!self.sent.is_empty()).then_some(now);
     }
 
+    /// Some of what it carried is waited for no more, and says nothing of it: only the rest shows whether it is in doubt.
+    pub fn spare_doubt(&mut self) {
+        let oldest = self.sent.front().map(|sent| sent.at);
+        let since = self.unproven_since;
+        self.unproven_since = since.and_then(|since| oldest.map(|at| at.max(since)));
+    }
+
     /// A fragment has left.
     pub fn push(&mut self, sent: Sent) {
         let number = self.next_number;

@@ -38,6 +38,7 @@
 //! | `generations`, `exchanges` | fresh keys for sessions; when they are offered |
 //! | [`ends`] | the devices of a person: what is meant for each |
 //! | `doubt` | a recipient lacks what it once reported |
+//! | `noroom` | what a recipient has no room for waits alone |
 //! | `incarnations`, `wentback` | which life a home is in; homes that have gone back to an older disk |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
@@ -68,6 +69,7 @@ mod lifetimes;
 pub mod limits;
 mod link;
 pub mod message;
+mod noroom;
 #[cfg(feature = "sim")]
 pub mod occupancy;
 mod offers;

@@ -8,6 +8,7 @@ use super::id::{MessageId, PersonId};
 use super::io::{LinkId, LinkProfile, Record, Table, Time};
 use super::link::Ready;
 use super::message::{Draft, LinkPolicy, Priority};
+use super::noroom::Wait;
 use super::pool::Pool;
 use crate::security::seal::MessageKeys;
 use crate::security::session::SessionId;
@@ -58,6 +59,8 @@ pub struct Outgoing {
     pub offers: BTreeMap<LinkId, Offer>,
     /// Symbols wait until then for a report that says what is there already.
     pub hold_until: Option<Time>,
+    /// The recipient has no room for it.
+    pub no_room: Option<Wait>,
     /// When the recipient last said anything about this message.
     pub heard: Option<Time>,
     /// Since when the recipient has answered without long pauses.
@@ -183,6 +186,7 @@ impl Outgoing {
             manifest_there: false,
             offers: BTreeMap::new(),
             hold_until: None,
+            no_room: None,
             heard: None,
             answering: None,
             doubted: None,
@@ -491,7 +495,8 @@ impl Outgoing {
 }
 
 impl OutPart {
-    fn new(geometry: Geometry, priority: Priority) -> Self {
+    /// Nothing of it has left.
+    pub fn new(geometry: Geometry, priority: Priority) -> Self {
         Self {
             priority,
             pool: Pool::new(geometry, priority == Priority::Urgent),

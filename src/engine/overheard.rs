@@ -94,7 +94,7 @@ impl Outgoing {
             return false;
         };
         let there = mode == Mode::Detached || self.to == meant || link.is_near(self.end());
-        let wanted = self.durable && self.hold_until.is_none();
+        let wanted = self.durable && self.hold_until.is_none() && !self.waits_for_room();
         there && wanted && self.allows(part, id, profile)
     }
 }

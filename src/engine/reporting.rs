@@ -27,6 +27,8 @@ pub struct View {
     pub unwanted: bool,
     /// What comes has to be sealed to us alone.
     pub apart: bool,
+    /// There is no room for it now, so that nothing of it is here.
+    pub put_off: bool,
     /// Parts: number, mask of a whole symbol, and what is held.
     pub parts: Vec<(u8, u8, report::Part)>,
     /// When the view was taken.
@@ -64,15 +66,33 @@ impl Reporting {
         let view = View {
             complete: !unwanted,
             unwanted,
-            apart: false,
-            parts: Vec::new(),
             at: now,
+            ..View::default()
         };
         Self {
             view: Some(view),
             version: 1,
             ..Self::new(to, Time::default())
         }
+    }
+
+    /// The message cannot be taken in now. That promises nothing, so it waits for no batch.
+    pub fn put_off(to: End, now: Time) -> Self {
+        let view = View {
+            put_off: true,
+            at: now,
+            ..View::default()
+        };
+        Self {
+            view: Some(view),
+            version: 1,
+            ..Self::new(to, now)
+        }
+    }
+
+    /// Whether it tells that the message cannot be taken in now.
+    pub fn is_put_off(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.put_off)
     }
 
     /// Nothing is durable yet.
@@ -189,7 +209,7 @@ impl Engine {
         let finished = reporting
             .view
             .as_ref()
-            .is_some_and(|v| v.complete || v.unwanted);
+            .is_some_and(|v| v.complete || v.unwanted || v.put_off);
         if finished
             && self
                 .links
@@ -304,6 +324,7 @@ impl Engine {
                         complete: false,
                         unwanted: message.unwanted,
                         apart: message.apart,
+                        put_off: false,
                         parts,
                         at,
                     }
@@ -311,9 +332,8 @@ impl Engine {
                 (None, Some(entry)) => View {
                     complete: !entry.unwanted,
                     unwanted: entry.unwanted,
-                    apart: false,
-                    parts: Vec::new(),
                     at,
+                    ..View::default()
                 },
                 (None, None) => continue,
             };
@@ -424,7 +444,7 @@ impl Reporting {
         let view = self.view.clone().unwrap_or_default();
         let header = Header {
             complete: view.complete,
-            manifest: true,
+            manifest: !view.put_off,
             partial: from.is_some(),
             unwanted: view.unwanted,
             apart: view.apart,

@@ -42,6 +42,13 @@ impl Reports {
         self.by_message.entry(message).or_insert_with(begin)
     }
 
+    /// Of how many messages a person is to be told that they cannot be taken in now.
+    pub fn put_off(&self, to: PersonId) -> usize {
+        let all = self.by_message.values();
+        let its = all.filter(|reporting| reporting.to.person == to && reporting.is_put_off());
+        its.count()
+    }
+
     /// Nothing more is to be told about a message.
     pub fn remove(&mut self, message: &MessageId) {
         self.changes += 1;

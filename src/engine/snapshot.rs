@@ -135,11 +135,13 @@ fn outbound(message: &Outgoing, rate: u64) -> Outbound {
         .iter()
         .map(|p| p.bytes - p.confirmed_bytes.min(p.bytes))
         .sum();
+    let no_room = message.waits_for_room();
     Outbound {
         message: message.id,
         to: message.to,
         complete: false,
-        eta_s: (rate > 0).then(|| left / rate),
+        eta_s: (rate > 0 && !no_room).then(|| left / rate),
+        no_room,
         parts,
         sent_fragments: message.sent_fragments,
     }

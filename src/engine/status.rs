@@ -38,6 +38,8 @@ pub struct Outbound {
     pub complete: bool,
     /// Seconds until the rest has arrived at the present rate, if it can be told.
     pub eta_s: Option<u64>,
+    /// The recipient has no room for it now.
+    pub no_room: bool,
     /// Its parts.
     pub parts: Vec<OutPart>,
     /// Fragments sent so far by this process, the manifest included.

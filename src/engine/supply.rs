@@ -100,6 +100,10 @@ impl Engine {
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Some(Found::Later(None));
         };
+        if message.waits_for_room() {
+            // Its manifest is offered alone.
+            return Some(Found::Later(None));
+        }
         // A courier brings no report while it is waited for.
         let courier = link.profile.as_ref().is_some_and(|p| p.courier);
         if let Some(until) = message.hold_until.filter(|&at| at > self.now && !courier) {

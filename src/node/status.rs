@@ -15,6 +15,9 @@ pub(super) const HOME_WENT_BACK: &str = "this home is older than others have hea
     what was sent and received since is lost here, and new sessions were opened. If you did not restore a backup, somebody has \
     a copy of your keys: stop using it, make a new identity with `ostrakon init` in another home, and give people its card";
 
+/// What people are told whose message waits for its recipient to have room.
+const NO_ROOM: &str = "there is no room for it there now; it goes on by itself once there is, and `ostrakon cancel` gives it up";
+
 /// What people are told whose other device has removed this one.
 pub(super) const REMOVED: &str = "another device of yours has removed this one: contacts take nothing of it any more. \
     Use the other device, or join anew from another home with `ostrakon init --join`";
@@ -45,6 +48,8 @@ pub(super) fn report(
     for sent in &status.outbound {
         let mut entry = self::outbound(sent, contacts);
         entry.notes = history.notes(sent.message, sent.to).to_vec();
+        let waits = sent.no_room.then(|| NO_ROOM.to_owned());
+        entry.notes.extend(waits);
         outbound.push(entry);
     }
     let place = |e: &OutboundEntry| (e.message.clone(), e.to.clone());

@@ -144,6 +144,86 @@ fn a_file_too_large_for_the_disk_holds_up_nobody_else() {
     assert!(ran.dropped["b"]["no room on the disk for a message"] > 0);
 }
 
+/// A disk on which a slow file of somebody else takes the room that a file of `a` needs, who sends more after it.
+fn without_room_for_a_while(link: &str) -> String {
+    format!(
+        r#"
+        [scenario]
+        duration = "30min"
+        [[node]]
+        name = "a"
+        [[node]]
+        name = "b"
+        options = {{ disk = "1MB" }}
+        [[node]]
+        name = "c"
+        [[link]]
+        between = ["a", "b"]
+        {link}
+        [[link]]
+        between = ["c", "b"]
+        profile = "lan"
+        rate = "60kbit"
+        [[message]]
+        from = "c"
+        to = "b"
+        parts = [{{ file = "600kB" }}]
+        [[message]]
+        from = "a"
+        to = "b"
+        at = "10s"
+        parts = [{{ file = "800kB" }}]
+        [[message]]
+        from = "a"
+        to = "b"
+        at = "20s"
+        every = "10s"
+        count = 4
+        parts = [{{ text = 100 }}, {{ file = "50kB" }}]
+    "#
+    )
+}
+
+/// Guards all else that somebody sends from a file that there is no room for: it waits alone, little is sent for it
+/// meanwhile, and it goes on by itself once there is room.
+#[test]
+fn a_file_without_room_waits_alone_and_goes_on_once_there_is_room() {
+    let links = [
+        "profile = \"lan\"\nloss = \"10%\"",
+        "profile = \"lte\"",
+        "profile = \"geo\"",
+    ];
+    for (link, seed) in links
+        .iter()
+        .flat_map(|link| (1..9).map(move |seed| (link, seed)))
+    {
+        let ran = ran(&without_room_for_a_while(link), seed);
+        let took = |message: usize| {
+            let message = &ran.messages[message];
+            message.delivered_s.map(|at| at - message.at_s)
+        };
+        let blocker = ran.messages[0].delivered_s.unwrap();
+        let waited = ran.messages[1].delivered_s.unwrap();
+        assert!(
+            (blocker..blocker + 80.0).contains(&waited),
+            "{link}, seed {seed}: there was room at {blocker} s, and the file was there at {waited} s"
+        );
+        for other in 2..6 {
+            let took = took(other).unwrap();
+            assert!(
+                took < 5.0,
+                "{link}, seed {seed}: message {other} took {took} s"
+            );
+        }
+        assert!(ran.dropped["b"]["no room on the disk for a message"] > 0);
+        let offered = ran.messages[1].offered_bytes;
+        assert!(
+            offered < 1_600_000,
+            "{link}, seed {seed}: {offered} bytes left for 800 kB"
+        );
+    }
+}
+
 /// Guards that mode `model` does not pretend: what it does not have, flows of others and links that are to be shared, is
 /// refused with what to do.
 #[test]

@@ -23,6 +23,8 @@
 //!                        varint distance from the one before, mask of its slices 1
 //! ```
 //!
+//! Without bits 0, 1 and 3 the manifest has come and is not kept: there is no room now for what it announces.
+//!
 //! A block that is not listed but lies where it would have been holds nothing. Reports only ever add: what was held once is
 //! held. A report travels as a message of its own, sealed like any other.
 

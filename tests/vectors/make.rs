@@ -423,6 +423,11 @@ fn reports() -> Vec<Vector> {
         "symbols for several are not taken any more",
         "manifest apart",
     ));
+    let no_room = made(report(
+        "report-no-room",
+        "there is no room for the message now",
+        "",
+    ));
     let bad = |name: &str, expect: &str, note: &str, bytes: Vec<u8>| {
         Vector::new(name, "report", expect, note, &bytes).with("full-mask", "7f")
     };
@@ -433,6 +438,7 @@ fn reports() -> Vec<Vector> {
         made(long),
         unwanted,
         apart,
+        no_room,
         bad(
             "report-refused-version",
             "unknown version 2",
