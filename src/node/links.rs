@@ -25,6 +25,7 @@ use ostrakon_transports::{Direction, LinkEvent, LinkHandle, LinkOrder};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// Links of unknown endpoints at once. They bring frames and get none, until a card says whose they are.
 const MAX_UNKNOWN: usize = 8;
@@ -66,11 +67,36 @@ pub(super) struct Link {
     record: Option<Record>,
     handle: Option<LinkHandle>,
     slot: u32,
+    /// Frames that the engine had credit for, and that wait for room in the link's orders. Nothing else gives that credit back.
+    frames: VecDeque<LinkOrder>,
     release: Option<u64>,
     purges: VecDeque<u64>,
 }
 
 impl Link {
+    /// One that is not up yet.
+    fn new(name: String, kind: &'static str, slot: u32, handle: Option<LinkHandle>) -> Self {
+        Self {
+            name,
+            kind,
+            config: None,
+            control: None,
+            up: false,
+            reason: None,
+            notice: None,
+            mtu: 0,
+            person: None,
+            unknown: None,
+            last: None,
+            record: None,
+            handle,
+            slot,
+            frames: VecDeque::new(),
+            release: None,
+            purges: VecDeque::new(),
+        }
+    }
+
     fn profile(&self, p: &transport::LinkProfile, end: Option<End>) -> io::LinkProfile {
         let config = self.config.as_ref();
         let oneway = config.and_then(|c| c.oneway);
@@ -110,16 +136,28 @@ impl Link {
         }
     }
 
-    /// Hands over what waits for room in the link's orders.
-    fn pump(&mut self) {
-        let Some(handle) = &self.handle else { return };
+    /// Hands over what waits for room in the link's orders, frames first. Gives the number of those that nobody takes any more.
+    fn pump(&mut self) -> u64 {
+        let Some(handle) = &self.handle else {
+            return self.drop_frames();
+        };
+        while let Some(frame) = self.frames.pop_front() {
+            match handle.orders.try_send(frame) {
+                Ok(()) => {}
+                Err(TrySendError::Full(frame)) => {
+                    self.frames.push_front(frame);
+                    return 0;
+                }
+                Err(TrySendError::Closed(_)) => return 1 + self.drop_frames(),
+            }
+        }
         if let Some(upto) = self.release
             && handle.orders.try_send(LinkOrder::Release(upto)).is_ok()
         {
             self.release = None;
         }
         while let Some(tag) = self.purges.front() {
-            // Frames come first: the last places are theirs.
+            // The last places are for frames.
             if handle.orders.capacity() * 2 <= handle.orders.max_capacity()
                 || handle.orders.try_send(LinkOrder::Purge(*tag)).is_err()
             {
@@ -127,6 +165,12 @@ impl Link {
             }
             self.purges.pop_front();
         }
+        0
+    }
+
+    /// Credit is void once a link is down, and so are the frames that it was used for.
+    fn drop_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.frames).len() as u64
     }
 }
 
@@ -240,7 +284,7 @@ impl Links {
         let kind = address.as_ref().map_or("unknown", Address::kind);
         let paced = address.filter(Address::paces_itself);
         let control = paced.map(|_| record.config.control.unwrap_or_default());
-        let slot = self.new_slot();
+        let (slot, name) = (self.new_slot(), record.config.name.clone());
         let started = self.spawn(slot, &record);
         let (handle, reason) = match started {
             Ok(handle) => (handle, Some("not up yet".to_owned())),
@@ -248,22 +292,12 @@ impl Links {
         };
         self.slots.insert(slot, id);
         let link = Link {
-            name: record.config.name.clone(),
-            kind,
             config: Some(record.config.clone()),
             control,
-            up: false,
             reason,
-            notice: None,
-            mtu: 0,
             person: record.person(),
-            unknown: None,
-            last: None,
             record: Some(record),
-            handle,
-            slot,
-            release: None,
-            purges: VecDeque::new(),
+            ..Link::new(name, kind, slot, handle)
         };
         self.links.insert(id, link);
         down
@@ -355,23 +389,12 @@ impl Links {
         tracing::info!(remote = %incoming.remote, ?person, "a node connected");
         let handle = incoming.into_link(transport::LinkId(slot), self.events.clone());
         self.slots.insert(slot, id);
+        let name = guest_name(&self.contacts, person, number);
         let link = Link {
-            name: guest_name(&self.contacts, person, number),
-            kind: "quic",
-            config: None,
             control: Some(self.guest_control),
-            up: false,
-            reason: None,
-            notice: None,
-            mtu: 0,
             person,
             unknown: person.is_none().then_some((key, number)),
-            last: None,
-            record: None,
-            handle: Some(handle),
-            slot,
-            release: None,
-            purges: VecDeque::new(),
+            ..Link::new(name, "quic", slot, Some(handle))
         };
         self.links.insert(id, link);
         down
@@ -408,7 +431,10 @@ impl Links {
     pub(super) fn event(&mut self, slot: u32, event: LinkEvent) -> Option<Input> {
         let id = *self.slots.get(&slot)?;
         let link = self.links.get_mut(&id)?;
-        link.pump();
+        if let LinkEvent::Down(_) = &event {
+            self.lost_frames += link.drop_frames();
+        }
+        self.lost_frames += link.pump();
         match event {
             LinkEvent::Up(profile) | LinkEvent::Changed(profile) => {
                 if !link.up {
@@ -442,20 +468,19 @@ impl Links {
 
     /// Has a frame carried.
     pub(super) fn transmit(&mut self, id: LinkId, frame: Bytes, tag: u64) {
-        let taken = self.links.get(&id).and_then(|link| {
-            let order = LinkOrder::Transmit { frame, tag };
-            link.handle.as_ref()?.orders.try_send(order).ok()
-        });
-        if taken.is_none() {
+        let Some(link) = self.links.get_mut(&id) else {
             self.lost_frames += 1;
-        }
+            return;
+        };
+        link.frames.push_back(LinkOrder::Transmit { frame, tag });
+        self.lost_frames += link.pump();
     }
 
     /// Lets go of frames that the far side holds.
     pub(super) fn release(&mut self, id: LinkId, upto: u64) {
         if let Some(link) = self.links.get_mut(&id) {
             link.release = link.release.max(Some(upto));
-            link.pump();
+            self.lost_frames += link.pump();
         }
     }
 
@@ -466,7 +491,7 @@ impl Links {
             if link.purges.len() < MAX_PURGES {
                 link.purges.push_back(tag);
             }
-            link.pump();
+            self.lost_frames += link.pump();
         }
     }
 
@@ -568,5 +593,54 @@ impl From<RateControl> for Congestion {
             RateControl::Own => Self::Model,
             RateControl::Shared => Self::Shared,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use ostrakon_transports::LinkCounters;
+    use tokio::sync::{mpsc, watch};
+
+    /// Guards the credit of a link whose orders are full for a while: what the engine has given for it leaves, in order, once
+    /// there is room.
+    #[test]
+    fn a_frame_waits_for_room_in_the_orders_of_its_link() {
+        let (sender, mut orders) = mpsc::channel(2);
+        let (_counts, counters) = watch::channel(LinkCounters::default());
+        let handle = LinkHandle {
+            orders: sender,
+            counters,
+        };
+        let mut link = Link::new("line".into(), "quic", 1, Some(handle));
+        link.release = Some(7);
+        let mut carried = Vec::new();
+        for tag in 0..5 {
+            let frame = Bytes::from_static(b"frame");
+            link.frames.push_back(LinkOrder::Transmit { frame, tag });
+            assert_eq!(link.pump(), 0);
+        }
+        for _ in 0..4 {
+            while let Ok(order) = orders.try_recv() {
+                carried.push(order);
+            }
+            assert_eq!(link.pump(), 0);
+        }
+        let tags = carried.iter().filter_map(|order| match order {
+            LinkOrder::Transmit { tag, .. } => Some(*tag),
+            _ => None,
+        });
+        assert_eq!(tags.collect::<Vec<u64>>(), [0, 1, 2, 3, 4]);
+        assert!(link.release.is_none());
+        drop(orders);
+        let frame = Bytes::from_static(b"frame");
+        link.frames.push_back(LinkOrder::Transmit { frame, tag: 9 });
+        assert_eq!(
+            link.pump(),
+            1,
+            "nobody takes it any more, and it is counted"
+        );
     }
 }

@@ -164,8 +164,12 @@ impl Folder {
         if !whole {
             return Ok(());
         }
+        let orders = &self.handle.orders;
         while let Some(tag) = self.state.older.last().copied() {
-            if self.handle.orders.try_send(LinkOrder::Purge(tag)).is_err() {
+            // The last places are for frames: there is credit for them, which nothing would give back.
+            if orders.capacity() * 2 <= orders.max_capacity()
+                || orders.try_send(LinkOrder::Purge(tag)).is_err()
+            {
                 break;
             }
             self.state.older.pop();
