@@ -4,9 +4,13 @@
 
 use ostrakon::node::api::{ErrorKind, LinkConfig, RateControl, Request, Response, SendRequest};
 use ostrakon::node::{Client, Home, Listen, Node, Options};
+use ostrakon_transports::keys::{LinkKey, LinkSecret};
+use ostrakon_transports::quic::{EndpointOptions, PeerSpec, QuicEndpoint, QuicSettings};
+use ostrakon_transports::{LinkEvent, LinkHandle, LinkId, LinkOrder};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 mod people;
@@ -97,6 +101,131 @@ async fn two_links_to_one_endpoint_carry_beside_each_other() {
         .filter(|l| l.received_fragments > 0 && l.up)
         .count();
     assert_eq!(brought, 2, "{:?}", report.links);
+}
+
+/// A link that a program opens with Ada's key, and what it has last said.
+struct Opened {
+    handle: LinkHandle,
+    events: mpsc::Receiver<(LinkId, LinkEvent)>,
+}
+
+/// Opens a link to Ben's node with Ada's key, under this number.
+fn open_as(ada: &Someone, endpoint: &QuicEndpoint, ben: &Someone, number: u32) -> Opened {
+    let key = Home::open(&ben.home)
+        .unwrap()
+        .identity()
+        .unwrap()
+        .link_key();
+    let spec = PeerSpec {
+        address: ben.address(),
+        key: LinkKey(key),
+        others: Vec::new(),
+        number,
+        settings: QuicSettings::default(),
+    };
+    assert!(ada.node.is_none());
+    let (sender, events) = mpsc::channel(64);
+    let handle = endpoint.connect(LinkId(number), spec, sender);
+    Opened { handle, events }
+}
+
+impl Opened {
+    async fn until(&mut self, what: impl Fn(&LinkEvent) -> bool) {
+        let found = async { while !what(&self.events.recv().await.unwrap().1) {} };
+        tokio::time::timeout(PATIENCE, found).await.unwrap();
+    }
+}
+
+/// Guards the links of who has opened as many as he may: one more is refused and told why, instead of displacing one that is up,
+/// whose end would dial again; and it takes the place of one that is down, of which it inherits nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_too_many_displaces_none_that_is_up() {
+    let (ada, mut ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    ada.knows(&ben).await;
+    ben.knows(&ada).await;
+    ben.run(anywhere()).await;
+    let seed = *Home::open(&ada.home)
+        .unwrap()
+        .identity()
+        .unwrap()
+        .link_seed()
+        .bytes();
+    let (any, secret) = ("127.0.0.1:0".parse().unwrap(), LinkSecret::from_seed(seed));
+    let endpoint = QuicEndpoint::bind(any, &secret, EndpointOptions::default()).unwrap();
+    let mut links = Vec::new();
+    for number in 1..=8 {
+        let mut link = open_as(&ada, &endpoint, &ben, number);
+        link.until(|event| matches!(event, LinkEvent::Up(_))).await;
+        links.push(link);
+    }
+    let garbage = LinkOrder::Transmit {
+        frame: vec![0; 300].into(),
+        tag: 0,
+    };
+    links[0]
+        .until(|event| matches!(event, LinkEvent::Ready(_)))
+        .await;
+    links[0].handle.orders.send(garbage).await.unwrap();
+    let entry = async |name: &str| {
+        let links = ben.status().await.links;
+        links.into_iter().find(|link| link.name == name)
+    };
+    let counted = async || {
+        entry("quic:Ada:1")
+            .await
+            .filter(|link| link.received_frames == 1)
+    };
+    until("a frame that is counted", counted).await;
+    let mut ninth = open_as(&ada, &endpoint, &ben, 9);
+    for _ in 0..3 {
+        let told = |event: &LinkEvent| matches!(event, LinkEvent::Down(why) if why.contains("remove links"));
+        ninth.until(told).await;
+        // The same reason is said once only.
+        drop(std::mem::replace(
+            &mut ninth,
+            open_as(&ada, &endpoint, &ben, 9),
+        ));
+    }
+    for link in &mut links {
+        while let Ok((_, event)) = link.events.try_recv() {
+            assert!(!matches!(event, LinkEvent::Down(_)), "{event:?}");
+        }
+    }
+    drop(links.remove(0));
+    ninth.until(|event| matches!(event, LinkEvent::Up(_))).await;
+    let up = async || entry("quic:Ada:9").await.filter(|link| link.up);
+    let ninth = until("the ninth link", up).await;
+    assert_eq!((ninth.received_frames, ninth.received_bytes), (0, 0));
+    assert_eq!(ninth.down_reason, None);
+    assert!(entry("quic:Ada:1").await.is_none());
+}
+
+/// Guards who adds more links to somebody than a node takes of one: that is told at once.
+#[tokio::test]
+async fn a_link_too_many_to_one_person_is_refused_by_name() {
+    let (ada, ben) = (Someone::new("Ada"), Someone::new("Ben"));
+    ada.knows(&ben).await;
+    let one = |number: u32| {
+        let name = format!("line-{number}");
+        let uri = format!("quic://192.0.2.1:{}", 7000 + number);
+        Request::LinkAdd(link(&name, uri, Some("Ben")))
+    };
+    for number in 1..=8 {
+        ada.done(one(number)).await;
+    }
+    let Response::Error { kind, text } = ada.ask(one(9)).await else {
+        panic!("a ninth link to one person");
+    };
+    assert_eq!(kind, ErrorKind::Usage);
+    assert!(
+        text.contains("8 links lead to Ben already") && text.contains("link rm"),
+        "{text}"
+    );
+    ada.done(Request::LinkRemove {
+        name: "line-3".into(),
+    })
+    .await;
+    ada.done(one(9)).await;
 }
 
 /// What one sends the other gets, once, byte for byte, in both directions of one connection; and the sender

@@ -404,7 +404,7 @@ impl Outgoing {
     }
 
     /// A fragment is lost. A courier who lost something takes it along once more.
-    fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool) {
+    pub(super) fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool) {
         let Some(part) = self.parts.get_mut(&sent.part) else {
             return;
         };
@@ -418,7 +418,7 @@ impl Outgoing {
     }
 
     /// A fragment is no longer under way.
-    fn settle(&mut self, sent: &Sent, id: LinkId) {
+    pub(super) fn settle(&mut self, sent: &Sent, id: LinkId) {
         if let Some(part) = self.parts.get_mut(&sent.part) {
             part.pool.settle(&sent.run, sent.weight);
             part.settle_carried(id, &sent.run);

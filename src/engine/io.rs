@@ -281,6 +281,11 @@ pub enum Input {
         /// Which.
         link: LinkId,
     },
+    /// A link is over for good. Its number may be given to another one.
+    LinkGone {
+        /// Which.
+        link: LinkId,
+    },
     /// A link has room for so many further frames.
     LinkReady {
         /// Which.

@@ -40,6 +40,7 @@
 //! | `doubt` | a recipient lacks what it once reported |
 //! | `noroom` | what a recipient has no room for waits alone |
 //! | `incarnations`, `wentback` | which life a home is in; homes that have gone back to an older disk |
+//! | `farewell` | links that are over for good |
 //! | `lifetimes` | what grows too old |
 //! | `storage` | the store and the workers answer |
 //! | `writer` | what waits to be written |
@@ -54,6 +55,7 @@ mod detached;
 mod doubt;
 pub mod ends;
 mod exchanges;
+mod farewell;
 mod feedback;
 mod gate;
 mod generations;
@@ -425,6 +427,7 @@ impl Engine {
             } => self.on_frame(link, frame, custody),
             Input::LinkUp { link, profile } => self.on_link_up(link, profile),
             Input::LinkDown { link } => self.on_link_down(link),
+            Input::LinkGone { link } => self.on_link_gone(link),
             Input::LinkReady { link, frames } => {
                 let state = self.links.entry(link).or_insert_with(|| Link::new(link));
                 state.credit = state.credit.saturating_add(frames);

@@ -162,7 +162,7 @@ impl Driver {
                 },
                 1.. = from.events.recv_many(&mut events, EVENTS), if calm => self.hear(&mut events),
                 Some(incoming) = from.incoming.recv() => {
-                    if let Some(input) = self.links.accept(incoming) {
+                    for input in self.links.accept(incoming) {
                         self.feed(input);
                     }
                 }
@@ -537,9 +537,8 @@ impl Driver {
                 }
             }
             Command::LinkStop(id) => {
-                if let Some(input) = self.links.remove(LinkId(id)) {
-                    self.feed(input);
-                }
+                let input = self.links.remove(LinkId(id));
+                self.feed(input);
             }
             Command::Export(dir, reply) => self.begin_export(dir, reply),
             Command::Import(dir, reply) => self.begin_import(dir, reply),

@@ -28,6 +28,8 @@ const RATES: RangeInclusive<u64> = 1..=1_000_000_000_000;
 const RTTS: RangeInclusive<u64> = 1..=24 * 3600 * 1000;
 /// The most links.
 const MAX_LINKS: usize = 64;
+/// The most links that a node takes of one other node.
+pub(super) const MAX_OF_ONE: usize = 8;
 /// The most relays that a card names.
 pub(super) const MAX_RELAYS: usize = 8;
 
@@ -130,6 +132,9 @@ impl Linkbook {
         }
         let person = person(&config, &address, who)?;
         self.admit(&config, &address)?;
+        if let Some(person) = person.filter(|_| matches!(address, Address::Quic { .. })) {
+            self.admit_to(person, who)?;
+        }
         let id = self.next_id()?;
         let record = Record {
             id,
@@ -184,6 +189,22 @@ impl Linkbook {
             )));
         }
         Ok(())
+    }
+
+    /// Whether one more link may lead to a person: the node there takes no more than so many.
+    fn admit_to(&self, person: PersonId, who: &Contacts) -> Result<(), NodeError> {
+        let records = self.records();
+        let leads = |record: &&Record| {
+            let quic = matches!(record.address(), Ok(Address::Quic { .. }));
+            quic && record.person() == Some(person)
+        };
+        if records.values().filter(leads).count() < MAX_OF_ONE {
+            return Ok(());
+        }
+        Err(NodeError::Usage(format!(
+            "{MAX_OF_ONE} links lead to {} already, and a node takes no more of one; remove one first with `ostrakon link rm`",
+            who.name(person)
+        )))
     }
 
     fn next_id(&self) -> Result<u32, NodeError> {

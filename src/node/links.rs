@@ -8,7 +8,7 @@ use super::address::Address;
 use super::api::{LinkConfig, OneWay, RateControl};
 use super::cards::Contacts;
 use super::courier::FIRST_COURIER;
-use super::linkbook::{FIRST_UNCONFIGURED, Record};
+use super::linkbook::{FIRST_UNCONFIGURED, MAX_OF_ONE, Record};
 use crate::engine::ends::End;
 use crate::engine::id::PersonId;
 use crate::engine::io::{self, Input, LinkId, Reach};
@@ -29,8 +29,6 @@ use tokio::sync::mpsc::error::TrySendError;
 
 /// Links of unknown endpoints at once. They bring frames and get none, until a card says whose they are.
 const MAX_UNKNOWN: usize = 8;
-/// Links that one endpoint may have open to us.
-const MAX_OF_ONE: usize = 8;
 /// Purges that wait for room in the orders of one link.
 const MAX_PURGES: usize = 4096;
 /// Loss to assume of a one-way line that nobody said anything about, in parts per million.
@@ -205,7 +203,7 @@ pub(super) struct Links {
     next_slot: u32,
     guests: BTreeMap<Guest, LinkId>,
     next_guest: u32,
-    /// Numbers of links of unknown endpoints that are over. They are used again, since the engine keeps something of each.
+    /// Numbers of links of others that are over. They are used again, since the engine remembers how much each has asked for.
     free: Vec<LinkId>,
     /// Frames that a link did not take.
     lost_frames: u64,
@@ -279,7 +277,7 @@ impl Links {
     /// Starts a configured link, or says in its entry why it cannot be.
     pub(super) fn start(&mut self, record: Record) -> Option<Input> {
         let id = LinkId(record.id);
-        let down = self.remove(id);
+        let down = self.end(id);
         let address = record.address().ok();
         let kind = address.as_ref().map_or("unknown", Address::kind);
         let paced = address.filter(Address::paces_itself);
@@ -347,7 +345,7 @@ impl Links {
             links.map(|(id, link)| (*id, link.record.clone())).collect();
         let end = |(id, record)| match record {
             Some(record) => self.start(record),
-            None => self.remove(id),
+            None => self.end(id),
         };
         ends.into_iter().filter_map(end).collect()
     }
@@ -359,63 +357,93 @@ impl Links {
         records.into_iter().filter_map(|r| self.start(r)).collect()
     }
 
-    /// Ends a link; the input tells the engine if it was up.
-    pub(super) fn remove(&mut self, id: LinkId) -> Option<Input> {
+    /// Ends a link that comes back under its number; the input tells the engine if it was up.
+    fn end(&mut self, id: LinkId) -> Option<Input> {
         let link = self.links.remove(&id)?;
         self.slots.remove(&link.slot);
-        if let Some(guest) = link.unknown {
-            self.guests.remove(&guest);
+        self.lost_frames += link.frames.len() as u64;
+        link.up.then_some(Input::LinkDown { link: id })
+    }
+
+    /// Ends a link for good.
+    pub(super) fn remove(&mut self, id: LinkId) -> Input {
+        self.end(id);
+        self.guests.retain(|_, guest| *guest != id);
+        if id.0 >= FIRST_UNCONFIGURED {
             self.free.push(id);
         }
-        link.up.then_some(Input::LinkDown { link: id })
+        Input::LinkGone { link: id }
     }
 
     /// Takes a connection that an endpoint opened to us. A former one of the same link ends. Of unknown endpoints a few
     /// are let in while somebody unknown is waited for.
-    pub(super) fn accept(&mut self, incoming: Incoming) -> Option<Input> {
-        let (key, number) = (incoming.peer.0, incoming.number);
+    pub(super) fn accept(&mut self, incoming: Incoming) -> Vec<Input> {
+        let guest = (incoming.peer.0, incoming.number);
         // The card may have been replaced since the key was judged.
-        let person = self.contacts.by_link_key(&key);
-        if person.is_none() && !self.has_room_for((key, number)) {
-            return None;
+        let person = self.contacts.by_link_key(&guest.0);
+        if person.is_none() && !self.contacts.door.is_open() {
+            return Vec::new();
         }
-        let known = self.place_of((key, number));
-        let down = known.and_then(|id| self.remove(id));
-        let id = known.filter(|id| !self.free.contains(id));
-        let id = id.or_else(|| self.next_id())?;
-        self.guests.retain(|_, other| *other != id);
-        self.guests.insert((key, number), id);
+        if !self.has_room_for(guest, person.is_some()) {
+            tracing::info!(remote = %incoming.remote, ?person, "a link too many was refused");
+            incoming.refuse();
+            return Vec::new();
+        }
+        let (over, id) = self.place_of(guest);
+        let Some(id) = id else {
+            return Vec::from_iter(over);
+        };
+        self.guests.insert(guest, id);
         let slot = self.new_slot();
         tracing::info!(remote = %incoming.remote, ?person, "a node connected");
         let handle = incoming.into_link(transport::LinkId(slot), self.events.clone());
         self.slots.insert(slot, id);
-        let name = guest_name(&self.contacts, person, number);
+        let name = guest_name(&self.contacts, person, guest.1);
         let link = Link {
             control: Some(self.guest_control),
             person,
-            unknown: person.is_none().then_some((key, number)),
+            unknown: person.is_none().then_some(guest),
             ..Link::new(name, "quic", slot, Some(handle))
         };
         self.links.insert(id, link);
-        down
+        Vec::from_iter(over)
     }
 
-    fn has_room_for(&self, guest: Guest) -> bool {
-        let others = self.links.values().filter_map(|link| link.unknown);
-        self.contacts.door.is_open() && others.filter(|other| *other != guest).count() < MAX_UNKNOWN
+    /// Whether one more link of an endpoint may be. One that is down gives way; if all were up, and one had to, its end would
+    /// dial again, and so for ever.
+    fn has_room_for(&self, guest: Guest, known: bool) -> bool {
+        if self.guests.contains_key(&guest) {
+            return true;
+        }
+        if known {
+            return self.of_one(&guest.0).filter(|id| self.is_up(*id)).count() < MAX_OF_ONE;
+        }
+        self.links
+            .values()
+            .filter(|link| link.unknown.is_some())
+            .count()
+            < MAX_UNKNOWN
     }
 
-    /// The link whose place this one takes: the same one, or another of an endpoint that has as many as it may, rather one
-    /// that is down.
-    fn place_of(&self, guest: Guest) -> Option<LinkId> {
-        let same = self.guests.get(&guest).copied();
-        let of_key = self.guests.range((guest.0, 0)..=(guest.0, u32::MAX));
-        let others: Vec<LinkId> = of_key.map(|(_, id)| *id).collect();
-        let is_up = |id: &LinkId| self.links.get(id).is_some_and(|link| link.up);
-        same.or_else(|| {
-            let full = others.len() >= MAX_OF_ONE;
-            full.then(|| others.into_iter().min_by_key(is_up)).flatten()
-        })
+    /// The links that an endpoint has opened to us.
+    fn of_one(&self, key: &[u8; 32]) -> impl Iterator<Item = LinkId> + use<'_> {
+        let its = self.guests.range((*key, 0)..=(*key, u32::MAX));
+        its.map(|(_, id)| *id)
+    }
+
+    fn is_up(&self, id: LinkId) -> bool {
+        self.links.get(&id).is_some_and(|link| link.up)
+    }
+
+    /// What is over for it, and the number of a link: that which it has, or a free one.
+    fn place_of(&mut self, guest: Guest) -> (Option<Input>, Option<LinkId>) {
+        if let Some(id) = self.guests.get(&guest).copied() {
+            return (self.end(id), Some(id));
+        }
+        let full = self.of_one(&guest.0).count() >= MAX_OF_ONE;
+        let down = self.of_one(&guest.0).find(|id| full && !self.is_up(*id));
+        let over = down.map(|id| self.remove(id));
+        (over, self.next_id())
     }
 
     fn next_id(&mut self) -> Option<LinkId> {
@@ -453,7 +481,7 @@ impl Links {
                 tracing::info!(link = %link.name, %reason, "down");
                 (link.reason, link.notice) = (Some(reason), None);
                 if link.unknown.is_some() {
-                    return self.remove(id);
+                    return Some(self.remove(id));
                 }
                 std::mem::replace(&mut link.up, false).then_some(Input::LinkDown { link: id })
             }

@@ -264,6 +264,11 @@ impl Incoming {
     pub fn into_link(self, link: LinkId, events: EventSender) -> LinkHandle {
         link::serve(link, self.greeted, self.limit, self.rate_bps, events)
     }
+
+    /// Tells the peer that it has as many links here as it may.
+    pub fn refuse(self) {
+        CloseCode::TooMany.close(&self.greeted.connection);
+    }
 }
 
 impl QuicEndpoint {

@@ -71,7 +71,9 @@ impl CloseCode {
     /// What it means for the side that was closed upon.
     fn advice(self) -> &'static str {
         match self {
-            Self::Done => "the far side ended the link; it is dialled again where this side dials",
+            Self::Done => {
+                "the far side ended the link; if it still has it, the side that dials it does so again"
+            }
             Self::NotAuthorized => {
                 "the far side does not accept this node's key; give it this node's contact card"
             }
@@ -79,7 +81,9 @@ impl CloseCode {
                 "the far side does not offer this service; check the address and the kind of link"
             }
             Self::BadHello => "the far side did not understand the hello; compare the versions",
-            Self::TooMany => "the far side has too many connections; it is tried again",
+            Self::TooMany => {
+                "the far side takes no more connections of this node, or at all; remove links to it that are not needed, else it is tried again"
+            }
             Self::ShuttingDown => "the far side shuts down; it is tried again",
             Self::BadRecord => {
                 "the far side could not read a record from here; compare the versions"
