@@ -70,8 +70,8 @@ impl Client {
     /// that it is there.
     ///
     /// # Errors
-    /// [`NodeError::Silent`] if the node goes away or hangs; then this client is of no more use. What the node
-    /// refuses is [`Response::Error`].
+    /// [`NodeError::Silent`] if the node goes away or hangs; then this client is of no more use. [`NodeError::Unsure`] if it went
+    /// away with a message that it was to queue. What the node refuses is [`Response::Error`].
     pub async fn ask(&mut self, request: Request) -> Result<Response, NodeError> {
         match &mut self.0 {
             Inner::Local(node) => Ok(node.ask(request).await),
@@ -80,7 +80,13 @@ impl Client {
                 if limit.is_none() {
                     let _: Response = node.ask(&Request::LinkList, Some(ANSWER)).await?;
                 }
-                node.ask(&request, limit).await
+                let queues = matches!(request, Request::Send(_));
+                node.ask(&request, limit)
+                    .await
+                    .map_err(|error| match error {
+                        NodeError::Silent { reason, .. } if queues => NodeError::Unsure(reason),
+                        error => error,
+                    })
             }
         }
     }
@@ -169,6 +175,39 @@ fn limit(request: &Request) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::node::api::SendRequest;
+
+    /// Who sends and loses the node meanwhile learns that the message may be queued, and where to look: to send it again at once
+    /// could send it twice.
+    #[tokio::test]
+    async fn a_node_that_goes_away_may_have_queued_the_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("home");
+        let home = Home::create(&path, "Ada").unwrap();
+        let socket = tokio::net::UnixListener::bind(home.socket()).unwrap();
+        let node = async {
+            let (stream, _) = socket.accept().await.unwrap();
+            let (from, mut to) = stream.into_split();
+            let mut from = BufReader::new(from);
+            let asked: Option<Request> = lines::read(&mut from, lines::MAX_RESPONSE).await.unwrap();
+            assert_eq!(asked, Some(Request::LinkList));
+            let links = Vec::new();
+            lines::write(&mut to, &Response::Links { links })
+                .await
+                .unwrap();
+            let asked: Option<Request> = lines::read(&mut from, lines::MAX_RESPONSE).await.unwrap();
+            assert!(matches!(asked, Some(Request::Send(_))));
+        };
+        let send = async {
+            let mut client = Client::connect_or_open(&path).await.unwrap();
+            client.ask(Request::Send(SendRequest::default())).await
+        };
+        let (answer, ()) = tokio::join!(send, node);
+        let error = answer.unwrap_err().to_string();
+        assert!(
+            error.contains("whether the message is queued") && error.contains("ostrakon status"),
+            "{error}"
+        );
+    }
 
     /// A node that is stopped or hangs holds nobody up, whatever it is asked.
     #[tokio::test(start_paused = true)]

@@ -132,6 +132,11 @@ pub enum NodeError {
     /// The node went away.
     #[error("the node stopped before it answered; ask again")]
     Stopped,
+    /// The node went away while it was to queue a message.
+    #[error(
+        "the node stopped before it said whether the message is queued ({0}): look for it in `ostrakon status`, and send it again only if it is not there"
+    )]
+    Unsure(String),
     /// The node does not answer as it should.
     #[error("the node in {} does not answer ({reason}); restart it", home.display())]
     Silent {
@@ -214,9 +219,11 @@ impl NodeError {
             },
             Self::System { .. } => ErrorKind::Limit,
             Self::Endpoint(EndpointError::Socket { .. }) => ErrorKind::Usage,
-            Self::Handover(_) | Self::Endpoint(_) | Self::Stopped | Self::Silent { .. } => {
-                ErrorKind::Node
-            }
+            Self::Handover(_)
+            | Self::Endpoint(_)
+            | Self::Stopped
+            | Self::Unsure(_)
+            | Self::Silent { .. } => ErrorKind::Node,
         }
     }
 

@@ -193,7 +193,7 @@ impl Service {
             Ok(()) => match tokio::time::timeout(ACCEPT, answer).await {
                 Ok(Ok(Ok(()))) => Ok(()),
                 Ok(Ok(Err(refused))) => Err(refused.into()),
-                Ok(Err(_)) => return Err(NodeError::Stopped),
+                Ok(Err(_)) => return Err(NodeError::Unsure("it is being stopped".into())),
                 Err(_) => {
                     self.order(Command::Forget(message)).await?;
                     let text = "the message could not be made durable in time; see `ostrakon status`, and send it again";
