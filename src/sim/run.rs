@@ -294,7 +294,7 @@ impl Run {
             violations: self.violations(),
         };
         outcome.violations.extend(overfull(&outcome.links));
-        let nothing = Watch::nothing(&outcome.shares);
+        let nothing = Watch::too_little(&outcome.shares);
         outcome.violations.extend(nothing);
         let unmet = unmet(&scenario.expect, &outcome);
         outcome.violations.extend(unmet);

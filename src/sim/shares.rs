@@ -12,6 +12,9 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+/// The fewest bytes of a link by which shares are judged: about a hundred packets.
+const LEAST_JUDGED: u64 = 120_000;
+
 /// A link that is shared.
 #[derive(Clone, Debug, Serialize)]
 pub struct Share {
@@ -132,15 +135,18 @@ impl Watch {
         ))
     }
 
-    /// What is wrong if nothing at all came over a link while it was judged: then nobody had anything of it.
-    pub fn nothing(shares: &[Share]) -> impl Iterator<Item = String> + '_ {
-        let nothing =
-            |share: &&Share| share.own_bytes == 0 && share.flows.iter().all(|flow| flow.bytes == 0);
-        shares.iter().filter(nothing).map(|share| {
+    /// What is wrong if next to nothing came over a link while it was judged: a few packets tell nobody's share.
+    pub fn too_little(shares: &[Share]) -> impl Iterator<Item = String> + '_ {
+        shares.iter().filter_map(|share| {
+            let flows: u64 = share.flows.iter().map(|flow| flow.bytes).sum();
+            let all = share.own_bytes.saturating_add(flows);
             let (link, from, until) = (&share.link, share.from_s, share.until_s);
-            format!(
-                "{link}: nothing came from {from} s to {until} s, and there was nothing to share"
-            )
+            (all < LEAST_JUDGED).then(|| {
+                format!(
+                    "{link}: {all} bytes came from {from} s to {until} s, and shares of less than {LEAST_JUDGED} tell \
+                     nothing: give a higher rate, or judge for longer"
+                )
+            })
         })
     }
 

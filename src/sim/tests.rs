@@ -256,18 +256,25 @@ fn a_share_needs_a_sender_until_the_end() {
     );
 }
 
-/// Guards what shares are judged by: where nothing came at all nobody had a share, and that is a violation.
+/// Guards what shares are judged by: where nothing came, or a few packets, nobody had a share, and that is a violation.
 #[test]
-fn a_share_of_nothing_is_a_violation() {
-    let mut scenario = shipped::find("limit-shared").unwrap();
-    scenario.set("loss", "1").unwrap();
-    let until = &mut scenario.judged.as_mut().unwrap().until;
-    *until = 11_000_000_000;
-    let ran = run(&scenario, 1, &mut |_| {}).unwrap();
-    assert_eq!(
-        ran.violations,
-        ["line: nothing came from 10 s to 11 s, and there was nothing to share"]
-    );
+fn a_share_of_next_to_nothing_is_a_violation() {
+    let (dead, slow) = (("loss", "1", 0), ("rate", "1kbit", 1));
+    for (key, value, least) in [dead, slow] {
+        let mut scenario = shipped::find("limit-shared").unwrap();
+        scenario.set(key, value).unwrap();
+        let until = &mut scenario.judged.as_mut().unwrap().until;
+        *until = 40_000_000_000;
+        let ran = run(&scenario, 1, &mut |_| {}).unwrap();
+        let told = &ran.violations;
+        assert!(
+            told.len() == 1
+                && told[0].contains("from 10 s to 40 s")
+                && told[0].contains("higher rate"),
+            "{told:?}"
+        );
+        assert_eq!(told[0].starts_with("line: 0 bytes"), least == 0, "{told:?}");
+    }
 }
 
 /// Guards that a link which can never carry anything in mode `quic`, or shares in name alone, is refused with what to give.

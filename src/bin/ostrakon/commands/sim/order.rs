@@ -26,6 +26,11 @@ pub fn prepare(args: &SimArgs) -> Outcome<Scenario> {
     let changes = changes(args);
     let mut keys = BTreeSet::new();
     for change in &changes {
+        if change.key.is_empty() || change.value.is_empty() {
+            let what = format!("{}: that is no change", change.words);
+            let next = "give KEY=VALUE, and several with one comma between them, such as --set rate=13mbit,loss=17%";
+            return Err(Failure::api(ErrorKind::Usage, harmless(&what), next));
+        }
         if !keys.insert(change.key) {
             let what = format!("{}: {} was set before", change.words, change.key);
             let next = "give each key once";
@@ -199,6 +204,10 @@ mod tests {
         }
         for (scenario, set) in [
             ("outage", &["bogus=1"] as &[&str]),
+            ("outage", &["", ""]),
+            ("outage", &["rate=1kbit", ""]),
+            ("outage", &["rate"]),
+            ("outage", &["=1kbit"]),
             ("outage", &["rate=0"]),
             ("outage", &["rate=1kbit", " rate=2kbit"]),
             ("outage", &["duration=1s"]),
@@ -211,6 +220,10 @@ mod tests {
             let (kind, text) = failed(&args(scenario, set));
             assert_eq!(kind, Kind::Api(ErrorKind::Usage), "{text}");
             assert!(text.starts_with("--set "), "{text}");
+            let cut = set
+                .iter()
+                .any(|change| !change.contains('=') || change.starts_with('='));
+            assert_eq!(text.contains("KEY=VALUE"), cut, "{text}");
         }
         let mode = SimArgs {
             mode: Some("foo".into()),
