@@ -20,6 +20,7 @@ mod texts;
 )]
 mod world;
 
+use ostrakon::engine::id::MessageId;
 use ostrakon::engine::io::{Event, Input, LinkId, Table};
 use ostrakon::engine::message::Priority;
 use ostrakon::wire::manifest::Lifetime;
@@ -404,6 +405,49 @@ fn a_full_disk_stops_the_recipient_by_name_and_loses_nothing_once_there_is_room(
             .iter()
             .any(|e| matches!(e, Event::StoreFailed(_)));
         assert!(failed && world.nodes[1].events.contains(&Event::StoreRecovered));
+    });
+}
+
+/// Two, the second with a disk that has so much to spare beside a file of 6 MB that the first sends. Half of everything is lost, so
+/// that as much of what comes is repair symbols.
+fn beside_a_file(seed: u64, spare: u64) -> (World, MessageId, Vec<u8>) {
+    let mut world = World::new(seed, &["a", "b"]);
+    let spec = Spec {
+        rate: 20_000_000,
+        loss: 0.5,
+        ..Spec::default()
+    };
+    world.link(0, 1, &spec);
+    let file = world.bytes(6_000_000);
+    world.nodes[1].disk.capacity = Some(6_000_000 + spare);
+    world.tell_room(1);
+    let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+    (world, id, file)
+}
+
+/// Guards a disk that has room for a file and for little else: repair symbols never fill it, since those of solved blocks give
+/// their room back and no others are taken, and the file arrives; or it is not begun, and its sender knows.
+#[test]
+fn repair_symbols_take_no_room_that_there_is_not() {
+    for spare in [4_000_000, 2_000_000, 1_250_000] {
+        seeds(0..4, |seed| {
+            let (mut world, id, file) = beside_a_file(seed, spare);
+            let end = world.now + 60 * SECOND;
+            let there = world.run_until(end, |w| w.confirmed(0, id));
+            assert!(there, "{spare} to spare: {:?}", world.status(1).dropped);
+            assert!(world.content(1, id, 1).unwrap() == file);
+            let failed = |e: &Event| matches!(e, Event::StoreFailed(_));
+            assert!(
+                !world.nodes[1].events.iter().any(failed),
+                "{spare} to spare"
+            );
+        });
+    }
+    seeds(0..4, |seed| {
+        let (mut world, ..) = beside_a_file(seed, 1_200_000);
+        let end = world.now + 60 * SECOND;
+        assert!(world.run_until(end, |w| w.status(0).outbound[0].no_room));
+        assert!(world.status(1).inbound.is_empty());
     });
 }
 

@@ -44,6 +44,7 @@ impl Memory {
                 }
                 // What has arrived is looked at when all is over.
                 Record::Remove { .. }
+                | Record::Vacate { .. }
                 | Record::Put { .. }
                 | Record::Delete { .. }
                 | Record::Journal(_) => {}

@@ -93,6 +93,7 @@ impl Engine {
         // What is being read and solved is false as well.
         self.requests.retain(|_, request| !request.concerns(id));
         self.notes.forget(id);
+        self.writer.keep_room_of(id);
         self.event(Event::Spoiled { message: id, part });
         self.dirty.insert(id);
         self.want_sync(Duration::ZERO);

@@ -22,6 +22,8 @@ pub const LARGE_BLOCK: u16 = 4096;
 pub const LARGE_REPAIR: u16 = 2048;
 /// Largest number of source symbols for which the small-block code is used.
 pub const SMALL_BLOCK: u64 = 64;
+/// What a disk gives at once, in bytes.
+const PAGE: u64 = 4096;
 /// Symbols of a block, source and repair: 13 bits.
 pub const SYMBOLS_MAX: u32 = 1 << 13;
 /// Bound on the bytes of a block, so that a claim cannot make us allocate much.
@@ -206,6 +208,17 @@ impl Geometry {
         let slot = u64::from(block) * u64::from(self.coding.repair)
             + u64::from(symbol - self.source_symbols(block).min(symbol));
         slot * self.coding.symbol_len() as u64
+    }
+
+    /// Room that repair symbols need on a disk, if those of one block at a time have it and give it back: no more of them are
+    /// taken than the block has source symbols, and the pages at the ends of each may stay.
+    pub fn repair_room(&self) -> u64 {
+        let most = self.source_symbols(0).min(self.coding.repair);
+        let ends = u64::from(self.blocks) * 2 * PAGE;
+        match most {
+            0 => 0,
+            most => u64::from(most) * self.coding.symbol_len() as u64 + ends,
+        }
     }
 
     /// Length of the file of repair symbols.

@@ -206,6 +206,12 @@ impl Incoming {
         geometries.fold(0, |sum: u64, g| sum.saturating_add(g.len))
     }
 
+    /// Bytes that repair symbols of its parts need beside these.
+    pub fn repair_room(&self) -> u64 {
+        let geometries = self.parts.values().filter_map(|p| p.geometry.as_ref());
+        geometries.fold(0, |sum: u64, g| sum.saturating_add(g.repair_room()))
+    }
+
     /// What is here, in the words of a report.
     pub fn held(&self) -> Vec<(u8, report::Part)> {
         self.parts
@@ -343,6 +349,16 @@ impl InPart {
             .is_some_and(|w| w >> (block % 64) & 1 == 1)
     }
 
+    /// The first block that is not solved. Only its repair symbols are sure of their room: the others wait for it to give it back.
+    pub fn first_unsolved(&self) -> u32 {
+        let open = self
+            .solved
+            .iter()
+            .zip(0u32..)
+            .find(|(word, _)| **word != u64::MAX);
+        open.map_or(u32::MAX, |(word, at)| at * 64 + word.trailing_ones())
+    }
+
     /// Takes a run of slices: `mask` of `symbol` in `block`, all in range.
     pub fn take(&mut self, block: u16, symbol: u16, mask: u8) -> Taken {
         let Some(geometry) = self.geometry else {
@@ -365,11 +381,13 @@ impl InPart {
         }
     }
 
-    /// A block is solved and on its way to the disk with this token.
-    pub fn solve(&mut self, block: u16, token: Token) {
+    /// A block is solved and on its way to the disk with this token. Gives where its repair symbols lie, which are not needed
+    /// any more: from, and how many bytes.
+    pub fn solve(&mut self, block: u16, token: Token) -> Option<(u64, u64)> {
         if self.is_solved(block) {
-            return;
+            return None;
         }
+        let repair = self.repair_range(block);
         if let Some(word) = self.solved.get_mut(usize::from(block) / 64) {
             *word |= 1 << (block % 64);
             self.solved_count += 1;
@@ -378,6 +396,15 @@ impl InPart {
             self.dirty_blocks.insert(block);
             self.dirty = true;
         }
+        repair
+    }
+
+    fn repair_range(&self, block: u16) -> Option<(u64, u64)> {
+        let geometry = self.geometry.as_ref()?;
+        let k = geometry.source_symbols(block);
+        let symbols = u64::from(self.blocks.get(&block)?.repair_end(k));
+        let len = symbols * geometry.coding.symbol_len() as u64;
+        (len > 0).then(|| (geometry.repair_offset(block, k), len))
     }
 
     /// The part's row has to be written.

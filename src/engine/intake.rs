@@ -80,7 +80,8 @@ impl Engine {
         }
         let mut message = Incoming::new(id, by, manifest, keys, self.now);
         // A file that the disk has no room for would hold up everything that is to be written.
-        if !self.writer.has_room(message.file_bytes()) {
+        let room = message.file_bytes().saturating_add(message.repair_room());
+        if !self.writer.has_room(room, false) {
             self.count("no room on the disk for a message");
             return self.put_off(id, by);
         }
@@ -152,6 +153,7 @@ impl Engine {
             .creates()
             .into_iter()
             .for_each(|record| self.writer.durable(record));
+        self.writer.promise(message.repair_room());
         self.inbox.insert(id, message);
         self.route_content(id);
         self.watch(Mortal::In(id));
@@ -235,6 +237,7 @@ impl Engine {
     pub(super) fn close(&mut self, message: &Incoming, unwanted: bool) {
         let id = message.id;
         self.reading.remove(&id);
+        self.writer.take_back(message.repair_room());
         message
             .deletes()
             .into_iter()

@@ -96,13 +96,13 @@ pub enum FileKind {
     Outgoing,
     /// The content of a part as it arrives, symbols in place.
     Incoming,
-    /// Repair symbols of a part, in their slots, until its blocks are solved. Sparse.
+    /// Repair symbols of a part, in their slots, each until its block is solved. Sparse.
     Repair,
 }
 
 impl FileKind {
     /// Whether a store sets the room of such a file aside when it makes it, so that a full disk is found at the start.
-    /// Repair symbols come in small number and leave holes.
+    /// Repair symbols come in small number, leave holes, and give their room back as their blocks are solved.
     pub fn is_reserved(self) -> bool {
         self == Self::Incoming
     }
@@ -160,6 +160,16 @@ pub enum Record {
     Remove {
         /// Which.
         file: FileId,
+    },
+    /// Give back the room of a range that is not read any more, as far as the store can. Only in a durable batch; done after
+    /// its keys are durable. The range may be written again.
+    Vacate {
+        /// Which.
+        file: FileId,
+        /// Where, in bytes from its start.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
     },
     /// A note of cheap progress, kept until the next durable batch, which makes it needless.
     Journal(Vec<u8>),

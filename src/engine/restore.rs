@@ -103,14 +103,16 @@ impl Engine {
     /// What follows from the rows: solved blocks, routes, digests to take, deliveries to repeat, reports to give.
     fn resume(&mut self) {
         self.meet_again();
+        let mut spare = Vec::new();
         for (id, message) in &mut self.inbox {
+            self.writer.promise(message.repair_room());
             self.routes.extend(
                 message
                     .keys
                     .iter()
                     .map(|k| (k.label(), Route::Incoming(*id))),
             );
-            for state in message.parts.values_mut() {
+            for (part, state) in &mut message.parts {
                 let ready: Vec<u16> = state
                     .geometry
                     .iter()
@@ -120,14 +122,16 @@ impl Engine {
                     })
                     .map(|(_, b, _)| *b)
                     .collect();
-                ready
-                    .into_iter()
-                    .for_each(|block| state.solve(block, Token(0)));
+                let ready = ready.into_iter();
+                spare.extend(ready.map(|block| (*id, *part, state.solve(block, Token(0)))));
             }
             self.reports
                 .insert(*id, Reporting::new(message.sender(), Time::default()));
             self.reading.insert(*id);
             self.dirty.insert(*id);
+        }
+        for (message, part, repair) in spare {
+            self.vacate(message, part, repair);
         }
         let invitations = self.invitations.list().into_iter();
         let invitations: Vec<_> = invitations.map(|(id, _)| id).collect();

@@ -2,7 +2,7 @@
 
 use super::blocks::REREAD;
 use super::incoming::Incoming;
-use super::io::{Done, Event, FileKind, Job, Output, Record, StoreError, Token};
+use super::io::{Done, Event, FileId, FileKind, Job, Output, Record, StoreError, Token};
 use super::readback::{self, ReadBack};
 use super::{Effect, Engine, MessageId, Request, SYNC_INTERVAL, coding};
 use crate::wire::manifest::Body;
@@ -328,10 +328,24 @@ impl Engine {
                 },
             );
         }
-        state.solve(block, self.writer.next_token());
+        let repair = state.solve(block, self.writer.next_token());
+        self.vacate(id, part, repair);
         self.dirty.insert(id);
         self.reading.insert(id);
         self.want_sync(SYNC_INTERVAL);
+    }
+
+    /// Repair symbols of a solved block give their room back once that is durable.
+    pub(super) fn vacate(&mut self, message: MessageId, part: u8, range: Option<(u64, u64)>) {
+        let kind = FileKind::Repair;
+        let file = FileId {
+            kind,
+            message,
+            part,
+        };
+        if let Some((offset, len)) = range {
+            self.writer.durable(Record::Vacate { file, offset, len });
+        }
     }
 
     /// A read failed, and the store has said why. What it was for is taken up again after a while.

@@ -1,7 +1,9 @@
 //! A symbol, or some slices of one, came for a message whose manifest is here.
 
+use super::geometry::Geometry;
 use super::incoming::Taken;
-use super::io::{FileKind, LinkId, Record};
+use super::io::{FileId, FileKind, LinkId, Record};
+use super::writer::loose_room;
 use super::{Engine, MessageId};
 use crate::wire::fragment::{Kind, Place};
 use bytes::Bytes;
@@ -13,7 +15,7 @@ impl Engine {
         message: MessageId,
         kind: Kind,
         place: Place,
-        mut plain: Bytes,
+        plain: Bytes,
     ) {
         let Some(incoming) = self.inbox.get_mut(&message) else {
             return;
@@ -25,9 +27,10 @@ impl Engine {
             return self.count("fragment of an inline part");
         };
         let slice_len = usize::from(geometry.coding.slice_len);
-        let slices = plain.len() / slice_len;
+        let came = plain.len();
+        let slices = came / slice_len;
         // Without the one, half slices are taken; without the other, the first block takes what was sealed for any.
-        let whole = plain.len().is_multiple_of(slice_len) || cfg!(feature = "break-03");
+        let whole = came.is_multiple_of(slice_len) || cfg!(feature = "break-03");
         let of_kind = (kind == Kind::Wide) == geometry.is_wide() || cfg!(feature = "break-02");
         let fits = whole
             && slices > 0
@@ -39,54 +42,31 @@ impl Engine {
             return self.count("fragment out of range");
         }
         let mask = (((1u16 << slices) - 1) << place.slice) as u8;
+        let (write, len) = write_of(&geometry, message, &place, plain);
+        let over = state.complete || state.is_solved(place.block);
+        let first = state.first_unsolved() == u32::from(place.block);
+        let loose = loose_room(&write);
+        if loose > 0 && !over && !self.writer.has_room(loose, first) {
+            return self.count("no room on the disk for a repair symbol");
+        }
         let taken = state.take(place.block, place.symbol, mask);
         let new = match taken {
             Taken::Surplus => {
-                incoming.surplus_bytes += plain.len() as u64;
+                incoming.surplus_bytes += came as u64;
                 self.link_counts(id, |stats| stats.duplicates += 1);
                 return self.tell_again(message);
             }
             Taken::New(new) | Taken::Full(new) => new,
         };
-        let in_block = usize::from(place.symbol) * geometry.coding.symbol_len()
-            + usize::from(place.slice) * slice_len;
-        let source = place.symbol < geometry.source_symbols(place.block);
-        // The last symbol of a part is padded, and slices of nothing but padding would lie behind the end of the file.
-        let in_file = in_block.min(geometry.block_len(place.block));
-        if source {
-            plain.truncate(geometry.block_len(place.block) - in_file);
-        }
-        let useful = (u64::from(new.count_ones()) * slice_len as u64).min(plain.len() as u64);
+        let useful = (u64::from(new.count_ones()) * slice_len as u64).min(len as u64);
         *state.first_seen.entry(id).or_default() += useful;
         if let Taken::Full(_) = taken
             && let Some(block) = state.blocks.get_mut(&place.block)
         {
             block.full_at = Some(self.writer.next_token());
         }
-        let (file, offset) = if source {
-            (
-                incoming.file(FileKind::Incoming, place.part),
-                geometry.block_offset(place.block) + in_file as u64,
-            )
-        } else {
-            let slot = geometry.repair_offset(place.block, place.symbol);
-            (
-                incoming.file(FileKind::Repair, place.part),
-                slot + (usize::from(place.slice) * slice_len) as u64,
-            )
-        };
         self.link_counts(id, |stats| stats.first_seen_bytes += useful);
-        self.note_symbol(
-            message,
-            place,
-            new,
-            Record::Write {
-                file,
-                offset,
-                bytes: plain,
-            },
-            taken,
-        );
+        self.note_symbol(message, place, new, write, taken);
     }
 
     fn note_symbol(
@@ -126,7 +106,43 @@ impl Engine {
             .get(&block)
             .is_some_and(|b| b.has_source(k, full))
         {
-            state.solve(block, self.writer.next_token());
+            let repair = state.solve(block, self.writer.next_token());
+            self.vacate(message, part, repair);
         }
     }
+}
+
+/// Slices of a symbol go to their place in the part, or among its repair symbols. Gives how many bytes that are.
+fn write_of(
+    geometry: &Geometry,
+    message: MessageId,
+    place: &Place,
+    mut plain: Bytes,
+) -> (Record, usize) {
+    let in_symbol = usize::from(place.slice) * usize::from(geometry.coding.slice_len);
+    let (kind, offset) = if place.symbol < geometry.source_symbols(place.block) {
+        let in_block = usize::from(place.symbol) * geometry.coding.symbol_len() + in_symbol;
+        // The last symbol of a part is padded, and slices of nothing but padding would lie behind the end of the file.
+        let in_file = in_block.min(geometry.block_len(place.block));
+        plain.truncate(geometry.block_len(place.block) - in_file);
+        let offset = geometry.block_offset(place.block) + in_file as u64;
+        (FileKind::Incoming, offset)
+    } else {
+        let slot = geometry.repair_offset(place.block, place.symbol);
+        (FileKind::Repair, slot + in_symbol as u64)
+    };
+    let part = place.part;
+    let file = FileId {
+        kind,
+        message,
+        part,
+    };
+    let len = plain.len();
+    let bytes = plain;
+    let write = Record::Write {
+        file,
+        offset,
+        bytes,
+    };
+    (write, len)
 }

@@ -4,6 +4,7 @@
 //! one has. After a failure all that did not count is given out again, in order, since every batch may be applied
 //! twice.
 
+use super::id::MessageId;
 use super::io::{Batch, Output, Record, StoreError, Time, Token};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ const RETRY: Duration = Duration::from_secs(1);
 struct Pending {
     batch: Arc<Batch>,
     bytes: usize,
-    /// Bytes that it reserves.
-    reserved: u64,
+    /// Bytes of room that it takes.
+    taken: u64,
     done: bool,
 }
 
@@ -42,6 +43,10 @@ pub struct Writer {
     creates: bool,
     /// Bytes that those reserve.
     reserved: u64,
+    /// Room that cheap writes take of files that have none set aside, in bytes.
+    loose: u64,
+    /// Bytes that are promised to what has begun.
+    promised: u64,
     /// Bytes that the store has room for, as far as it was said.
     room: Option<u64>,
     under_way: VecDeque<Pending>,
@@ -53,6 +58,7 @@ impl Writer {
     /// Adds a write in place or a note: cheap progress.
     pub fn cheap(&mut self, now: Time, record: Record) {
         self.cheap_bytes += record_bytes(&record);
+        self.loose = self.loose.saturating_add(loose_room(&record));
         self.cheap_since.get_or_insert(now);
         self.cheap.push(record);
     }
@@ -73,11 +79,29 @@ impl Writer {
         self.room = Some(bytes);
     }
 
-    /// Whether so many bytes can be reserved beside those that wait to be.
-    pub fn has_room(&self, bytes: u64) -> bool {
-        let waiting = self.under_way.iter().map(|p| p.reserved);
-        let wanted = waiting.fold(self.reserved.saturating_add(bytes), u64::saturating_add);
+    /// So many bytes are promised to repair symbols of a message that has begun.
+    pub fn promise(&mut self, bytes: u64) {
+        self.promised = self.promised.saturating_add(bytes);
+    }
+
+    /// They are not needed any more.
+    pub fn take_back(&mut self, bytes: u64) {
+        self.promised = self.promised.saturating_sub(bytes);
+    }
+
+    /// Whether there is room for so many bytes beside those that wait for theirs. `promised`: it was promised to them.
+    pub fn has_room(&self, bytes: u64, promised: bool) -> bool {
+        let waiting = self.under_way.iter().map(|p| p.taken);
+        let others = if promised { 0 } else { self.promised };
+        let waiting = waiting.chain([self.reserved, self.loose, others]);
+        let wanted = waiting.fold(bytes, u64::saturating_add);
         self.room.is_none_or(|room| wanted <= room)
+    }
+
+    /// Of the files of a message nothing gives its room back that has not left yet: it begins anew.
+    pub fn keep_room_of(&mut self, message: MessageId) {
+        let gives = |record: &Record| matches!(record, Record::Vacate { file, .. } if file.message == message);
+        self.durable.retain(|record| !gives(record));
     }
 
     /// The token of the batch that whatever is added now will leave in.
@@ -135,10 +159,10 @@ impl Writer {
             return None;
         }
         let mut records = std::mem::take(&mut self.cheap);
-        let mut reserved = 0;
+        let mut taken = std::mem::take(&mut self.loose);
         if durable {
             self.creates = false;
-            reserved = std::mem::take(&mut self.reserved);
+            taken = taken.saturating_add(std::mem::take(&mut self.reserved));
             // Files are made before they are written.
             let (create, rest): (Vec<_>, Vec<_>) = self
                 .durable
@@ -159,7 +183,7 @@ impl Writer {
         self.under_way.push_back(Pending {
             batch: batch.clone(),
             bytes,
-            reserved,
+            taken,
             done: false,
         });
         Some((batch.token, Output::Persist(batch)))
@@ -175,7 +199,7 @@ impl Writer {
             self.counted = front.batch.token.0;
             self.under_way_bytes -= front.bytes;
             // Until the store says it anew.
-            self.room = self.room.map(|room| room.saturating_sub(front.reserved));
+            self.room = self.room.map(|room| room.saturating_sub(front.taken));
             counted.push(front.batch.token);
             self.under_way.pop_front();
         }
@@ -209,6 +233,14 @@ impl Writer {
             self.failing = None;
         }
         recovered
+    }
+}
+
+/// Room that a write takes of a file that has none set aside. What is missing between such writes takes some, too.
+pub fn loose_room(record: &Record) -> u64 {
+    match record {
+        Record::Write { file, bytes, .. } if !file.kind.is_reserved() => 2 * bytes.len() as u64,
+        _ => 0,
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 
 /// Bytes of a page of a sparse file.
-const PAGE: usize = 64 << 10;
+const PAGE: usize = 16 << 10;
 
 /// A file.
 #[derive(Clone, Debug)]
@@ -48,10 +48,9 @@ impl Default for Disk {
 }
 
 impl Disk {
-    /// Bytes that can still be set aside.
+    /// Bytes that can still be set aside or written.
     pub fn room(&self) -> u64 {
-        let reserved = self.files.iter().filter(|(id, _)| id.kind.is_reserved());
-        let used: u64 = reserved.map(|(_, file)| file.len()).sum();
+        let used: u64 = self.files.iter().map(|(id, file)| file.room(*id)).sum();
         self.capacity.saturating_sub(used)
     }
 
@@ -99,6 +98,10 @@ impl Disk {
                 bytes,
             } => {
                 let missing = || StoreError::Io(format!("there is no file {file:?}"));
+                let bounded = self.capacity < u64::MAX && !file.kind.is_reserved();
+                if bounded && self.room() < bytes.len() as u64 {
+                    return Err(StoreError::Full(format!("no room for {file:?}")));
+                }
                 let content = self.files.get_mut(file).ok_or_else(missing)?;
                 let old = content.read(*offset, bytes.len())?;
                 content.write(*offset, bytes)?;
@@ -106,6 +109,11 @@ impl Disk {
             }
             Record::Remove { file } => {
                 self.files.remove(file);
+            }
+            Record::Vacate { file, offset, len } => {
+                if let Some(content) = self.files.get_mut(file) {
+                    content.vacate(*offset, *len);
+                }
             }
             Record::Journal(note) => self.journal.push(note.clone()),
         }
@@ -169,10 +177,21 @@ impl Disk {
 }
 
 impl File {
-    fn len(&self) -> u64 {
+    /// Bytes of the disk that it takes: what arrives takes all of its room from the beginning on, snapshots take none here.
+    fn room(&self, id: FileId) -> u64 {
         match self {
-            Self::Snapshot(bytes) => bytes.len() as u64,
-            Self::Sparse { len, .. } => *len,
+            Self::Snapshot(_) => 0,
+            Self::Sparse { len, .. } if id.kind.is_reserved() => *len,
+            Self::Sparse { pages, .. } => (pages.len() * PAGE) as u64,
+        }
+    }
+
+    /// Whole pages of a range go.
+    fn vacate(&mut self, offset: u64, len: u64) {
+        if let Self::Sparse { pages, .. } = self {
+            let page = PAGE as u64;
+            let (first, end) = (offset.div_ceil(page), (offset + len) / page);
+            pages.retain(|number, _| !(first..end).contains(number));
         }
     }
 

@@ -115,7 +115,7 @@ fn a_file_too_large_for_the_disk_holds_up_nobody_else() {
         name = "a"
         [[node]]
         name = "b"
-        options = { disk = "1MB" }
+        options = { disk = "2MB" }
         [[node]]
         name = "c"
         [[link]]
@@ -127,7 +127,7 @@ fn a_file_too_large_for_the_disk_holds_up_nobody_else() {
         [[message]]
         from = "a"
         to = "b"
-        parts = [{ file = "2MB" }]
+        parts = [{ file = "3MB" }]
         [[message]]
         from = "c"
         to = "b"
@@ -154,7 +154,7 @@ fn without_room_for_a_while(link: &str) -> String {
         name = "a"
         [[node]]
         name = "b"
-        options = {{ disk = "1MB" }}
+        options = {{ disk = "2MB" }}
         [[node]]
         name = "c"
         [[link]]

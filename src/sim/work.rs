@@ -52,7 +52,10 @@ pub fn writing(batch: &Batch, sync: Nanos) -> Nanos {
         Record::Put { key, value, .. } => key.len() + value.len(),
         Record::Write { bytes, .. } => bytes.len(),
         Record::Journal(note) => note.len(),
-        Record::Delete { .. } | Record::Create { .. } | Record::Remove { .. } => 0,
+        Record::Delete { .. }
+        | Record::Create { .. }
+        | Record::Remove { .. }
+        | Record::Vacate { .. } => 0,
     });
     let fixed = if batch.durable { sync } else { TOUCH };
     fixed + bytes.sum::<usize>() as u64 / DISK_PER_MICRO * 1000

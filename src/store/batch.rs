@@ -91,7 +91,19 @@ impl Store {
             // What fails here is tried again with the next durable batch.
             let _ = self.home.files.remove(file);
         }
+        self.vacate(batch, &pending);
         Ok(())
+    }
+
+    /// Gives back the room of ranges, but of files about to go. Where that fails, it is taken until its file goes.
+    fn vacate(&self, batch: &Batch, removed: &BTreeSet<FileId>) {
+        for record in &batch.records {
+            if let Record::Vacate { file, offset, len } = record
+                && !removed.contains(file)
+            {
+                let _ = self.home.files.vacate(*file, *offset, *len);
+            }
+        }
     }
 
     /// Creates files and writes to them.

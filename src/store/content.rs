@@ -74,6 +74,11 @@ impl Content {
         }
     }
 
+    /// Gives back the room of a range, which then holds nothing of use.
+    pub(super) fn vacate(&self, offset: u64, len: u64) -> io::Result<()> {
+        punch(&self.file, self.place(offset)?, len)
+    }
+
     /// Reads exactly so many bytes. Their room is not zeroed first: a whole block is read at once.
     pub(super) fn read_vec_at(&self, len: usize, offset: u64) -> io::Result<Vec<u8>> {
         let place = self.place(offset)?;
@@ -279,6 +284,17 @@ fn forget(file: &File, offset: u64, len: u64) {
 
 #[cfg(not(target_os = "linux"))]
 fn forget(_: &File, _: u64, _: u64) {}
+
+#[cfg(target_os = "linux")]
+fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(fallocate(file, hole, offset, len)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn punch(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
 #[cfg(target_os = "linux")]
 fn clone_file(file: &File, to: &File) -> bool {

@@ -136,6 +136,11 @@ impl Files {
         }
     }
 
+    /// Gives back the room of a range, as far as the system can.
+    pub(super) fn vacate(&self, id: FileId, offset: u64, len: u64) -> io::Result<()> {
+        self.get(id)?.vacate(offset, len)
+    }
+
     /// The open file, for what is not done here.
     pub(super) fn file(&self, id: FileId) -> Result<Arc<Content>, StoreError> {
         self.get(id).map_err(disk("open", &self.path(id)))

@@ -341,6 +341,55 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
     assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
 }
 
+/// Guards disks that are nearly full: what is not read any more gives its room back, once that is durable, and nothing beside it
+/// changes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_range_that_is_vacated_gives_its_room_back() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
+    let file = FileId {
+        kind: FileKind::Repair,
+        ..incoming(1)
+    };
+    let len = 1 << 20;
+    let bytes = vec![7; len as usize].into();
+    let offset = 0;
+    let write = Record::Write {
+        file,
+        offset,
+        bytes,
+    };
+    let made = vec![Record::Create { file, len }, write];
+    store.apply(&batch(true, made)).unwrap();
+    let path = Files::new(dir.path().join("payload"), home_key().content_key()).path(file);
+    let taken = || fs::metadata(&path).unwrap().blocks() * 512;
+    let before = taken();
+    let vacate = |len| Record::Vacate {
+        file,
+        offset: 4096,
+        len,
+    };
+    let refused = store.apply(&batch(false, vec![vacate(len / 2)]));
+    assert!(
+        matches!(refused, Err(StoreError::Io(_))),
+        "only a durable batch"
+    );
+    store.apply(&batch(true, vec![vacate(len / 2)])).unwrap();
+    assert!(taken() + len / 2 <= before, "{} of {before}", taken());
+    let handle = store.handle();
+    let rest = handle.fetch(file, 4096 + len / 2, 4096).unwrap();
+    assert_eq!(
+        (handle.fetch(file, 0, 4096).unwrap(), rest),
+        (vec![7; 4096].into(), vec![7; 4096].into())
+    );
+    // Of a file that goes, or is not there, there is nothing to give back.
+    let all = vec![vacate(1), Record::Remove { file }];
+    store.apply(&batch(true, all)).unwrap();
+    store.apply(&batch(true, vec![vacate(1)])).unwrap();
+}
+
 #[test]
 fn a_delivery_enters_the_inbox_once_whatever_happens() {
     let (dir, file) = with_notes();

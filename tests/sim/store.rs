@@ -1,7 +1,7 @@
 //! A disk in memory, with what a killed process keeps and what a power cut keeps.
 
 use ostrakon::engine::io::{Batch, FileId, Record, Restored, StoreError, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Default)]
 struct State {
@@ -19,7 +19,14 @@ pub struct Disk {
     medium: State,
     /// Every write fails while this is set.
     pub full: bool,
+    /// Bytes that there is room for in bulk files; no bound unless set.
+    pub capacity: Option<u64>,
+    /// What was written of files whose room is not set aside when they are made: the pages.
+    loose: BTreeSet<(FileId, u64)>,
 }
+
+/// What a disk gives at once.
+const PAGE: u64 = 4096;
 
 impl Disk {
     pub fn add_file(&mut self, file: FileId, bytes: Vec<u8>) {
@@ -31,11 +38,57 @@ impl Disk {
         self.kernel.files.get(file)
     }
 
+    /// Bytes that there is room for still, if that is bounded.
+    pub fn room(&self) -> Option<u64> {
+        let capacity = self.capacity?;
+        let files = self.kernel.files.iter();
+        let reserved = files.filter(|(file, _)| file.kind.is_reserved());
+        let reserved: u64 = reserved.map(|(_, bytes)| bytes.len() as u64).sum();
+        let used = reserved + self.loose.len() as u64 * PAGE;
+        Some(capacity.saturating_sub(used))
+    }
+
+    /// Takes room for a file that is made, or for what is written to one that has none set aside.
+    fn take_room(&mut self, record: &Record) -> Result<(), StoreError> {
+        let needed = match record {
+            Record::Create { file, len } if file.kind.is_reserved() => {
+                u64::from(!self.kernel.files.contains_key(file)) * len
+            }
+            Record::Write {
+                file,
+                offset,
+                bytes,
+            } if !file.kind.is_reserved() => {
+                let pages = offset / PAGE..(offset + bytes.len() as u64).div_ceil(PAGE);
+                let before = self.loose.len();
+                self.loose.extend(pages.map(|page| (*file, page)));
+                (self.loose.len() - before) as u64 * PAGE
+            }
+            _ => 0,
+        };
+        // What is written is taken already.
+        let there = self.room().is_none_or(|room| match record {
+            Record::Create { .. } => needed <= room,
+            _ => needed == 0 || room > 0,
+        });
+        there
+            .then_some(())
+            .ok_or_else(|| StoreError::Full("test".into()))
+    }
+
+    /// Whole pages of a range go.
+    fn give_room(&mut self, file: FileId, offset: u64, len: u64) {
+        let pages = offset.div_ceil(PAGE)..(offset + len) / PAGE;
+        self.loose
+            .retain(|(of, page)| *of != file || !pages.contains(page));
+    }
+
     pub fn apply(&mut self, batch: &Batch) -> Result<(), StoreError> {
         if self.full {
             return Err(StoreError::Full("test".into()));
         }
         for record in &batch.records {
+            self.take_room(record)?;
             match record.clone() {
                 Record::Put { table, key, value } => {
                     assert!(batch.durable, "a key in a cheap batch");
@@ -65,6 +118,15 @@ impl Disk {
                 Record::Remove { file } => {
                     assert!(batch.durable, "a removal in a cheap batch");
                     self.kernel.files.remove(&file);
+                    self.loose.retain(|(of, _)| *of != file);
+                }
+                Record::Vacate { file, offset, len } => {
+                    assert!(batch.durable, "room given back in a cheap batch");
+                    self.give_room(file, offset, len);
+                    if let Some(content) = self.kernel.files.get_mut(&file) {
+                        // Whoever reads that all the same shall notice.
+                        content[offset as usize..][..len as usize].fill(0xa5);
+                    }
                 }
                 Record::Journal(note) => self.kernel.journal.push(note),
             }

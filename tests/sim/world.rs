@@ -442,6 +442,13 @@ impl World {
         }
     }
 
+    /// Tells a node how much room its disk has, if that is bounded.
+    pub fn tell_room(&mut self, node: usize) {
+        if let Some(room) = self.nodes[node].disk.room() {
+            self.input(node, Input::Room(room));
+        }
+    }
+
     fn drain(&mut self, node: usize) {
         loop {
             let Some(engine) = &mut self.nodes[node].engine else {
@@ -477,7 +484,10 @@ impl World {
                     }
                     let token = batch.token;
                     let answer = match world.nodes[node].disk.apply(&batch) {
-                        Ok(()) => Input::Persisted(token),
+                        Ok(()) => {
+                            world.tell_room(node);
+                            Input::Persisted(token)
+                        }
                         Err(error) => Input::PersistFailed(token, error),
                     };
                     world.input(node, answer);

@@ -42,7 +42,7 @@ impl Model {
                 gone.insert(*file);
                 true
             }
-            Record::Put { .. } | Record::Delete { .. } => true,
+            Record::Put { .. } | Record::Delete { .. } | Record::Vacate { .. } => true,
         });
         Batch {
             records,
@@ -79,6 +79,8 @@ impl Model {
                 Record::Remove { file } => {
                     self.files.remove(&file);
                 }
+                // Systems may do that or leave it.
+                Record::Vacate { .. } => {}
                 Record::Journal(note) => self.notes.push(note),
             }
         }

@@ -258,6 +258,11 @@ impl Host {
                     }
                 }
                 Record::Remove { file } => drop(self.files.remove(&file)),
+                Record::Vacate { file, offset, len } => {
+                    if let Some(content) = self.files.get_mut(&file) {
+                        content.pieces.retain(|at, _| !(offset..offset + len).contains(at));
+                    }
+                }
                 Record::Journal(note) => self.journal.push(note),
             }
         }
