@@ -6,7 +6,7 @@
 //! answer is that it is here.
 
 use super::ends::End;
-use super::io::Time;
+use super::io::{LinkId, Time};
 use super::link::Link;
 use super::outgoing::{OutPart, Outgoing};
 use super::reporting::Reporting;
@@ -69,8 +69,15 @@ impl Engine {
             return message.offers.clear();
         }
         message.wait_for_room(&self.links, now);
+        let carries = |link: &Link| link.sent.iter().any(|sent| sent.seq == seq);
+        let carrying = self.links.iter().filter(|(_, link)| carries(link));
+        let carrying: Vec<LinkId> = carrying.map(|(id, _)| *id).collect();
         self.forget_sent(seq);
-        self.links.values_mut().for_each(Link::spare_doubt);
+        for id in carrying {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.spare_doubt();
+            }
+        }
     }
 }
 
@@ -81,7 +88,7 @@ impl Outgoing {
     }
 
     /// Nothing of it counts as there, but for parts that were verified, and it is offered again after a while.
-    fn wait_for_room(&mut self, links: &BTreeMap<super::io::LinkId, Link>, now: Time) {
+    fn wait_for_room(&mut self, links: &BTreeMap<LinkId, Link>, now: Time) {
         let wait = Wait::next(self.no_room, now);
         self.no_room = Some(wait);
         self.hold_until = None;
