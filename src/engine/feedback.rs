@@ -224,7 +224,7 @@ impl Engine {
         }) else {
             return 0;
         };
-        let loss = link.loss_ppm();
+        let loss = link.loss_ahead();
         (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000)
             as u32
     }

@@ -28,6 +28,13 @@ pub const UNHURRIED: Duration = Duration::from_secs(600);
 /// The same where somebody carries the frames, who may take hours.
 const UNHURRIED_FAR: Duration = Duration::from_secs(6 * 3600);
 
+/// A round trip that is long, if so many frames may leave in it: another round is avoided.
+const FAR: Duration = Duration::from_millis(50);
+const FAR_FRAMES: u128 = 64;
+
+/// Loss that a link may have that nothing is known of, in parts per million.
+const UNKNOWN_LOSS: u32 = 100_000;
+
 /// A fragment under way.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
@@ -298,6 +305,22 @@ impl Link {
         self.profile.as_ref().map_or(0, |p| p.loss_ppm.min(900_000))
     }
 
+    /// The same for what is to be there without another round. Where that takes long, nothing was measured yet and symbols
+    /// cost nothing, some loss is reckoned with: what leaves while a report is on its way delays nothing.
+    pub fn loss_ahead(&self) -> u32 {
+        let loss = self.loss_ppm();
+        match self.free().is_some_and(is_far) && !self.rate.loss_known() {
+            true => loss.max(UNKNOWN_LOSS),
+            false => loss,
+        }
+    }
+
+    /// The profile, if a symbol more costs nothing.
+    fn free(&self) -> Option<&LinkProfile> {
+        let free = |p: &&LinkProfile| p.cost == 0 && !p.enveloped && !p.courier;
+        self.profile.as_ref().filter(free)
+    }
+
     /// How often a report about one message may leave by this link.
     pub fn report_interval(&self, bytes: usize) -> Duration {
         let Some(profile) = &self.profile else {
@@ -321,8 +344,7 @@ impl Link {
     /// When an answer to what left last is overdue, if that is of this part: all of it may be lost, and then nothing tells so
     /// before the link is in doubt. `None` where one more fragment costs something, or would not overtake what is on its way.
     pub fn answer_due(&self, seq: u64, part: u8, now: Time) -> Option<Time> {
-        let free = |p: &&LinkProfile| p.cost == 0 && !p.enveloped && !p.courier;
-        self.profile.as_ref().filter(free)?;
+        self.free()?;
         let last = self.sent.back().filter(|_| !self.is_unanswered(now))?;
         let patience = self.rate.patience();
         (last.seq == seq && last.part == part).then(|| last.at.after(patience))
@@ -437,4 +459,14 @@ impl Link {
     pub fn silence_limit(&self) -> Duration {
         Duration::from_secs(5) + self.patience() * 3
     }
+}
+
+/// Whether an answer takes long, and much more may leave meanwhile.
+fn is_far(profile: &LinkProfile) -> bool {
+    let Some(rtt) = profile.rtt.filter(|rtt| *rtt >= FAR && profile.can_receive) else {
+        return false;
+    };
+    let carried = |bps: u64| u128::from(bps) * rtt.as_millis() / 8000;
+    let frames = FAR_FRAMES * profile.mtu as u128;
+    profile.rate_bps.is_none_or(|bps| carried(bps) >= frames)
 }

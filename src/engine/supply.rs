@@ -141,7 +141,7 @@ impl Engine {
         let draw = Draw {
             slices,
             weight: self.weight(id, message.end()),
-            loss_ppm: link.loss_ppm(),
+            loss_ppm: link.loss_ahead(),
             link: carrier(id),
         };
         (slices > 0).then(|| Course {
