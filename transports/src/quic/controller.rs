@@ -46,7 +46,7 @@ pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: 
 /// How packets are to leave: a model knows at how many bytes a second, or looks for it. `state` as above.
 pub fn pace(state: Box<dyn Controller>) -> Wish {
     match state.into_any().downcast::<ModelController>() {
-        Ok(ours) => ours.model.wish(),
+        Ok(ours) => ours.model.pace().map_or(Wish::Train, Wish::Rate),
         Err(_) => Wish::Free,
     }
 }

@@ -37,7 +37,6 @@
 //! It is made for links that are one's own. Beside others `sharing.rs` is fair.
 
 use super::belief::Belief;
-use super::pace::Wish;
 use super::rounds::{LOSS_MAX, Round, Rounds};
 use super::steady::Steady;
 use super::train::{Told, Train};
@@ -71,8 +70,6 @@ pub(super) const PACKET: u64 = 1472;
 pub(super) const FLOOR: u64 = 10 * PACKET;
 /// The largest window that follows from a train.
 const TRAIN_MAX: f64 = 128.0 * FLOOR as f64;
-/// So many trains have to be under way in a round trip, or they would hold others up.
-const TRAINS: u64 = 8;
 /// A remembered rate is right if a train tells one that differs by less than this share.
 const SAME: f64 = 0.2;
 /// How long an acknowledgement may be kept back.
@@ -188,17 +185,6 @@ impl RateModel {
     pub fn pace(&self) -> Option<f64> {
         let known = self.flat >= FLAT || self.is_remembered();
         (known && self.trip > 0.0).then(|| self.plan as f64 / self.trip)
-    }
-
-    /// How packets are to leave. What is remembered is shown to be right or wrong by trains, as soon as one comes through,
-    /// where a train is little of what is under way.
-    pub fn wish(&self) -> Wish {
-        let unsure = self.is_remembered() && !self.boarded && self.takes_trains();
-        match self.pace() {
-            None => Wish::Train,
-            Some(rate) if unsure && self.plan >= TRAINS * FLOOR => Wish::Trains(rate),
-            Some(rate) => Wish::Rate(rate),
-        }
     }
 
     /// Bytes that may be in flight at first.

@@ -23,9 +23,7 @@ pub enum Wish {
     Free,
     /// The same, and now and then in a train, which is to tell the rate of the line.
     Train,
-    /// At so many bytes a second, and always a train together.
-    Trains(f64),
-    /// At so many bytes a second, evenly.
+    /// At so many bytes a second.
     Rate(f64),
 }
 
@@ -68,32 +66,20 @@ impl Pace {
 
     /// Frames of so many bytes that may leave now.
     pub(super) fn frames(&self, frame: usize) -> usize {
-        let frames = self.rate().map_or(usize::MAX, |_| self.burst(frame));
-        match frames < self.least() {
-            true => 0,
-            false => frames,
-        }
-    }
-
-    /// How many frames have to leave together.
-    fn least(&self) -> usize {
-        match self.wish {
-            Wish::Trains(_) => BURST.0,
-            Wish::Free | Wish::Train | Wish::Rate(_) => 1,
-        }
+        self.rate().map_or(usize::MAX, |_| self.burst(frame))
     }
 
     /// Frames of so many bytes that are to leave together, to find out the rate of the line.
     pub(super) fn train(&self, frame: usize) -> usize {
         match self.wish {
             Wish::Train => self.burst(frame),
-            Wish::Free | Wish::Trains(_) | Wish::Rate(_) => 0,
+            Wish::Free | Wish::Rate(_) => 0,
         }
     }
 
     fn rate(&self) -> Option<f64> {
         match self.wish {
-            Wish::Trains(rate) | Wish::Rate(rate) => Some(rate),
+            Wish::Rate(rate) => Some(rate),
             Wish::Free | Wish::Train => None,
         }
     }
@@ -102,10 +88,10 @@ impl Pace {
         (self.bytes.max(0.0) / on_line(frame)) as usize
     }
 
-    /// How long until the next may, if none may now.
+    /// How long until the next one may, if none may now.
     pub(super) fn pause(&self, frame: usize) -> Option<Duration> {
         let rate = self.rate()?.max(1.0);
-        let lacking = on_line(frame) * self.least() as f64 - self.bytes;
+        let lacking = on_line(frame) - self.bytes;
         (lacking > 0.0).then(|| Duration::from_secs_f64((lacking / rate).min(60.0)))
     }
 }
@@ -155,28 +141,5 @@ mod tests {
         assert_eq!(pace.train(FRAME), BURST.0);
         pace.set(Wish::Rate(1e4), 0.0, FRAME, begin + Duration::from_secs(9));
         assert_eq!((pace.train(FRAME), pace.frames(FRAME)), (0, BURST.0));
-    }
-
-    /// Guards what is asked of a rate that may be wrong: no more leaves than it allows, and always ten together.
-    #[test]
-    fn trains_leave_at_the_rate() {
-        let begin = Instant::now();
-        let mut pace = Pace::new(FRAME, begin);
-        let mut left = Vec::new();
-        for ms in 0..1000 {
-            pace.set(
-                Wish::Trains(1e6),
-                0.0,
-                FRAME,
-                begin + Duration::from_millis(ms),
-            );
-            let frames = pace.frames(FRAME);
-            assert_eq!(frames == 0, pace.pause(FRAME).is_some());
-            (0..frames).for_each(|_| pace.spend(FRAME));
-            left.extend((frames > 0).then_some(frames));
-        }
-        assert!(left.iter().all(|frames| *frames >= BURST.0), "{left:?}");
-        let all: usize = left.iter().sum();
-        assert!((990..=1010).contains(&all), "{all}");
     }
 }
