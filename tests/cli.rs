@@ -686,6 +686,47 @@ fn a_node_runs_answers_and_ends_in_order() {
 }
 
 /// Usage errors end with 2 and, with `--json`, are an object; help lists every exit code; a reader that goes away is no error.
+/// Guards who stops a command from a message that is sent nevertheless: until the node has taken the file, nothing is queued,
+/// and nothing of it is left.
+#[test]
+fn a_send_that_is_stopped_while_the_file_is_taken_leaves_nothing() {
+    let (ada, ben) = (Person::new("Ada"), Person::new("Ben"));
+    assert!(ada.knows(&ben.card()).status.success());
+    let running = Running::start(&ada);
+    // It takes longer than the test waits, and no room until it is copied.
+    let big = ada.file("big");
+    let file = std::fs::File::create(&big).unwrap();
+    file.set_len(16 << 30).unwrap();
+    let mut send = ada.command(&["send", "Ben", "--file", path(&big), "--json"]);
+    let send = send.stdout(Stdio::piped()).spawn().unwrap();
+    let copied = || {
+        let entries = std::fs::read_dir(ada.file("home/store/tmp")).unwrap();
+        entries.count()
+    };
+    wait_until("the file is being taken", || copied() > 0);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(send.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = send.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["error"]["kind"], "interrupted", "{told}");
+    wait_until("what was copied is gone", || copied() == 0);
+    assert_eq!(ada.json(0, &["status"])["outbound"], serde_json::json!([]));
+    running.end();
+}
+
+/// Waits for something that happens within a second or so, and for a minute where the machine is busy.
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !done() {
+        assert!(
+            begun.elapsed().as_secs() < 60,
+            "not within a minute: {what}"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Links and routes of a relay count at once while it runs, and are there when it runs again, also after a kill.
 #[test]
 fn a_relay_is_configured_while_it_runs_and_while_it_does_not() {

@@ -9,7 +9,8 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tokio::io::BufReader;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,6 +27,9 @@ pub(super) trait Answers: Clone + Send + Sync + 'static {
 
     /// Answers. An error is an answer, too.
     fn answer(&self, request: Self::Request) -> impl Future<Output = Self::Response> + Send;
+
+    /// Whether it is not wanted any more once who asked has left: it takes long, and changes nothing before its end.
+    fn ends_with_client(request: &Self::Request) -> bool;
 
     /// What to say of a request that does not read, in these words.
     fn unreadable(text: String) -> Self::Response;
@@ -109,7 +113,14 @@ async fn talk<A: Answers>(stream: UnixStream, service: &A) -> io::Result<()> {
     loop {
         let response = match lines::read::<A::Request>(&mut from, lines::MAX_REQUEST).await {
             Ok(None) => return Ok(()),
-            Ok(Some(request)) => service.answer(request).await,
+            Ok(Some(request)) => {
+                let ends = A::ends_with_client(&request);
+                tokio::select! {
+                    biased;
+                    response = service.answer(request) => response,
+                    () = left(&mut from), if ends => return Ok(()),
+                }
+            }
             Err(error) => {
                 let text = format!(
                     "the request does not read ({error}); use the program of the node's version"
@@ -119,6 +130,13 @@ async fn talk<A: Answers>(stream: UnixStream, service: &A) -> io::Result<()> {
             }
         };
         lines::write(&mut to, &response).await?;
+    }
+}
+
+/// Waits until a client has left. What it asks next waits its turn.
+async fn left(from: &mut BufReader<OwnedReadHalf>) {
+    if from.fill_buf().await.is_ok_and(|next| !next.is_empty()) {
+        std::future::pending().await
     }
 }
 

@@ -25,6 +25,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 use std::time::Duration;
 
 /// The most that stands in one manifest, in bytes.
@@ -42,28 +43,31 @@ const ROSTER_NAME: &str = "our devices";
 const VOICE_NAME: &str = "comparison by voice";
 const VOICE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A message whose parts are safe in the store.
+/// A message whose parts are safe in the store. They go with it, unless the engine was given it. Dropping it blocks.
 pub(super) struct Prepared {
     /// For the engine.
     pub(super) draft: Draft,
     /// Its id.
     pub(super) message: MessageId,
+    /// The engine was given it.
+    pub(super) given: bool,
     handle: Handle,
     imported: Vec<FileId>,
     temporary: Vec<(u8, PathBuf)>,
 }
 
-impl Prepared {
-    /// Removes the snapshots of a message that the engine did not take. Blocks.
-    pub(super) fn discard(mut self) {
+impl Drop for Prepared {
+    fn drop(&mut self) {
         self.remove_temporary();
-        for file in &self.imported {
+        for file in self.imported.iter().filter(|_| !self.given) {
             if let Err(error) = self.handle.discard_outgoing(*file) {
                 tracing::warn!(?file, %error, "cannot remove a snapshot");
             }
         }
     }
+}
 
+impl Prepared {
     fn remove_temporary(&mut self) {
         for (_, path) in self.temporary.drain(..) {
             let _ = fs::remove_file(path);
@@ -87,6 +91,8 @@ impl Prepared {
 
 /// Who sends what to whom by which links.
 pub(super) struct Order {
+    /// Whether anybody still waits for it.
+    pub(super) wanted: Weak<()>,
     /// What was asked for.
     pub(super) request: SendRequest,
     /// Sender.
@@ -128,13 +134,8 @@ pub(super) fn prepare(
 ) -> Result<Prepared, NodeError> {
     let mut prepared = begin(handle, order.to.clone())?;
     prepared.draft.blocks = order.blocks;
-    match fill(&mut prepared, order, limits) {
-        Ok(()) => Ok(prepared),
-        Err(error) => {
-            prepared.discard();
-            Err(error)
-        }
-    }
+    fill(&mut prepared, order, limits)?;
+    Ok(prepared)
 }
 
 /// A message without parts.
@@ -153,6 +154,7 @@ fn begin(handle: Handle, to: BTreeSet<PersonId>) -> Result<Prepared, NodeError> 
             parts: Vec::new(),
         },
         message: MessageId([0; 32]),
+        given: false,
         handle,
         imported: Vec::new(),
         temporary: Vec::new(),
@@ -294,7 +296,8 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
             .map_err(NodeError::file("read", path))?
             .len();
         total += within(order, total, len)?;
-        let content = snapshot(prepared, id, &file, Some(&file), &mut inline)
+        let from = WhileWanted(&file, &order.wanted);
+        let content = snapshot(prepared, id, from, Some(&file), &mut inline)
             .map_err(NodeError::file("copy", path))?;
         let made = part(id, media_type(path), name(path), Priority::Normal, content)?;
         prepared.draft.parts.push(made);
@@ -389,6 +392,18 @@ fn snapshot(
     }
     let Copied { len, digest } = copy(first, &mut from, &mut to)?;
     Ok(Content::Snapshot { len, digest })
+}
+
+/// A file that is read as long as somebody wants it.
+struct WhileWanted<'a>(&'a File, &'a Weak<()>);
+
+impl Read for WhileWanted<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.1.strong_count() == 0 {
+            return Err(io::Error::other("who sends it has left"));
+        }
+        self.0.read(bytes)
+    }
 }
 
 fn name(path: &Path) -> String {

@@ -53,6 +53,10 @@ impl Answers for Service {
             .unwrap_or_else(|error| error.response())
     }
 
+    fn ends_with_client(request: &Request) -> bool {
+        matches!(request, Request::Send(_))
+    }
+
     fn unreadable(text: String) -> Response {
         let kind = ErrorKind::BadInput;
         Response::Error { kind, text }
@@ -167,7 +171,10 @@ impl Service {
         let whom = to.clone();
         let (inline, blocks) = self.ask(|reply| Command::Cut(whom, reply)).await?;
         let inline = if alone { inline } else { INLINE };
+        // Gone when nobody waits for the answer any more.
+        let wanted = Arc::new(());
         let order = Order {
+            wanted: Arc::downgrade(&wanted),
             request,
             from,
             to,
@@ -182,12 +189,13 @@ impl Service {
         self.submit(prepared).await
     }
 
-    async fn submit(&self, prepared: Prepared) -> Result<Response, NodeError> {
+    async fn submit(&self, mut prepared: Prepared) -> Result<Response, NodeError> {
         let draft = Box::new(prepared.draft.clone());
         let message = prepared.message;
         let to = draft.to.iter().map(|to| self.0.contacts.name(*to));
         let to = to.collect();
         let (reply, answer) = oneshot::channel();
+        prepared.given = true;
         let accepted = match self.order(Command::Send(draft, reply)).await {
             Err(stopped) => Err(stopped),
             Ok(()) => match tokio::time::timeout(ACCEPT, answer).await {
@@ -207,8 +215,9 @@ impl Service {
                 to,
             }),
             Err(error) => {
+                prepared.given = false;
                 self.with_store(move |_| {
-                    prepared.discard();
+                    drop(prepared);
                     Ok(())
                 })
                 .await?;

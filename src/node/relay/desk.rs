@@ -307,6 +307,10 @@ impl Answers for Desk {
     type Request = Request;
     type Response = Response;
 
+    fn ends_with_client(_: &Request) -> bool {
+        false
+    }
+
     async fn answer(&self, request: Request) -> Response {
         match self.try_answer(request).await {
             Ok(response) => response,

@@ -25,7 +25,13 @@ const EVERY: Duration = Duration::from_millis(100);
 pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
     let wait = args.wait;
     let started = Instant::now();
-    let answer = ask(home, Request::Send(request(args)?)).await?;
+    let answer = tokio::select! {
+        answer = ask(home, Request::Send(request(args)?)) => answer?,
+        _ = tokio::signal::ctrl_c() => {
+            let what = "stopped before the message was taken; it is not sent";
+            return Err(Failure::new(Kind::Interrupted, what, "send it again when you like"));
+        }
+    };
     let Response::Queued { message, to } = &answer else {
         return Err(unexpected());
     };
