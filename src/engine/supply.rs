@@ -59,7 +59,7 @@ impl Engine {
         };
         let mut runs = Vec::new();
         loop {
-            match self.draw(&course) {
+            match self.draw(&course, runs.is_empty()) {
                 Supply::Run(run, weight, need) => {
                     runs.push((run, weight));
                     if need.is_none() && runs.len() < course.most {
@@ -72,7 +72,6 @@ impl Engine {
                     }
                     return frames;
                 }
-                // The answer to what has just left is not overdue yet.
                 _ if !runs.is_empty() => return self.symbol_frames(&course, &runs),
                 Supply::Spare(run, weight) => return self.symbol_frames(&course, &[(run, weight)]),
                 Supply::Needs(need) if self.provide(seq, part, need) => {}
@@ -173,7 +172,8 @@ impl Engine {
             .max(1)
     }
 
-    fn draw(&mut self, course: &Course) -> Supply {
+    /// `first`: nothing else leaves with it.
+    fn draw(&mut self, course: &Course, first: bool) -> Supply {
         let &Course { id, draw, .. } = course;
         let (Some(message), Some(link)) = (self.outbox.get_mut(&course.seq), self.links.get(&id))
         else {
@@ -186,6 +186,8 @@ impl Engine {
             return match state.pool.draw(&draw) {
                 Drawn::Run(run, need) => Supply::Run(run, draw.weight, need),
                 Drawn::Needs(need) => Supply::Needs(need),
+                // The answer to what has just left is not overdue yet.
+                Drawn::Nothing if !first => Supply::Nothing(None),
                 Drawn::Nothing => {
                     let due = link.answer_due(course.seq, course.part, self.now);
                     draw_spare(&mut state.pool, &draw, due, self.now)
