@@ -30,10 +30,7 @@ impl Engine {
         let (kept, carried) = (link.is_relayed(), link.is_carried_both_ways());
         for sent in std::mem::take(&mut link.sent) {
             if let Some(message) = self.outbox.get_mut(&sent.seq) {
-                message.settle(&sent, id);
-                if !kept {
-                    message.lost(&sent, id, carried);
-                }
+                message.given_up(&sent, id, kept, carried);
             }
         }
     }

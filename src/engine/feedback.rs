@@ -194,10 +194,7 @@ impl Engine {
                 link.sent.pop_front();
                 link.rate.forget(sent.bytes as usize);
                 if let Some(message) = self.outbox.get_mut(&sent.seq) {
-                    message.settle(&sent, id);
-                    if !kept {
-                        message.lost(&sent, id, carried);
-                    }
+                    message.given_up(&sent, id, kept, carried);
                     self.work += 1;
                 }
             }
@@ -403,8 +400,16 @@ impl Outgoing {
             .is_some_and(|p| p.pool.is_only_by(&sent.run, by))
     }
 
+    /// Nobody waits for a fragment any more: it is lost, unless a relay has `kept` it.
+    pub(super) fn given_up(&mut self, sent: &Sent, id: LinkId, kept: bool, courier: bool) {
+        self.settle(sent, id);
+        if !kept {
+            self.lost(sent, id, courier);
+        }
+    }
+
     /// A fragment is lost. A courier who lost something takes it along once more.
-    pub(super) fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool) {
+    fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool) {
         let Some(part) = self.parts.get_mut(&sent.part) else {
             return;
         };
@@ -418,7 +423,7 @@ impl Outgoing {
     }
 
     /// A fragment is no longer under way.
-    pub(super) fn settle(&mut self, sent: &Sent, id: LinkId) {
+    fn settle(&mut self, sent: &Sent, id: LinkId) {
         if let Some(part) = self.parts.get_mut(&sent.part) {
             part.pool.settle(&sent.run, sent.weight);
             part.settle_carried(id, &sent.run);

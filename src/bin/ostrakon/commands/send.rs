@@ -28,8 +28,9 @@ pub async fn run(out: Out, home: &Path, args: SendArgs) -> Outcome {
     let answer = tokio::select! {
         answer = ask(home, Request::Send(request(args)?)) => answer?,
         _ = tokio::signal::ctrl_c() => {
-            let what = "stopped before the message was taken; it is not sent";
-            return Err(Failure::new(Kind::Interrupted, what, "send it again when you like"));
+            let what = "stopped before it was known that the message is taken";
+            let next = "look for it with: ostrakon status; if it is not there, nothing was sent";
+            return Err(Failure::new(Kind::Interrupted, what, next));
         }
     };
     let Response::Queued { message, to } = &answer else {
