@@ -77,6 +77,7 @@ fn encode(coding: Coding, source: &Bytes) -> Bytes {
         coding,
         k,
         source: source.clone(),
+        repair: coding.repair,
     })
     .run() else {
         panic!("not encoded")

@@ -2,7 +2,7 @@
 
 use super::measure::{Candidate, rates};
 use ostrakon::security::kdf::Key;
-use ostrakon::security::seal::MessageKeys;
+use ostrakon::security::seal::{MessageKeys, Room};
 use ostrakon::wire::fragment::{Kind, Place, View};
 use std::time::Duration;
 
@@ -41,32 +41,51 @@ pub fn together(rates: &[f64]) -> f64 {
 }
 
 fn kernels() -> [Candidate<'static>; 4] {
-    let keys = MessageKeys::new(Key::new([1; 32]), [2; 32], 5, [7, 8], [1, 2, 3, 4, 5, 6]);
-    let again = keys.clone();
-    let plain = vec![0x5a; SYMBOL];
-    let place = |symbol: u16| Place {
-        part: 1,
-        block: 3,
-        symbol: symbol & 0x1fff,
-        slice: 0,
-    };
-    let frame = keys.seal(Kind::Wide, &place(7), &plain);
-    let (block, mut symbol) = (vec![0x5a; BLOCK], 0u16);
+    let block = vec![0x5a; BLOCK];
     let (source, mut copy) = (block.clone(), block.clone());
     [
-        Candidate::new(SYMBOL, move || {
-            symbol = symbol.wrapping_add(1);
-            keys.seal(Kind::Wide, &place(symbol), &plain)
-        }),
-        Candidate::new(SYMBOL, move || {
-            again.open(&View::parse(&frame).unwrap()).unwrap()
-        }),
+        sealing(block.clone()),
+        opening(),
         Candidate::new(BLOCK, move || blake3::hash(&block)),
         Candidate::new(BLOCK, move || {
             copy.copy_from_slice(&source);
             copy[symbol_of(&copy)]
         }),
     ]
+}
+
+/// Sealing of one symbol after another, each into room for several, as the engine does it.
+pub fn sealing<'a>(part: impl AsRef<[u8]> + 'a) -> Candidate<'a> {
+    let (keys, mut room, mut next) = (keys(), Room::default(), 0);
+    Candidate::new(SYMBOL, move || {
+        let symbols = part.as_ref().len() / SYMBOL;
+        let at = next % symbols;
+        next += 1;
+        let plain = &part.as_ref()[at * SYMBOL..(at + 1) * SYMBOL];
+        keys.seal_in(&mut room, Kind::Wide, &place(at), plain)
+    })
+}
+
+fn opening() -> Candidate<'static> {
+    let (keys, mut room) = (keys(), Room::default());
+    let frame = keys.seal(Kind::Wide, &place(7), &[0x5a; SYMBOL]);
+    Candidate::new(SYMBOL, move || {
+        keys.open_in(&mut room, &View::parse(&frame).unwrap())
+            .unwrap()
+    })
+}
+
+fn keys() -> MessageKeys {
+    MessageKeys::new(Key::new([1; 32]), [2; 32], 5, [7, 8], [1, 2, 3, 4, 5, 6])
+}
+
+fn place(symbol: usize) -> Place {
+    Place {
+        part: 1,
+        block: 3,
+        symbol: symbol as u16 & 0x1fff,
+        slice: 0,
+    }
 }
 
 /// Something that depends on what was copied.

@@ -181,8 +181,9 @@ fn turn(sides: &mut [Side; 2], at: usize, start: Instant, run: &mut Run) -> bool
     if sides[at].inputs.is_empty() {
         return false;
     }
+    let time = now(start);
     for input in std::mem::take(&mut sides[at].inputs) {
-        sides[at].engine.handle_input(now(start), input);
+        sides[at].engine.handle_input(time, input);
     }
     loop {
         match sides[at].engine.poll_output() {

@@ -2,7 +2,7 @@
 
 use super::io::{FileId, FileKind, Job, Output};
 use super::outgoing::OutPart;
-use super::pool::{BlockData, Need};
+use super::pool::Need;
 use super::{Engine, Request, coding};
 use bytes::Bytes;
 
@@ -51,30 +51,34 @@ impl Engine {
         let Some(message) = self.outbox.get(&key.seq).map(|message| message.id) else {
             return false;
         };
-        let pick = |data: &BlockData| match repair {
-            true => data.repair.clone(),
-            false => data.source.clone(),
-        };
+        let here = self.in_memory(key, repair).map_or(0, Bytes::len);
         let others = self.places_of(message).filter(|seq| *seq != key.seq);
-        let mut parts = others.filter_map(|seq| self.outbox.get(&seq)?.parts.get(&key.part));
-        let Some(bytes) = parts.find_map(|part| part.pool.loaded(key.block).and_then(pick)) else {
+        let mut others = others.filter_map(|seq| self.in_memory(BlockKey { seq, ..key }, repair));
+        let Some(bytes) = others.find(|bytes| bytes.len() > here).cloned() else {
             return false;
         };
-        drop(parts);
+        drop(others);
         let Some(state) = self.out_part(key.seq, key.part) else {
             return false;
         };
         let data = state.pool.data(key.block);
-        let place = match repair {
-            true => &mut data.repair,
-            false => &mut data.source,
-        };
-        if place.replace(bytes).is_some() {
-            return false;
+        match repair {
+            true => data.repair = Some(bytes),
+            false => data.source = Some(bytes),
         }
         self.touch_block(key);
         self.make_room();
         true
+    }
+
+    /// The repair symbols of a block, or the source symbols.
+    fn in_memory(&self, key: BlockKey, repair: bool) -> Option<&Bytes> {
+        let part = self.outbox.get(&key.seq)?.parts.get(&key.part)?;
+        let data = part.pool.loaded(key.block)?;
+        match repair {
+            true => data.repair.as_ref(),
+            false => data.source.as_ref(),
+        }
     }
 
     /// Reads a block unless it is in memory or on its way there; the blocks used longest ago give way.
@@ -131,7 +135,7 @@ impl Engine {
         self.code(key);
     }
 
-    /// Has repair symbols computed, if they are wanted and the block is here.
+    /// Has repair symbols computed, if they are wanted and the block is here: the first ones, and all if those do not do.
     fn code(&mut self, key: BlockKey) {
         let Some(state) = self.out_part(key.seq, key.part) else {
             return;
@@ -144,11 +148,17 @@ impl Engine {
         let Some(source) = data.source.clone() else {
             return;
         };
+        let k = geometry.source_symbols(key.block);
+        let repair = match data.repair {
+            None => geometry.coding.first_repair(k),
+            Some(_) => geometry.coding.repair,
+        };
         (data.wants_repair, data.coding) = (false, true);
         let job = Job::Code(coding::Job::Encode {
             coding: geometry.coding,
-            k: geometry.source_symbols(key.block),
+            k,
             source,
+            repair,
         });
         let token = self.request(Request::CodeBlock(key));
         self.out.push_back(Output::Compute { token, job });

@@ -36,7 +36,7 @@ pub struct Cursor {
     failure: f64,
     /// Blocks for which that was reckoned.
     reckoned: u32,
-    /// How many symbols of a block are to leave, and for which block, code words and loss that was reckoned.
+    /// How many symbols of a block are to leave, and for how many of source, code words and what loss that was reckoned.
     plan: Option<((u32, u32, u32), u32)>,
     /// All was sent.
     done: bool,
@@ -162,14 +162,14 @@ fn name(run: &Run) -> (u16, u16, u8) {
 }
 
 impl Cursor {
-    /// How many symbols of its block are to leave. Reckoned once a block and loss: it takes longer than a symbol.
+    /// How many symbols of its block are to leave. Reckoned once a size and loss: it takes longer than a symbol.
     fn planned(&mut self, geometry: &Geometry, words: u32, loss_ppm: u32) -> u32 {
-        let given = (self.block, words, loss_ppm);
+        let block = self.block as u16;
+        let k = u32::from(geometry.source_symbols(block));
+        let given = (k, words, loss_ppm);
         if let Some((_, n)) = self.plan.filter(|(known, _)| *known == given) {
             return n;
         }
-        let block = self.block as u16;
-        let k = u32::from(geometry.source_symbols(block));
         let most = match geometry.coding.scheme {
             Scheme::Repeat => REPEATS_MAX,
             _ => u32::from(geometry.symbols(block)),

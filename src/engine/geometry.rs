@@ -106,6 +106,15 @@ impl Coding {
         }
     }
 
+    /// How many repair symbols of a block of `k` are made at first: of a large one enough for a loss of a quarter. To hold
+    /// and to copy those that nobody asks for costs more than to code it a second time where more is lost.
+    pub fn first_repair(&self, k: u16) -> u16 {
+        match self.scheme {
+            Scheme::LargeBlock => self.repair.min((k / 8 * 3).max(1)),
+            Scheme::Repeat | Scheme::SmallBlock => self.repair,
+        }
+    }
+
     /// Bytes of a symbol.
     pub fn symbol_len(&self) -> usize {
         usize::from(self.slice_len) * usize::from(self.slices)

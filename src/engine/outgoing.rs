@@ -545,6 +545,7 @@ fn cut_manifest(bytes: &[u8]) -> Vec<Bytes> {
             coding,
             k: coding.block_symbols,
             source: Bytes::copy_from_slice(bytes),
+            repair: coding.repair,
         };
         if let coding::Done::Encoded(parity) = job.run() {
             chunks.extend(parity.chunks(ManifestChunk::SIZE).map(wrap));

@@ -13,8 +13,8 @@ use super::outgoing::Outgoing;
 use super::pool::{Draw, Run, carrier};
 
 impl Engine {
-    /// A run of a part has left by a link for one recipient.
-    pub(super) fn count_for_others(&mut self, id: LinkId, seq: u64, part: u8, run: Run) {
+    /// Runs of a part have left by a link for one recipient.
+    pub(super) fn count_for_others(&mut self, id: LinkId, seq: u64, part: u8, runs: &[(Run, u32)]) {
         let shared_line = self.links.get(&id).is_some_and(Link::is_shared_line);
         let Some(message) = self.outbox.get(&seq) else {
             return;
@@ -29,8 +29,10 @@ impl Engine {
             })
         };
         let others: Vec<u64> = others.filter(hears).collect();
-        for other in others {
-            self.overhear(id, other, part, run, to);
+        for (run, _) in runs {
+            for other in &others {
+                self.overhear(id, *other, part, *run, to);
+            }
         }
     }
 

@@ -8,7 +8,7 @@
 //! for when a report says so: that costs no time, and no symbol too many where loss comes in bursts. Of a part that is
 //! urgent, and of the last blocks, it counts by its chance of arriving, with a margin.
 
-use super::geometry::Geometry;
+use super::geometry::{Coding, Geometry};
 use super::redundancy::tail_margin;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ pub enum Drawn {
 pub struct BlockData {
     /// The source symbols, the padding of the last one left out.
     pub source: Option<Bytes>,
-    /// The repair symbols.
+    /// The first of the repair symbols, or all of them.
     pub repair: Option<Bytes>,
     /// A read is under way.
     pub fetching: bool,
@@ -340,7 +340,8 @@ impl Pool {
     }
 
     fn draw_active(&mut self, draw: &Draw, tail: bool) -> Drawn {
-        let slices = self.geometry.coding.slices;
+        let coding = &self.geometry.coding;
+        let slices = coding.slices;
         let mut wanting = None;
         let known = self.unknown_from.unwrap_or(u32::MAX);
         let loss_ppm = tail.then_some(draw.loss_ppm);
@@ -362,7 +363,7 @@ impl Pool {
                 continue;
             }
             quiet = false;
-            match block.pick(number, needed, draw) {
+            match block.pick(number, needed, draw, coding) {
                 None => {}
                 Some((run, None)) => {
                     block.take(&run, draw);
@@ -376,11 +377,12 @@ impl Pool {
 
     /// A further run, where what is under way would do if it arrived, but seems not to.
     pub fn draw_spare(&mut self, draw: &Draw) -> Drawn {
-        let slices = self.geometry.coding.slices;
+        let coding = &self.geometry.coding;
+        let slices = coding.slices;
         let known = self.unknown_from.unwrap_or(u32::MAX);
         let active = self.active.iter_mut();
         for (&number, block) in active.filter(|(number, _)| u32::from(**number) < known) {
-            match block.pick(number, block.unsolved(slices), draw) {
+            match block.pick(number, block.unsolved(slices), draw, coding) {
                 None => {}
                 Some((run, None)) => {
                     block.take(&run, draw);
@@ -454,19 +456,20 @@ impl Pool {
         }
     }
 
+    /// Whether the bytes of a run are in memory.
+    pub fn is_loaded(&self, run: &Run) -> bool {
+        self.place(run).is_some()
+    }
+
     /// The bytes of a run, padded: from memory, if they are there.
     pub fn bytes(&self, run: &Run) -> Option<Bytes> {
+        let (symbols, at, len) = self.place(run)?;
+        Some(cut_padded(symbols, at, len))
+    }
+
+    fn place(&self, run: &Run) -> Option<(&Bytes, usize, usize)> {
         let block = self.active.get(&run.block)?;
-        let coding = &self.geometry.coding;
-        let len = usize::from(run.count) * usize::from(coding.slice_len);
-        let offset = usize::from(run.slice) * usize::from(coding.slice_len);
-        if run.symbol < block.k {
-            let at = usize::from(run.symbol) * coding.symbol_len() + offset;
-            return Some(cut_padded(block.data.source.as_ref()?, at, len));
-        }
-        let at = usize::from(run.symbol - block.k) * coding.symbol_len() + offset;
-        let repair = block.data.repair.as_ref()?;
-        (at + len <= repair.len()).then(|| repair.slice(at..at + len))
+        block.place(run, &self.geometry.coding)
     }
 }
 
@@ -590,7 +593,13 @@ impl Block {
     }
 
     /// The next run of this block, and what has to be in memory for it.
-    fn pick(&self, number: u16, needed: u8, draw: &Draw) -> Option<(Run, Option<Need>)> {
+    fn pick(
+        &self,
+        number: u16,
+        needed: u8,
+        draw: &Draw,
+        coding: &Coding,
+    ) -> Option<(Run, Option<Need>)> {
         let run = |symbol, mask| {
             first_run(mask, draw.slices).map(|(slice, count)| Run {
                 block: number,
@@ -610,17 +619,25 @@ impl Block {
         let run = begun
             .or_else(fresh)
             .or_else(|| self.again(number, needed, draw))?;
-        let repair = run.symbol >= self.k;
-        let bytes = if repair {
-            &self.data.repair
-        } else {
-            &self.data.source
-        };
         let need = Need {
             block: number,
-            repair,
+            repair: run.symbol >= self.k,
         };
-        Some((run, bytes.is_none().then_some(need)))
+        Some((run, self.place(&run, coding).is_none().then_some(need)))
+    }
+
+    /// In which symbols in memory a run of this block is, from where on, and how long it is.
+    fn place(&self, run: &Run, coding: &Coding) -> Option<(&Bytes, usize, usize)> {
+        let slice = usize::from(coding.slice_len);
+        let len = usize::from(run.count) * slice;
+        let at = |symbol: u16| {
+            usize::from(symbol) * coding.symbol_len() + usize::from(run.slice) * slice
+        };
+        if run.symbol < self.k {
+            return Some((self.data.source.as_ref()?, at(run.symbol), len));
+        }
+        let (repair, at) = (self.data.repair.as_ref()?, at(run.symbol - self.k));
+        (at + len <= repair.len()).then_some((repair, at, len))
     }
 
     /// Everything was sent once: repeats what the recipient lacks, in turn, source symbols first.
@@ -683,7 +700,6 @@ fn first_run(mask: u8, most: u8) -> Option<(u8, u8)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::geometry::Coding;
 
     fn pool(len: u64) -> Pool {
         Pool::new(Geometry::new(Coding::choose(len), len).unwrap(), false)
@@ -815,6 +831,28 @@ mod tests {
             Drawn::Run(run, waits) => assert_eq!((run.block, waits), (1, Some(need))),
             other => panic!("nothing of the second block: {other:?}"),
         }
+    }
+
+    /// Guards that a block of which more is lost than its first repair symbols make good asks for the others, and does not
+    /// stand still.
+    #[test]
+    fn beyond_the_first_repair_symbols_it_asks_for_all() {
+        let len = 500 * 1344;
+        let mut pool = pool(len);
+        let first = usize::from(pool.geometry.coding.first_repair(500));
+        pool.data(0).source = Some(vec![1; len as usize].into());
+        pool.data(0).repair = Some(vec![2; first * 1344].into());
+        let runs = drain(&mut pool, &WIDE);
+        pool.hold(0, &[]);
+        runs.iter().for_each(|run| pool.settle(run, FULL));
+        assert_eq!(drain(&mut pool, &WIDE).len(), first);
+        let all = Need {
+            block: 0,
+            repair: true,
+        };
+        assert_eq!(pool.draw(&WIDE), Drawn::Needs(all));
+        pool.data(0).repair = Some(vec![2; 500 * 1344].into());
+        assert_eq!(drain(&mut pool, &WIDE).len(), 500 - first);
     }
 
     /// Guards that a block which gave way before anything of it had left is not passed over.

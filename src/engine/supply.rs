@@ -6,7 +6,7 @@ use super::blocks::BlockKey;
 use super::feedback::is_alone;
 use super::io::{Event, LinkId, Time};
 use super::link::{Link, Mode, Ready, Sent};
-use super::outgoing::Outgoing;
+use super::outgoing::{OutPart, Outgoing};
 use super::pool::{Draw, Drawn, Need, Pool, Run, carrier};
 use super::redundancy::CERTAIN;
 use super::serve::Found;
@@ -31,10 +31,8 @@ struct Course {
 
 /// What a link is to carry of a part.
 enum Supply {
-    /// This run, which counts for so much in the pool; and what an earlier block waits for.
-    Run(Run, u32, Option<Need>),
-    /// This one, although enough is under way if all of it arrives.
-    Spare(Run, u32),
+    /// These, each of which counts for so much in the pool; and what an earlier block waits for.
+    Runs(Vec<(Run, u32)>, Option<Need>),
     /// Only what is not in memory.
     Needs(Need),
     /// Nothing before this moment; `None` waits for an input.
@@ -57,14 +55,9 @@ impl Engine {
         let Some(course) = self.course(id, seq, part, mode) else {
             return Found::Later(None);
         };
-        let mut runs = Vec::new();
         loop {
-            match self.draw(&course, runs.is_empty()) {
-                Supply::Run(run, weight, need) => {
-                    runs.push((run, weight));
-                    if need.is_none() && runs.len() < course.most {
-                        continue;
-                    }
+            match self.draw(&course) {
+                Supply::Runs(runs, need) => {
                     let frames = self.symbol_frames(&course, &runs);
                     // Otherwise what is lost of a block would be made up for when all others have left.
                     if let Some(need) = need {
@@ -72,8 +65,6 @@ impl Engine {
                     }
                     return frames;
                 }
-                _ if !runs.is_empty() => return self.symbol_frames(&course, &runs),
-                Supply::Spare(run, weight) => return self.symbol_frames(&course, &[(run, weight)]),
                 Supply::Needs(need) if self.provide(seq, part, need) => {}
                 Supply::Needs(_) => return Found::Later(None),
                 Supply::Nothing(until) => {
@@ -172,57 +163,44 @@ impl Engine {
             .max(1)
     }
 
-    /// `first`: nothing else leaves with it.
-    fn draw(&mut self, course: &Course, first: bool) -> Supply {
-        let &Course { id, draw, .. } = course;
-        let (Some(message), Some(link)) = (self.outbox.get_mut(&course.seq), self.links.get(&id))
-        else {
+    /// What leaves together of a part.
+    fn draw(&mut self, course: &Course) -> Supply {
+        let places = (self.outbox.get_mut(&course.seq), self.links.get(&course.id));
+        let (Some(message), Some(link)) = places else {
             return Supply::Nothing(None);
         };
         let Some(state) = message.parts.get_mut(&course.part) else {
             return Supply::Nothing(None);
         };
-        if course.mode == Mode::Attached {
-            return match state.pool.draw(&draw) {
-                Drawn::Run(run, need) => Supply::Run(run, draw.weight, need),
-                Drawn::Needs(need) => Supply::Needs(need),
-                // The answer to what has just left is not overdue yet.
-                Drawn::Nothing if !first => Supply::Nothing(None),
-                Drawn::Nothing => {
-                    let due = link.answer_due(course.seq, course.part, self.now);
-                    draw_spare(&mut state.pool, &draw, due, self.now)
-                }
+        let mut runs = Vec::with_capacity(course.most);
+        loop {
+            let drawn = match course.mode {
+                Mode::Attached => draw_attached(state, link, course, runs.is_empty(), self.now),
+                // What is not remembered could never be settled.
+                _ => draw_detached(
+                    state,
+                    link,
+                    course,
+                    link.sent.len() < self.limits.outstanding,
+                ),
             };
+            match drawn {
+                Ok((run, weight, need)) => {
+                    runs.push((run, weight));
+                    if need.is_some() || runs.len() >= course.most {
+                        return Supply::Runs(runs, need);
+                    }
+                }
+                Err(_) if !runs.is_empty() => return Supply::Runs(runs, None),
+                Err(supply) => return supply,
+            }
         }
-        let relayed = link.is_relayed();
-        let carried = relayed.then_some(draw.link);
-        let Some(run) = state.next_detached(id, draw.slices, draw.loss_ppm, carried) else {
-            return Supply::Nothing(None);
-        };
-        if state.pool.bytes(&run).is_none() {
-            let (block, k) = (run.block, state.pool.geometry().source_symbols(run.block));
-            let repair = run.symbol >= k;
-            return Supply::Needs(Need { block, repair });
-        }
-        // What is not remembered could never be settled.
-        let remembered = link.sent.len() < self.limits.outstanding;
-        state.took_detached(id, &run, remembered && link.is_carried_both_ways());
-        if !relayed {
-            // A stick may carry everything while other links go on with it.
-            return Supply::Run(run, 0, None);
-        }
-        let weight = if remembered { draw.weight } else { 0 };
-        state.pool.take(&run, &Draw { weight, ..draw });
-        Supply::Run(run, weight, None)
     }
 
-    /// Seals runs and notes that they are under way.
+    /// Seals runs, notes that they are under way, and looks after what follows from that.
     fn symbol_frames(&mut self, course: &Course, runs: &[(Run, u32)]) -> Found {
         let &Course { id, seq, part, .. } = course;
-        let frames: Vec<Ready> = runs
-            .iter()
-            .filter_map(|&(run, weight)| self.symbol_frame(course, run, weight))
-            .collect();
+        let frames = self.seal_runs(course, runs).unwrap_or_default();
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Found::Later(None);
         };
@@ -245,45 +223,50 @@ impl Engine {
                 });
             }
         }
-        runs.iter()
-            .for_each(|(run, _)| self.count_for_others(id, seq, part, *run));
+        self.count_for_others(id, seq, part, runs);
         match frames.is_empty() {
             true => Found::Later(None),
             false => Found::Frames(frames),
         }
     }
 
-    /// Seals a run and notes that it is under way.
-    fn symbol_frame(&mut self, course: &Course, run: Run, weight: u32) -> Option<Ready> {
+    /// Seals runs and notes that they are under way.
+    fn seal_runs(&mut self, course: &Course, runs: &[(Run, u32)]) -> Option<Vec<Ready>> {
         let &Course { id, seq, part, .. } = course;
-        let (message, link) = (self.outbox.get_mut(&seq)?, self.links.get_mut(&id)?);
+        let (message, link) = (self.outbox.get(&seq)?, self.links.get_mut(&id)?);
         let state = message.parts.get(&part)?;
-        let bytes = state.pool.bytes(&run)?;
-        let kind = if state.pool.geometry().is_wide() {
-            Kind::Wide
-        } else {
-            Kind::Narrow
+        let kind = match state.pool.geometry().is_wide() {
+            true => Kind::Wide,
+            false => Kind::Narrow,
         };
-        let place = Place {
-            part,
-            block: run.block,
-            symbol: run.symbol,
-            slice: run.slice,
-        };
-        let frame = self.seals.seal(message.symbol_keys(), kind, &place, &bytes);
-        // Of what a detached link carries nobody may ever report, so what is remembered of it is bounded.
-        if link.sent.len() < self.limits.outstanding {
-            link.push(Sent {
-                seq,
+        let mut frames = Vec::with_capacity(runs.len());
+        for &(run, weight) in runs {
+            let Some(bytes) = state.pool.bytes(&run) else {
+                continue;
+            };
+            let place = Place {
                 part,
-                run,
-                weight,
-                at: self.now,
-                number: 0,
-                bytes: frame.len() as u32,
-            });
+                block: run.block,
+                symbol: run.symbol,
+                slice: run.slice,
+            };
+            let keys = message.symbol_keys();
+            let frame = self.seals.seal(keys, kind, &place, &bytes);
+            // Of what a detached link carries nobody may ever report, so what is remembered of it is bounded.
+            if link.sent.len() < self.limits.outstanding {
+                link.push(Sent {
+                    seq,
+                    part,
+                    run,
+                    weight,
+                    at: self.now,
+                    number: 0,
+                    bytes: frame.len() as u32,
+                });
+            }
+            frames.push(message.ready(frame, state.priority, self.now));
         }
-        Some(message.ready(frame, state.priority, self.now))
+        Some(frames)
     }
 
     /// Symbols of this block have left: it is in use, and the next one will be soon.
@@ -318,16 +301,62 @@ impl Engine {
     }
 }
 
-/// A further symbol where enough is under way and its answer is overdue.
+/// One run with what it counts for and what an earlier block waits for, or else what there is instead.
+type Single = Result<(Run, u32, Option<Need>), Supply>;
+
+/// `first`: nothing else leaves with it.
+fn draw_attached(
+    state: &mut OutPart,
+    link: &Link,
+    course: &Course,
+    first: bool,
+    now: Time,
+) -> Single {
+    match state.pool.draw(&course.draw) {
+        Drawn::Run(run, need) => Ok((run, course.draw.weight, need)),
+        Drawn::Needs(need) => Err(Supply::Needs(need)),
+        // The answer to what has just left is not overdue yet.
+        Drawn::Nothing if !first => Err(Supply::Nothing(None)),
+        Drawn::Nothing => {
+            let due = link.answer_due(course.seq, course.part, now);
+            Err(draw_spare(&mut state.pool, &course.draw, due, now))
+        }
+    }
+}
+
+/// A further symbol, alone, where enough is under way and its answer is overdue.
 fn draw_spare(pool: &mut Pool, draw: &Draw, due: Option<Time>, now: Time) -> Supply {
     if due.is_none_or(|at| at > now) {
         return Supply::Nothing(due);
     }
     match pool.draw_spare(draw) {
-        Drawn::Run(run, _) => Supply::Spare(run, draw.weight),
+        Drawn::Run(run, _) => Supply::Runs(vec![(run, draw.weight)], None),
         Drawn::Needs(need) => Supply::Needs(need),
         Drawn::Nothing => Supply::Nothing(None),
     }
+}
+
+/// `remembered`: what leaves is noted.
+fn draw_detached(state: &mut OutPart, link: &Link, course: &Course, remembered: bool) -> Single {
+    let &Course { id, draw, .. } = course;
+    let relayed = link.is_relayed();
+    let carried = relayed.then_some(draw.link);
+    let run = state
+        .next_detached(id, draw.slices, draw.loss_ppm, carried)
+        .ok_or(Supply::Nothing(None))?;
+    if !state.pool.is_loaded(&run) {
+        let (block, k) = (run.block, state.pool.geometry().source_symbols(run.block));
+        let repair = run.symbol >= k;
+        return Err(Supply::Needs(Need { block, repair }));
+    }
+    state.took_detached(id, &run, remembered && link.is_carried_both_ways());
+    if !relayed {
+        // A stick may carry everything while other links go on with it.
+        return Ok((run, 0, None));
+    }
+    let weight = if remembered { draw.weight } else { 0 };
+    state.pool.take(&run, &Draw { weight, ..draw });
+    Ok((run, weight, None))
 }
 
 /// How many slices of a symbol one frame of this link takes.

@@ -303,6 +303,7 @@ pub fn encode_repair(vector: &Vector) -> Vec<u8> {
         coding,
         k,
         source: vector.bytes("source").into(),
+        repair: coding.repair,
     };
     match job.run() {
         Done::Encoded(repair) => repair.to_vec(),

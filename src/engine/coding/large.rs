@@ -11,8 +11,14 @@ fn spare() -> MutexGuard<'static, Option<ReedSolomonEncoder>> {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Of `k` symbols; what is missing of the last ones is zeros.
-pub fn encode(source: &[u8], k: usize, symbol: usize, repair: usize) -> Option<Vec<u8>> {
+/// The first `wanted` repair symbols of `repair` for `k` symbols; what is missing of the last ones is zeros.
+pub fn encode(
+    source: &[u8],
+    k: usize,
+    symbol: usize,
+    repair: usize,
+    wanted: usize,
+) -> Option<Vec<u8>> {
     let last = spare().take();
     let mut code = match last {
         Some(mut code) => code.reset(k, repair, symbol).ok().map(|()| code)?,
@@ -29,9 +35,10 @@ pub fn encode(source: &[u8], k: usize, symbol: usize, repair: usize) -> Option<V
         added.ok()?;
     }
     let coded = code.encode().ok()?;
-    let mut out = Vec::with_capacity(repair * symbol);
+    let mut out = Vec::with_capacity(wanted * symbol);
     coded
         .recovery_iter()
+        .take(wanted)
         .for_each(|bytes| out.extend_from_slice(bytes));
     drop(coded);
     *spare() = Some(code);

@@ -68,6 +68,8 @@ pub enum Job {
         k: u16,
         /// The bytes of the block; the last symbol may be cut short and counts as padded with zeros.
         source: Bytes,
+        /// How many of its repair symbols are wanted: the first ones.
+        repair: u16,
     },
     /// Find the missing source symbols of a block.
     Decode {
@@ -87,7 +89,7 @@ pub enum Job {
 /// What became of a block.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Done {
-    /// All repair symbols, one after another.
+    /// The repair symbols that were wanted, one after another.
     Encoded(Bytes),
     /// The whole block, padded.
     Decoded(Bytes),
@@ -99,9 +101,12 @@ impl Job {
     /// Does the work.
     pub fn run(self) -> Done {
         let done = match &self {
-            Self::Encode { coding, k, source } => {
-                encode(coding, *k, source).map(|b| Done::Encoded(b.into()))
-            }
+            Self::Encode {
+                coding,
+                k,
+                source,
+                repair,
+            } => encode(coding, *k, source, *repair).map(|b| Done::Encoded(b.into())),
             Self::Decode {
                 coding,
                 k,
@@ -114,16 +119,19 @@ impl Job {
     }
 }
 
-fn encode(coding: &Coding, k: u16, source: &[u8]) -> Option<Vec<u8>> {
+fn encode(coding: &Coding, k: u16, source: &[u8], wanted: u16) -> Option<Vec<u8>> {
     let (symbol, repair) = (coding.symbol_len(), usize::from(coding.repair));
-    let k = usize::from(k);
+    let (k, wanted) = (usize::from(k), usize::from(wanted).min(repair));
     if source.len() > k * symbol {
         return None;
     }
     match coding.scheme {
         Scheme::Repeat => Some(Vec::new()),
-        Scheme::SmallBlock => small::encode(&padded(source, k * symbol)?, symbol, repair),
-        Scheme::LargeBlock => large::encode(source, k, symbol, repair),
+        Scheme::SmallBlock => {
+            let all = small::encode(&padded(source, k * symbol)?, symbol, repair)?;
+            all.get(..wanted * symbol).map(<[u8]>::to_vec)
+        }
+        Scheme::LargeBlock => large::encode(source, k, symbol, repair, wanted),
     }
 }
 
@@ -308,7 +316,7 @@ mod tests {
             let g = Geometry::new(Coding::choose(len as u64), len as u64).unwrap();
             let source = sample(g.block_len(0));
             let k = g.source_symbols(0);
-            let Done::Encoded(repair) = (Job::Encode { coding: g.coding, k, source: source.clone() }).run() else {
+            let Done::Encoded(repair) = (Job::Encode { coding: g.coding, k, source: source.clone(), repair: g.coding.repair }).run() else {
                 panic!("encoding failed");
             };
             let orders: Vec<_> = picks.iter().map(|p| shuffled(usize::from(g.symbols(0)), p)).collect();
