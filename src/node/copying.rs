@@ -6,9 +6,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 /// Read at once, in bytes.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 512 << 10;
 /// Chunks that wait to be written.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 
 /// What was copied.
 #[derive(Debug, PartialEq, Eq)]

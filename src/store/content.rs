@@ -1,6 +1,8 @@
 //! A bulk file on the disk, sealed or in the clear: see [`crate::security::content`].
 
+use super::direct::{Direct, Step, with_room};
 use crate::security::content::{ContentKey, FileKey, HEAD, NONCE};
+use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, pread, pwritev};
@@ -11,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// Sealed at once while a snapshot is written, in bytes.
-const CHUNK: usize = 64 << 10;
+/// Written at once of a snapshot, in bytes.
+const CHUNK: usize = 1 << 20;
 /// So much of a snapshot is synced at once while it is copied, in bytes.
 const AHEAD: u64 = 16 << 20;
 
@@ -20,20 +22,20 @@ const AHEAD: u64 = 16 << 20;
 pub(super) struct Content {
     file: File,
     seal: Option<FileKey>,
+    direct: Direct,
 }
 
 impl Content {
     /// Begins a new file, which is empty: sealed if there is a key.
     pub(super) fn begin(file: File, key: Option<&ContentKey>) -> io::Result<Self> {
         let Some(key) = key else {
-            return Ok(Self { file, seal: None });
+            return Ok(Self::new(file, None));
         };
         let mut nonce = [0; NONCE];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
         let (head, seal) = key.begin(nonce);
         file.write_all_at(&head, 0)?;
-        let seal = Some(seal);
-        Ok(Self { file, seal })
+        Ok(Self::new(file, Some(seal)))
     }
 
     /// A file that is there. Its head says whether it is sealed.
@@ -44,7 +46,12 @@ impl Content {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => None,
             Err(e) => return Err(e),
         };
-        Ok(Self { file, seal })
+        Ok(Self::new(file, seal))
+    }
+
+    fn new(file: File, seal: Option<FileKey>) -> Self {
+        let direct = Direct::default();
+        Self { file, seal, direct }
     }
 
     /// Where the content begins in the file.
@@ -79,9 +86,22 @@ impl Content {
         punch(&self.file, self.place(offset)?, len)
     }
 
-    /// Reads exactly so many bytes. Their room is not zeroed first: a whole block is read at once.
-    pub(super) fn read_vec_at(&self, len: usize, offset: u64) -> io::Result<Vec<u8>> {
+    /// Reads exactly so many bytes. `past`: the system hardly has them in memory.
+    pub(super) fn read_bytes_at(&self, len: usize, offset: u64, past: bool) -> io::Result<Bytes> {
         let place = self.place(offset)?;
+        if (past || self.direct.is_used())
+            && let Some((mut bytes, at)) = self.direct.read(&self.file, place, len)?
+        {
+            self.open(bytes.get_mut(at..at + len).unwrap_or_default(), offset);
+            return Ok(Bytes::from(bytes).slice(at..at + len));
+        }
+        let mut bytes = self.read_vec_at(len, place)?;
+        self.open(&mut bytes, offset);
+        Ok(bytes.into())
+    }
+
+    /// Their room is not zeroed first: a whole block is read at once.
+    fn read_vec_at(&self, len: usize, place: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {
             let at = place.saturating_add(bytes.len() as u64);
@@ -93,7 +113,6 @@ impl Content {
         }
         // The allocator may have given more room.
         bytes.truncate(len);
-        self.open(&mut bytes, offset);
         Ok(bytes)
     }
 
@@ -104,29 +123,35 @@ impl Content {
         }
     }
 
-    pub(super) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    /// Writes pieces that follow each other, the first at this offset.
+    pub(super) fn write_all_at(&self, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let place = self.place(offset)?;
-        match &self.seal {
-            None => self.file.write_all_at(bytes, place),
-            Some(key) => {
-                let mut sealed = bytes.to_vec();
-                key.apply(offset, &mut sealed);
-                self.file.write_all_at(&sealed, place)
-            }
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        let mut steps = self.direct.steps(&self.file, place, len);
+        if steps.is_empty() && self.seal.is_none() {
+            return self.write_pieces(pieces, place);
         }
+        if steps.is_empty() {
+            steps.push(Step { len, whole: false });
+        }
+        let (mut pieces, mut at) = (Pieces(pieces.iter().copied(), &[]), offset);
+        for step in steps {
+            let gather = |bytes: &mut [u8]| {
+                pieces.take_into(bytes);
+                self.open(bytes, at);
+            };
+            let place = self.place(at)?;
+            let write = |bytes: &[u8]| self.direct.write(&self.file, step, bytes, place);
+            with_room(step.len, gather, write)?;
+            at = at.saturating_add(step.len as u64);
+        }
+        Ok(())
     }
 
-    /// Writes pieces that follow each other, the first at this offset.
-    pub(super) fn write_pieces_at(
-        &self,
-        mut pieces: Vec<IoSlice<'_>>,
-        offset: u64,
-    ) -> io::Result<()> {
-        if self.seal.is_some() {
-            let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &piece[..]).collect();
-            return self.write_all_at(&pieces.concat(), offset);
-        }
-        let (mut left, mut place) = (pieces.as_mut_slice(), self.place(offset)?);
+    /// From where they are.
+    fn write_pieces(&self, pieces: &[&[u8]], mut place: u64) -> io::Result<()> {
+        let mut pieces: Vec<IoSlice> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = pieces.as_mut_slice();
         // What is empty goes.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
@@ -159,9 +184,32 @@ impl Content {
         place.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
     }
 
+    /// Opens what is sealed, and seals what is not.
     fn open(&self, bytes: &mut [u8], offset: u64) {
         if let Some(key) = &self.seal {
             key.apply(offset, bytes);
+        }
+    }
+}
+
+/// Pieces that follow each other: those to come, and what is left of the one before.
+struct Pieces<'a, I>(I, &'a [u8]);
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Pieces<'a, I> {
+    /// Fills this room with what follows.
+    fn take_into(&mut self, mut room: &mut [u8]) {
+        while !room.is_empty() {
+            if self.1.is_empty() {
+                match self.0.next() {
+                    Some(piece) => self.1 = piece,
+                    None => return,
+                }
+            }
+            let len = room.len().min(self.1.len());
+            let (now, rest) = self.1.split_at(len);
+            let (filled, left) = room.split_at_mut(len);
+            filled.copy_from_slice(now);
+            (self.1, room) = (rest, left);
         }
     }
 }
@@ -260,7 +308,7 @@ impl Snapshot {
 impl Write for Snapshot {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now = bytes.get(..CHUNK).unwrap_or(bytes);
-        self.content.write_all_at(now, self.at)?;
+        self.content.write_all_at(&[now], self.at)?;
         self.at += now.len() as u64;
         self.sync_ahead()?;
         Ok(now.len())

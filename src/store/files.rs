@@ -8,7 +8,7 @@ use crate::engine::io::{FileId, FileKind, StoreError};
 use crate::security::content::ContentKey;
 use bytes::Bytes;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const OPEN_FILES: usize = 32;
 
 /// Pieces that are written at once, at most. Systems take 1024 (`IOV_MAX` of Linux, macOS and the BSDs).
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 1024;
 
 /// A directory of payload files, one per [`FileId`], with the last used ones held open.
 pub(super) struct Files {
@@ -105,9 +105,9 @@ impl Files {
         let mut rest = writes;
         while let Some(&(file, offset, _)) = rest.first() {
             let (run, others) = rest.split_at(run_of(rest));
-            let pieces: Vec<IoSlice> = run.iter().map(|(.., piece)| IoSlice::new(piece)).collect();
+            let pieces: Vec<&[u8]> = run.iter().map(|(.., piece)| *piece).collect();
             self.get(file)
-                .and_then(|content| content.write_pieces_at(pieces, offset))
+                .and_then(|content| content.write_all_at(&pieces, offset))
                 .map_err(|error| disk("write", &self.path(file))(error))?;
             rest = others;
         }
@@ -125,8 +125,10 @@ impl Files {
                 path.display()
             )));
         }
-        let bytes = file.read_vec_at(len, offset);
-        bytes.map(Bytes::from).map_err(disk("read", &path))
+        // What is sent was written in one go, and is read from one end to the other.
+        let past = id.kind == FileKind::Outgoing;
+        file.read_bytes_at(len, offset, past)
+            .map_err(disk("read", &path))
     }
 
     /// Lets the system forget a range that is on the disk.

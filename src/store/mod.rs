@@ -28,6 +28,7 @@
 mod batch;
 mod content;
 mod db;
+mod direct;
 mod error;
 mod files;
 mod handle;

@@ -1,7 +1,8 @@
-//! Sealed bulk files.
+//! Bulk files, sealed and in the clear.
 
 use super::*;
 use crate::security::content::HEAD;
+use proptest::prelude::*;
 use std::io::{Read, Write};
 
 const TEXT: &[u8] = b"the wells in the north are dry, the column leaves on Tuesday";
@@ -102,4 +103,88 @@ fn a_home_of_the_format_before_is_taken_over() {
     drop(Store::open(dir.path(), home_key()).unwrap());
     let before = Db::open(&state, FORMAT - 1..=FORMAT - 1).err().unwrap();
     assert!(matches!(before, OpenError::Version { found: FORMAT, .. }));
+}
+
+/// Bytes of which no two pages are the same.
+fn noise(len: usize, salt: u8) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new()
+        .update(&[salt])
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+/// Bytes of the files that the tests below write.
+const LARGE: usize = 2_500_000;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    /// Guards that what is written past the memory of the system and what is not are one file: symbols that come in runs
+    /// of any length at any place, read again in any piece, before and after they are durable and after another start.
+    #[test]
+    fn runs_of_any_length_at_any_place_read_as_they_were_written(
+        sealed: bool,
+        runs in proptest::collection::vec((0..LARGE, 1usize..400_000, 1usize..3000, any::<bool>()), 1..8),
+        reads in proptest::collection::vec((0..LARGE, 1..LARGE), 6),
+    ) {
+        let dir = TempDir::new().unwrap();
+        let (mut store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
+        store.seal_content(sealed);
+        let (file, mut model) = (incoming(1), vec![0; LARGE]);
+        let create = Record::Create { file, len: LARGE as u64 };
+        store.apply(&batch(true, vec![create])).unwrap();
+        // What nobody has written reads as anything in a sealed file.
+        let all = (0, LARGE, 1344, true);
+        for (salt, (at, len, piece, durable)) in std::iter::once(all).chain(runs).enumerate() {
+            let len = len.min(LARGE - at);
+            model[at..at + len].copy_from_slice(&noise(len, salt as u8));
+            let pieces = (at..at + len).step_by(piece).map(|from| Record::Write {
+                file,
+                offset: from as u64,
+                bytes: Bytes::copy_from_slice(&model[from..(from + piece).min(at + len)]),
+            });
+            store.apply(&batch(durable, pieces.collect())).unwrap();
+            let found = store.handle().fetch(file, at as u64, len).unwrap();
+            prop_assert!(found == model[at..at + len]);
+        }
+        let check = |store: &Store| {
+            for &(at, len) in &reads {
+                let len = len.min(LARGE - at);
+                let found = store.handle().fetch(file, at as u64, len).unwrap();
+                assert!(found == model[at..at + len], "{len} bytes at {at}");
+            }
+        };
+        check(&store);
+        drop(store);
+        check(&Store::open_in_boot(dir.path(), home_key(), OTHER).unwrap().0);
+    }
+
+    /// Guards the same for what is sent, which is written in one go.
+    #[test]
+    fn a_snapshot_in_chunks_of_any_length_reads_as_it_was_written(
+        sealed: bool,
+        len in 1..LARGE,
+        chunk in 1usize..1_500_000,
+        reads in proptest::collection::vec((0..LARGE, 1..LARGE), 6),
+    ) {
+        let dir = TempDir::new().unwrap();
+        let (store, _) = Store::open_in_boot(dir.path(), home_key(), THIS).unwrap();
+        store.seal_content(sealed);
+        let (file, content) = (outgoing(1), noise(len, 1));
+        let mut snapshot = store.handle().snapshot("s").unwrap();
+        content.chunks(chunk).for_each(|chunk| snapshot.write_all(chunk).unwrap());
+        snapshot.sync().unwrap();
+        let path = snapshot.path().to_owned();
+        store.handle().import_outgoing(file, &path).unwrap();
+        for (at, most) in reads.into_iter().chain([(0, len), (len - 1, 1)]) {
+            let at = at.min(len - 1);
+            let most = most.min(len - at);
+            let found = store.handle().fetch(file, at as u64, most).unwrap();
+            prop_assert!(found == content[at..at + most]);
+        }
+        let beyond = store.handle().fetch(file, 0, len + 1);
+        prop_assert!(matches!(beyond, Err(StoreError::Corrupt(_))));
+    }
 }
