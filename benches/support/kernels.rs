@@ -1,6 +1,7 @@
 //! The work that nothing which seals, opens and hashes can do without, and how fast it would be if it were all there is.
 
 use super::measure::{Candidate, rates};
+use bytes::Bytes;
 use ostrakon::security::kdf::Key;
 use ostrakon::security::seal::{MessageKeys, Room};
 use ostrakon::wire::fragment::{Kind, Place, View};
@@ -54,15 +55,27 @@ fn kernels() -> [Candidate<'static>; 4] {
     ]
 }
 
-/// Sealing of one symbol after another, each into room for several, as the engine does it.
+/// Seals symbols into room for several, as the engine does it.
+pub struct Sealer(MessageKeys, Room);
+
+impl Sealer {
+    pub fn new() -> Self {
+        Self(keys(), Room::default())
+    }
+
+    pub fn seal(&mut self, symbol: usize, plain: &[u8]) -> Bytes {
+        self.0
+            .seal_in(&mut self.1, Kind::Wide, &place(symbol), plain)
+    }
+}
+
+/// Sealing of one symbol of a part after another.
 pub fn sealing<'a>(part: impl AsRef<[u8]> + 'a) -> Candidate<'a> {
-    let (keys, mut room, mut next) = (keys(), Room::default(), 0);
+    let (mut sealer, mut next) = (Sealer::new(), 0);
     Candidate::new(SYMBOL, move || {
-        let symbols = part.as_ref().len() / SYMBOL;
-        let at = next % symbols;
+        let at = next % (part.as_ref().len() / SYMBOL);
         next += 1;
-        let plain = &part.as_ref()[at * SYMBOL..(at + 1) * SYMBOL];
-        keys.seal_in(&mut room, Kind::Wide, &place(at), plain)
+        sealer.seal(at, &part.as_ref()[at * SYMBOL..(at + 1) * SYMBOL])
     })
 }
 

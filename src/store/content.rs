@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 /// Written at once of a snapshot, in bytes.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 512 << 10;
 /// So much of a snapshot is synced at once while it is copied, in bytes.
 const AHEAD: u64 = 16 << 20;
 

@@ -17,7 +17,7 @@ pub(super) const PAGE: usize = 4096;
 /// So much at least goes this way, in bytes; less is faster to copy than to wait for.
 const LEAST: usize = 64 << 10;
 /// Written at once, in bytes.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 512 << 10;
 
 thread_local! {
     /// Room that is used again: its pages are there, and near.
