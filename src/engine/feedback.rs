@@ -6,7 +6,7 @@ use super::link::{Link, Sent};
 use super::outgoing::Outgoing;
 use super::pool::carrier;
 use super::{Engine, MessageId};
-use crate::wire::report::{Header, Held, Part, Report};
+use crate::wire::report::{Header, Held, Part, Report, STILL_SO};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ struct Tally {
     lost: u64,
     /// Bytes that are there, by whatever link.
     untold: u64,
+    /// When the youngest left that the recipient lists.
     newest: Option<Time>,
     /// Something arrived that had left by this link alone.
     proven: bool,
@@ -236,15 +237,26 @@ pub(super) fn is_alone(links: &BTreeMap<LinkId, Link>, end: End) -> bool {
     links.values().filter(answers).count() <= 1
 }
 
+/// After how long a fragment is late of which such a report does not tell.
+fn lateness(link: &Link, alone: bool, header: &Header) -> Duration {
+    let direct = !link.is_relayed() && !link.is_carried_both_ways();
+    match header.delay_ms {
+        // All that had come when it left is told, and it took no other way than those before.
+        STILL_SO if direct && alone => link.rate.patience(),
+        delay => link.lateness(alone) + Duration::from_millis(u64::from(delay)) * 2,
+    }
+}
+
 impl Outgoing {
     /// Settles what is under way on a link. `alone`: no other link may bring reports.
     fn tally(&mut self, id: LinkId, link: &mut Link, report: &Report, alone: bool, now: Time) {
         let by = carrier(id);
-        let delay = Duration::from_millis(u64::from(report.header.delay_ms));
+        let header = &report.header;
+        let delay = Duration::from_millis(u64::from(header.delay_ms));
         let alive = !link.is_unanswered(now) && (alone || !link.is_untried());
         let before = link.answered_before(now);
         self.note_newest(id, link, before);
-        let order = self.order(id, link, alone, delay, now);
+        let order = self.order(id, link, alone, header, now);
         let carried = link.is_carried_both_ways();
         let mut tally = Tally::default();
         link.sent.retain(|sent| {
@@ -276,7 +288,9 @@ impl Outgoing {
             .iter()
             .for_each(|sent| self.lost(sent, id, carried));
         link.rate.forget(tally.untold as usize);
-        let rtt = tally.newest.map(|at| now.since(at).saturating_sub(delay));
+        // What was told before may have been lost, so how long ago the youngest came is not known.
+        let newest = tally.newest.filter(|_| header.delay_ms != STILL_SO);
+        let rtt = newest.map(|at| now.since(at).saturating_sub(delay));
         link.rate.on_feedback(now, tally.delivered, tally.lost, rtt);
         // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
         if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
@@ -312,8 +326,8 @@ impl Outgoing {
     }
 
     /// In which order fragments arrive by a link, and when.
-    fn order(&self, id: LinkId, link: &Link, alone: bool, delay: Duration, now: Time) -> Order {
-        let lateness = link.lateness(alone) + delay * 2;
+    fn order(&self, id: LinkId, link: &Link, alone: bool, header: &Header, now: Time) -> Order {
+        let lateness = lateness(link, alone, header);
         let before = |time: Time, wait: Duration| {
             let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
             Time(time.0.saturating_sub(wait))

@@ -7,7 +7,7 @@ use super::link::Ready;
 use super::{Effect, Engine, MessageId};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place};
 use crate::wire::manifest::{self, Lifetime, Manifest};
-use crate::wire::report::{self, Header};
+use crate::wire::report::{self, Header, STILL_SO};
 use bytes::Bytes;
 use rand_core::Rng;
 use std::collections::BTreeMap;
@@ -46,6 +46,10 @@ pub struct Reporting {
     pub version: u64,
     /// What was told by which link.
     pub told: BTreeMap<LinkId, Told>,
+    /// When the last view was taken, durable or not.
+    taken: Time,
+    /// When the one was taken that was told last.
+    told_of: Option<Time>,
     number: u32,
     asked: Time,
 }
@@ -55,7 +59,10 @@ pub struct Reporting {
 pub struct Told {
     version: u64,
     repeats: u8,
+    /// When something new may be told.
     next: Time,
+    /// When the same is told again.
+    again: Time,
     /// Where the next report goes on, since the last one had no room for all: part and block.
     goes_on: Option<(u8, u16)>,
 }
@@ -102,6 +109,8 @@ impl Reporting {
             view: None,
             version: 0,
             told: BTreeMap::new(),
+            taken: Time::default(),
+            told_of: None,
             number: 0,
             asked: now,
         }
@@ -112,7 +121,8 @@ impl Reporting {
         self.view.as_ref()?;
         match self.told.get(&link) {
             None => Some(Time::default()),
-            Some(told) => (told.version < self.version || told.repeats > 0).then_some(told.next),
+            Some(told) if told.version < self.version => Some(told.next),
+            Some(told) => (told.repeats > 0).then_some(told.again),
         }
     }
 
@@ -130,6 +140,7 @@ impl Reporting {
             version: 0,
             repeats: 0,
             next: now,
+            again: now,
             goes_on: None,
         });
         told.goes_on = goes_on;
@@ -141,11 +152,12 @@ impl Reporting {
                 version: self.version,
                 repeats: REPEATS,
                 next: now.after(interval),
+                again: now.after(interval),
                 goes_on,
             };
         } else {
             told.repeats = told.repeats.saturating_sub(1);
-            told.next = now.after(interval * 8);
+            (told.next, told.again) = (now.after(interval), now.after(interval * 8));
         }
     }
 }
@@ -203,7 +215,8 @@ impl Engine {
         let interval = self.report_interval(id, room);
         let reporting = self.reports.get_mut(&message)?;
         let from = reporting.told.get(&id).and_then(|told| told.goes_on);
-        let (bytes, goes_on) = reporting.encode(message, room, self.now, from);
+        let delay_ms = reporting.delay_ms(self.now, self.dirty.contains(&message));
+        let (bytes, goes_on) = reporting.encode(message, room, delay_ms, from);
         reporting.told(id, self.now, interval, goes_on, room >= WIDE_REPORT);
         let to = reporting.to;
         let finished = reporting
@@ -337,6 +350,9 @@ impl Engine {
                 },
                 (None, None) => continue,
             };
+            if let Some(reporting) = self.reports.get_mut(&id) {
+                reporting.taken = at;
+            }
             effects.push(Effect::View(id, Box::new(view)));
         }
         for (&id, link) in &mut self.links {
@@ -430,12 +446,24 @@ impl Engine {
 }
 
 impl Reporting {
+    /// How old the state is of which a report tells now. What was told before and is still so, since nothing has `changed`
+    /// that is not told, is as of now: what is missing then has had so much longer to come.
+    fn delay_ms(&mut self, now: Time, changed: bool) -> u16 {
+        let at = self.view.as_ref().map_or(now, |view| view.at);
+        let told = self.told_of.replace(at) == Some(at);
+        if told && !changed && self.taken == at {
+            return STILL_SO;
+        }
+        let age = now.since(at).as_millis().max(u128::from(STILL_SO) + 1);
+        u16::try_from(age).unwrap_or(u16::MAX)
+    }
+
     /// The report, and where the next one has to go on if this had no room for all.
     fn encode(
         &mut self,
         message: MessageId,
         room: usize,
-        now: Time,
+        delay_ms: u16,
         from: Option<(u8, u16)>,
     ) -> (Vec<u8>, Option<(u8, u16)>) {
         self.number += 1;
@@ -450,7 +478,7 @@ impl Reporting {
             apart: view.apart,
             message: id,
             number: self.number,
-            delay_ms: u16::try_from(now.since(view.at).as_millis()).unwrap_or(u16::MAX),
+            delay_ms,
         };
         let mut writer = report::Writer::new(&header, room);
         let mut goes_on = None;
@@ -474,4 +502,59 @@ impl Reporting {
 /// Bytes that a control record in a frame of `room` bytes can have.
 pub(super) fn control_room(room: usize) -> usize {
     room.saturating_sub(NARROW_OVERHEAD + manifest::SHORT_OVERHEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(n: u64) -> Time {
+        Time(n * 1_000_000)
+    }
+
+    /// Reports about a message of which a view was taken, and became durable, at that moment.
+    fn reporting(at: Time) -> Reporting {
+        let person = super::super::PersonId([1; 32]);
+        let mut reporting = Reporting::new(End::any(person), Time::default());
+        see(&mut reporting, at);
+        reporting
+    }
+
+    fn see(reporting: &mut Reporting, at: Time) {
+        reporting.taken = at;
+        reporting.view = Some(View {
+            at,
+            ..View::default()
+        });
+        reporting.version += 1;
+    }
+
+    /// Guards what tells a lost tail: the same state is as of now when it is told again, unless something came in between or
+    /// is on its way to the disk. The first time its age is told, which is never that of now.
+    #[test]
+    fn what_is_still_so_is_as_of_now() {
+        let mut reporting = reporting(ms(100));
+        assert_eq!(reporting.delay_ms(ms(100), false), 1);
+        assert_eq!(reporting.delay_ms(ms(250), false), STILL_SO);
+        assert_eq!(reporting.delay_ms(ms(300), true), 200);
+        reporting.taken = ms(310);
+        assert_eq!(reporting.delay_ms(ms(320), false), 220);
+        see(&mut reporting, ms(310));
+        assert_eq!(reporting.delay_ms(ms(330), false), 20);
+        assert_eq!(reporting.delay_ms(ms(90_000), false), STILL_SO);
+    }
+
+    /// Guards that news after a while of silence waits no longer than in a row of reports: what is said again is rare, what is
+    /// new is not.
+    #[test]
+    fn news_does_not_wait_for_a_repetition() {
+        let (link, interval) = (LinkId(1), Duration::from_millis(150));
+        let mut reporting = reporting(ms(0));
+        reporting.told(link, ms(10), interval, None, true);
+        assert_eq!(reporting.due(link), Some(ms(160)));
+        reporting.told(link, ms(160), interval, None, true);
+        assert_eq!(reporting.due(link), Some(ms(1360)));
+        see(&mut reporting, ms(200));
+        assert_eq!(reporting.due(link), Some(ms(310)));
+    }
 }

@@ -6,7 +6,7 @@
 //!        bit 3 no longer wanted, bit 4 symbols have to be sealed to the recipient alone
 //! 2..18  first half of the message id
 //! 18..22 number of this report, counting up
-//! 22..24 milliseconds since the state that it tells of
+//! 22..24 milliseconds since the state that it tells of; 0 if that was told before and is still so
 //! then for each part that has news:
 //!   part 1, state 1: 0 nothing more, the part is complete and verified
 //!                    1 in blocks, told to the end of the part; 2 likewise, told up to the last listed block:
@@ -32,6 +32,8 @@ use super::read::{Malformed, Reader, put_varint, varint_len};
 use crate::engine::geometry::SYMBOLS_MAX;
 
 const VERSION: u8 = 1;
+/// In place of the time since the state: it was told before, and nothing new has come since.
+pub const STILL_SO: u16 = 0;
 /// Bytes before the parts.
 pub const HEADER: usize = 24;
 
@@ -53,7 +55,7 @@ pub struct Header {
     pub message: [u8; 16],
     /// Counts up.
     pub number: u32,
-    /// Milliseconds since the state that it tells of.
+    /// Milliseconds since the state that it tells of, or [`STILL_SO`].
     pub delay_ms: u16,
 }
 
