@@ -731,3 +731,33 @@ fn many_unsolved_blocks_at_once_still_come_to_an_end() {
         println!("seed {seed}: {} s", (world.now - start) / SECOND);
     });
 }
+
+/// Guards what is known of a link of 600 ms: symbols that leave when a block is about to be solved without them tell of no
+/// round trip, and nothing is waited for less or more because of them.
+#[test]
+fn what_is_needed_no_more_tells_of_no_round_trip() {
+    seeds(0..20, |seed| {
+        let mut world = World::new(seed, &["a", "b"]);
+        let rtt = Duration::from_millis(600);
+        world.link(
+            0,
+            1,
+            &Spec {
+                rtt,
+                loss: 0.2,
+                direct: true,
+                warm: true,
+                ..Spec::default()
+            },
+        );
+        let file = vec![7; 300_000];
+        let id = world.send(0, 1, &[("file", file, Priority::Bulk)]);
+        let until = world.now + 60 * SECOND;
+        while !world.confirmed(0, id) && world.now < until {
+            world.run_until(world.now + 50 * MS, |_| false);
+            let known = world.status(0).links[0].rtt_ms.unwrap();
+            assert!(known >= 600, "{known} ms at {} ms", world.now / MS);
+        }
+        assert!(world.confirmed(0, id));
+    });
+}

@@ -22,6 +22,8 @@ struct Tally {
     untold: u64,
     /// When the youngest left that the recipient lists.
     newest: Option<Time>,
+    /// The same of those that it needs no more.
+    spared: Option<Time>,
     /// Something arrived that had left by this link alone.
     proven: bool,
     /// Fragments that are no longer under way.
@@ -270,9 +272,14 @@ impl Outgoing {
                     tally.untold += u64::from(sent.bytes)
                 }
                 Fate::There => {
-                    tally.proven |= self.is_telling(sent, by);
+                    let telling = self.is_telling(sent, by);
+                    tally.proven |= telling;
                     tally.delivered += u64::from(sent.bytes);
-                    tally.newest = tally.newest.max(Some(sent.at));
+                    let newest = match telling {
+                        true => &mut tally.newest,
+                        false => &mut tally.spared,
+                    };
+                    *newest = (*newest).max(Some(sent.at));
                 }
                 Fate::Lost => {
                     tally.lost += u64::from(sent.bytes);
@@ -288,9 +295,16 @@ impl Outgoing {
             .iter()
             .for_each(|sent| self.lost(sent, id, carried));
         link.rate.forget(tally.untold as usize);
+        let trip = |at: Time| now.since(at).saturating_sub(delay);
+        // What is needed no more may still be on its way, so it tells of no trip that is shorter than any.
+        let least = link.rate.least_rtt().unwrap_or_default();
+        let spared = tally.spared.map(trip).filter(|trip| *trip >= least);
         // What was told before may have been lost, so how long ago the youngest came is not known.
-        let newest = tally.newest.filter(|_| header.delay_ms != STILL_SO);
-        let rtt = newest.map(|at| now.since(at).saturating_sub(delay));
+        let rtt = tally
+            .newest
+            .map(trip)
+            .or(spared)
+            .filter(|_| header.delay_ms != STILL_SO);
         link.rate.on_feedback(now, tally.delivered, tally.lost, rtt);
         // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
         if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
