@@ -12,6 +12,8 @@ use std::time::Duration;
 const ROUNDS: usize = 8;
 /// Bytes over which loss is averaged: what is planned by it is planned for blocks of about as many.
 const LOSS_MEMORY: u64 = 1_000_000;
+/// Bytes without loss that count as seen before any are: of a few fragments, some may be lost by chance.
+const LOSS_DOUBTED: u64 = 32_000;
 
 /// One link's measurements. Pure: time comes in.
 #[derive(Clone, Debug)]
@@ -23,7 +25,7 @@ pub struct RateMeter {
     round_bytes: u64,
     /// Loss as parts in 65536, smoothed.
     loss: u32,
-    /// Bytes that the loss was measured over, up to [`LOSS_MEMORY`].
+    /// Bytes that the loss was measured over, up to [`LOSS_MEMORY`], from [`LOSS_DOUBTED`] on.
     loss_seen: u64,
     srtt: Option<Duration>,
     rtt_var: Duration,
@@ -40,7 +42,7 @@ impl RateMeter {
             round_start: None,
             round_bytes: 0,
             loss: 0,
-            loss_seen: 0,
+            loss_seen: LOSS_DOUBTED,
             srtt: rtt,
             rtt_var: rtt.unwrap_or_default() / 4,
             min_rtt: None,
@@ -60,7 +62,7 @@ impl RateMeter {
 
     /// Whether loss was measured at all.
     pub fn loss_known(&self) -> bool {
-        self.loss_seen > 0
+        self.loss_seen > LOSS_DOUBTED
     }
 
     /// Smoothed round-trip time, reports included.
@@ -156,12 +158,11 @@ impl RateMeter {
         if total == 0 {
             return;
         }
-        let first = self.loss_seen == 0;
         self.loss_seen = (self.loss_seen + total).min(LOSS_MEMORY);
         let weight = total.min(self.loss_seen);
         let (old, share) = (u64::from(self.loss), (lost << 16) / total);
         let mixed = (old * (self.loss_seen - weight) + share * weight) / self.loss_seen;
-        self.loss = u32::try_from(if first { share / 2 } else { mixed }).unwrap_or(0);
+        self.loss = u32::try_from(mixed).unwrap_or(0);
     }
 }
 
@@ -186,5 +187,19 @@ mod tests {
         assert!((150_000..250_000).contains(&loss), "{loss}");
         assert_eq!(measured, Some(1_000_000));
         assert_eq!(rate.in_flight(), 0);
+    }
+
+    /// Guards what the first report tells: of many fragments what they lost, of two next to nothing.
+    #[test]
+    fn the_first_loss_counts_by_how_much_was_seen() {
+        let after = |delivered, lost| {
+            let mut rate = RateMeter::new(None, None);
+            assert!(!rate.loss_known());
+            rate.on_feedback(ms(600), delivered, lost, None);
+            assert!(rate.loss_known());
+            rate.loss_ppm()
+        };
+        assert!((170_000..200_000).contains(&after(190_000, 48_000)));
+        assert!(after(1_400, 1_400) < 50_000);
     }
 }
