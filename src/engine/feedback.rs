@@ -224,9 +224,7 @@ impl Engine {
         }) else {
             return 0;
         };
-        let loss = link.loss_ahead();
-        (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000)
-            as u32
+        chance(link)
     }
 }
 
@@ -237,6 +235,12 @@ pub(super) fn is_alone(links: &BTreeMap<LinkId, Link>, end: End) -> bool {
         profile.is_some_and(|p| !p.courier && p.can_receive)
     };
     links.values().filter(answers).count() <= 1
+}
+
+/// The chance, of [`super::pool::FULL`], that a fragment arrives which leaves by a link that is not in doubt.
+fn chance(link: &Link) -> u32 {
+    let loss = link.loss_ahead();
+    (u64::from(super::pool::FULL) * u64::from(1_000_000 - loss.min(1_000_000)) / 1_000_000) as u32
 }
 
 /// After how long a fragment is late of which such a report does not tell.
@@ -311,6 +315,21 @@ impl Outgoing {
             link.prove(now);
         } else if tally.lost > 0 {
             link.doubt(now, alone);
+        }
+        if !link.is_relayed() && !carried && !link.is_unanswered(now) {
+            self.weigh_anew(link);
+        }
+    }
+
+    /// What is under way counts for no more than the loss that is known now allows.
+    fn weigh_anew(&mut self, link: &mut Link) {
+        let weight = chance(link);
+        let ours = |sent: &&mut Sent| sent.seq == self.seq && sent.weight > weight;
+        for sent in link.sent.iter_mut().filter(ours) {
+            if let Some(part) = self.parts.get_mut(&sent.part) {
+                part.pool.weigh_anew(&sent.run, sent.weight, weight);
+                sent.weight = weight;
+            }
         }
     }
 

@@ -434,6 +434,18 @@ impl Pool {
         }
     }
 
+    /// A run that is under way counts for so much now.
+    pub fn weigh_anew(&mut self, run: &Run, before: u32, weight: u32) {
+        self.quiet.wake(run.block);
+        if let Some(block) = self.active.get_mut(&run.block) {
+            for j in run.slice..run.slice + run.count {
+                let way = &mut block.under_way[usize::from(j & 7)];
+                way.remove(before);
+                way.add(weight);
+            }
+        }
+    }
+
     /// The data of a block, opened for it if need be.
     pub fn data(&mut self, block: u16) -> &mut BlockData {
         &mut self.open(block).data
@@ -900,6 +912,29 @@ mod tests {
             (run.slice..run.slice + run.count).for_each(|j| words[usize::from(j)] += 1);
         }
         assert_eq!(words, [300; 7]);
+    }
+
+    /// Guards that what has left on a better opinion of its link is made up for when the link turns out to lose more, without
+    /// waiting until it is known to be lost.
+    #[test]
+    fn loss_that_shows_later_counts_for_what_is_under_way() {
+        let len = 1000 * 1344;
+        let mut pool = pool(len);
+        feed(&mut pool, len);
+        let draw = |weight, loss_ppm| Draw {
+            slices: 7,
+            weight,
+            loss_ppm,
+            link: 1,
+        };
+        let better = draw(FULL * 9 / 10, 100_000);
+        let sent = drain(&mut pool, &better);
+        let worse = draw(FULL * 8 / 10, 200_000);
+        for run in &sent {
+            pool.weigh_anew(run, better.weight, worse.weight);
+        }
+        let more = drain(&mut pool, &worse).len();
+        assert!((1250..1330).contains(&(sent.len() + more)), "{more} more");
     }
 
     #[test]
