@@ -25,6 +25,7 @@ use ostrakon::engine::io::{Event, Input, LinkId, Table};
 use ostrakon::engine::message::Priority;
 use ostrakon::wire::manifest::Lifetime;
 use rand_core::Rng;
+use std::cell::Cell;
 use std::time::Duration;
 use world::{MS, SECOND, Spec, World, seeds};
 
@@ -449,6 +450,68 @@ fn repair_symbols_take_no_room_that_there_is_not() {
         assert!(world.run_until(end, |w| w.status(0).outbound[0].no_room));
         assert!(world.status(1).inbound.is_empty());
     });
+}
+
+/// Two, of which the first sends a file of 6 MB; room for it is gone on the second's disk, but for `spare` bytes, from `after` on, and
+/// is there again after 17 s. The second is told every 2 s how much room there is.
+fn room_goes(seed: u64, after: u64, spare: u64) -> (World, MessageId, Vec<u8>) {
+    let mut world = World::new(seed, &["a", "b"]);
+    let spec = Spec {
+        loss: 0.1,
+        ..Spec::default()
+    };
+    world.link(0, 1, &spec);
+    world.tells_room = false;
+    let (start, room) = (world.now, 14_000_000);
+    let set_room = |world: &mut World, at: u64, room: u64| {
+        world.at(at, move |w| w.nodes[1].disk.capacity = Some(room));
+    };
+    set_room(&mut world, start, room);
+    set_room(&mut world, start + after, spare);
+    set_room(&mut world, start + 17 * SECOND, room);
+    for n in 0..90 {
+        world.at(start + 2 * n * SECOND + MS, |w| w.tell_room(1));
+    }
+    world.run_until(start + 10 * MS, |_| false);
+    let file = world.bytes(6_000_000);
+    let id = world.send(0, 1, &[("map", file.clone(), Priority::Normal)]);
+    (world, id, file)
+}
+
+/// Guards texts from a file for which there was room when its manifest came and is none when it is to be made, or none for repair
+/// symbols that were let in: it is given up, its sender is told, all else passes, also while it waits, and it arrives once there
+/// is room. Nothing that was told is lost in crashes meanwhile.
+#[test]
+fn who_takes_the_room_of_a_file_holds_up_nothing_but_that_file() {
+    let [without, begun, failed] = [0; 3].map(Cell::new);
+    let add = |to: &Cell<usize>, more: usize| to.set(to.get() + more);
+    seeds(0..48, |seed| {
+        // Before, while and after the file is made.
+        let after = 20 * MS + seed * seed * MS / 2;
+        let (mut world, id, file) = room_goes(seed, after, seed % 3 * 100_000);
+        let start = world.now;
+        for n in 1..6 {
+            world.run_until(start + n * SECOND, |_| false);
+            if n == 3 && seed % 3 > 0 {
+                world.kill(1, seed % 3 == 1);
+                world.start(1);
+                world.tell_room(1);
+            }
+            let text = world.send(0, 1, &[("", b"still there".to_vec(), Priority::Urgent)]);
+            let soon = world.now + 15 * SECOND;
+            assert!(world.run_until(soon, |w| w.confirmed(0, text)), "text {n}");
+        }
+        add(&without, usize::from(world.status(0).outbound[0].no_room));
+        add(&begun, world.status(1).inbound.len());
+        let full = |e: &&Event| matches!(e, Event::StoreFailed(_));
+        add(&failed, world.nodes[1].events.iter().filter(full).count());
+        assert!(world.run_until(start + 170 * SECOND, |w| w.confirmed(0, id)));
+        assert!(world.content(1, id, 1).unwrap() == file);
+        assert!(world.nodes[1].inbox.values().all(|times| *times == 1));
+    });
+    let [without, begun, failed] = [without, begun, failed].map(Cell::into_inner);
+    println!("{without} without room, {begun} begun, {failed} times full");
+    assert!(without > 0 && begun > 0 && failed > 0);
 }
 
 #[test]

@@ -304,8 +304,16 @@ pub fn part_key(id: &MessageId, part: u8) -> Vec<u8> {
     [&id.0[..], &[part]].concat()
 }
 
+/// Bytes of the key of a block's row: message, part, block.
+const BLOCK_KEY: usize = 32 + 1 + 2;
+
 fn block_key(id: &MessageId, part: u8, block: u16) -> Vec<u8> {
     [&id.0[..], &[part], &block.to_be_bytes()[..]].concat()
+}
+
+/// Whether a key of the inbox is that of a block's row.
+pub fn is_block_key(key: &[u8]) -> bool {
+    key.len() == BLOCK_KEY
 }
 
 impl InPart {
@@ -379,6 +387,24 @@ impl InPart {
         } else {
             Taken::New(new)
         }
+    }
+
+    /// Slices that were taken do not come to the disk, so they are not here.
+    pub fn give_back(&mut self, block: u16, symbol: u16, mask: u8) {
+        let Some(geometry) = self.geometry else {
+            return;
+        };
+        if let Some(state) = self.blocks.get_mut(&block) {
+            state.remove(symbol, mask);
+            if !state.is_full(geometry.source_symbols(block), geometry.coding.slices) {
+                state.full_at = None;
+            }
+        }
+    }
+
+    /// The rows of all its open blocks have to be written.
+    pub fn touch_blocks(&mut self) {
+        self.dirty_blocks.extend(self.blocks.keys());
     }
 
     /// A block is solved and on its way to the disk with this token. Gives where its repair symbols lie, which are not needed
@@ -578,6 +604,17 @@ impl InBlock {
             self.counts[j] += u16::from(new >> j & 1);
         }
         new
+    }
+
+    fn remove(&mut self, symbol: u16, mask: u8) {
+        let Some(held) = self.masks.get_mut(usize::from(symbol)) else {
+            return;
+        };
+        let gone = mask & *held;
+        *held &= !gone;
+        for j in 0..8 {
+            self.counts[j] -= u16::from(gone >> j & 1);
+        }
     }
 
     fn is_full(&self, k: u16, slices: u8) -> bool {

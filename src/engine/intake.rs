@@ -79,9 +79,9 @@ impl Engine {
             return self.turn_away(id, by, label);
         }
         let mut message = Incoming::new(id, by, manifest, keys, self.now);
-        // A file that the disk has no room for would hold up everything that is to be written.
+        // A file that the disk has no room for would hold up everything that is to be written. A text takes none of it.
         let room = message.file_bytes().saturating_add(message.repair_room());
-        if !self.writer.has_room(room, false) {
+        if room > 0 && !self.writer.has_room(room, false) {
             self.count("no room on the disk for a message");
             return self.put_off(id, by);
         }

@@ -38,6 +38,7 @@
 //! | `generations`, `exchanges` | fresh keys for sessions; when they are offered |
 //! | [`ends`] | the devices of a person: what is meant for each |
 //! | `doubt` | a recipient lacks what it once reported |
+//! | `full` | the store has no room: what can come again is given up |
 //! | `noroom` | what a recipient has no room for waits alone |
 //! | `incarnations`, `wentback` | which life a home is in; homes that have gone back to an older disk |
 //! | `farewell` | links that are over for good |
@@ -57,6 +58,7 @@ pub mod ends;
 mod exchanges;
 mod farewell;
 mod feedback;
+mod full;
 mod gate;
 mod generations;
 pub mod geometry;
@@ -117,6 +119,7 @@ pub use sessions::opened_by_others;
 
 use ends::End;
 use exchanges::Exchanges;
+use full::Slices;
 use gate::{Gate, Porch};
 use governor::clock::FakeRelativeClock;
 use id::{MessageId, PersonId};
@@ -307,6 +310,8 @@ pub struct Engine {
 
     lifetimes: Lifetimes,
     writer: Writer,
+    /// Repair symbols that do not count yet, the oldest first.
+    repairs: VecDeque<Slices>,
     notes: Notes,
     dirty: BTreeSet<MessageId>,
     effects: BTreeMap<Token, Vec<Effect>>,
@@ -384,6 +389,7 @@ impl Engine {
             reread_at: None,
             lifetimes: Lifetimes::default(),
             writer: Writer::default(),
+            repairs: VecDeque::new(),
             notes: Notes::default(),
             dirty: BTreeSet::new(),
             effects: BTreeMap::new(),

@@ -55,13 +55,18 @@ impl Engine {
         for token in self.writer.persisted(token) {
             self.take_effects(token);
         }
+        self.forget_repairs();
         if self.writer.recovered() {
             self.event(Event::StoreRecovered);
         }
     }
 
     pub(super) fn on_persist_failed(&mut self, _token: Token, error: StoreError) {
-        if self.writer.failed(self.now, &error) {
+        let first = self.writer.failed(self.now, &error);
+        if matches!(error, StoreError::Full(_)) {
+            self.give_room_up();
+        }
+        if first {
             self.event(Event::StoreFailed(error));
         }
     }

@@ -1,9 +1,10 @@
 //! A symbol, or some slices of one, came for a message whose manifest is here.
 
+use super::full::Slices;
 use super::geometry::Geometry;
 use super::incoming::Taken;
 use super::io::{FileId, FileKind, LinkId, Record};
-use super::writer::loose_room;
+use super::writer::room_of;
 use super::{Engine, MessageId};
 use crate::wire::fragment::{Kind, Place};
 use bytes::Bytes;
@@ -45,7 +46,7 @@ impl Engine {
         let (write, len) = write_of(&geometry, message, &place, plain);
         let over = state.complete || state.is_solved(place.block);
         let first = state.first_unsolved() == u32::from(place.block);
-        let loose = loose_room(&write);
+        let loose = room_of(&write);
         if loose > 0 && !over && !self.writer.has_room(loose, first) {
             return self.count("no room on the disk for a repair symbol");
         }
@@ -77,6 +78,16 @@ impl Engine {
         write: Record,
         taken: Taken,
     ) {
+        if matches!(&write, Record::Write { file, .. } if file.kind == FileKind::Repair) {
+            self.repairs.push_back(Slices {
+                at: self.writer.next_token(),
+                message,
+                part: place.part,
+                block: place.block,
+                symbol: place.symbol,
+                mask: new,
+            });
+        }
         self.writer.cheap(self.now, write);
         self.notes
             .add(message, place.part, place.block, place.symbol, new);

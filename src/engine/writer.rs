@@ -30,6 +30,18 @@ struct Pending {
     done: bool,
 }
 
+impl Pending {
+    fn new(batch: Batch) -> Self {
+        let records = batch.records.iter();
+        Self {
+            bytes: records.map(record_bytes).sum(),
+            taken: room_of_all(&batch.records),
+            batch: Arc::new(batch),
+            done: false,
+        }
+    }
+}
+
 /// The writer.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -58,19 +70,15 @@ impl Writer {
     /// Adds a write in place or a note: cheap progress.
     pub fn cheap(&mut self, now: Time, record: Record) {
         self.cheap_bytes += record_bytes(&record);
-        self.loose = self.loose.saturating_add(loose_room(&record));
+        self.loose = self.loose.saturating_add(room_of(&record));
         self.cheap_since.get_or_insert(now);
         self.cheap.push(record);
     }
 
     /// Adds a change that leaves with the next durable batch.
     pub fn durable(&mut self, record: Record) {
-        if let Record::Create { file, len } = record {
-            self.creates = true;
-            if file.kind.is_reserved() {
-                self.reserved = self.reserved.saturating_add(len);
-            }
-        }
+        self.creates |= is_create(&record);
+        self.reserved = self.reserved.saturating_add(room_of(&record));
         self.durable.push(record);
     }
 
@@ -102,6 +110,32 @@ impl Writer {
     pub fn keep_room_of(&mut self, message: MessageId) {
         let gives = |record: &Record| matches!(record, Record::Vacate { file, .. } if file.message == message);
         self.durable.retain(|record| !gives(record));
+    }
+
+    /// All that does not count yet, in order.
+    pub fn uncounted(&self) -> impl Iterator<Item = &Record> {
+        let given = self.under_way.iter().flat_map(|p| &p.batch.records);
+        given.chain(&self.cheap).chain(&self.durable)
+    }
+
+    /// Of all that does not count yet, only this is kept, and the store is tried again at once.
+    pub fn keep_only(&mut self, now: Time, keeps: impl Fn(&Record) -> bool) {
+        self.failing = self.failing.map(|_| now);
+        for pending in &mut self.under_way {
+            if !pending.batch.records.iter().all(&keeps) {
+                let mut batch = Batch::clone(&pending.batch);
+                batch.records.retain(&keeps);
+                *pending = Pending::new(batch);
+            }
+        }
+        self.under_way_bytes = self.under_way.iter().map(|p| p.bytes).sum();
+        self.cheap.retain(&keeps);
+        self.cheap_bytes = self.cheap.iter().map(record_bytes).sum();
+        self.cheap_since = self.cheap_since.filter(|_| !self.cheap.is_empty());
+        self.loose = room_of_all(&self.cheap);
+        self.durable.retain(&keeps);
+        self.creates = self.durable.iter().any(is_create);
+        self.reserved = room_of_all(&self.durable);
     }
 
     /// The token of the batch that whatever is added now will leave in.
@@ -159,34 +193,26 @@ impl Writer {
             return None;
         }
         let mut records = std::mem::take(&mut self.cheap);
-        let mut taken = std::mem::take(&mut self.loose);
+        self.loose = 0;
         if durable {
-            self.creates = false;
-            taken = taken.saturating_add(std::mem::take(&mut self.reserved));
+            (self.creates, self.reserved) = (false, 0);
             // Files are made before they are written.
-            let (create, rest): (Vec<_>, Vec<_>) = self
-                .durable
-                .drain(..)
-                .partition(|r| matches!(r, Record::Create { .. }));
+            let (create, rest): (Vec<_>, Vec<_>) = self.durable.drain(..).partition(is_create);
             records.splice(0..0, create);
             records.extend(rest);
         }
         self.last += 1;
-        let batch = Arc::new(Batch {
-            token: Token(self.last),
+        let token = Token(self.last);
+        let pending = Pending::new(Batch {
+            token,
             records,
             durable,
         });
-        let bytes = std::mem::take(&mut self.cheap_bytes);
-        self.cheap_since = None;
-        self.under_way_bytes += bytes;
-        self.under_way.push_back(Pending {
-            batch: batch.clone(),
-            bytes,
-            taken,
-            done: false,
-        });
-        Some((batch.token, Output::Persist(batch)))
+        (self.cheap_bytes, self.cheap_since) = (0, None);
+        self.under_way_bytes += pending.bytes;
+        let output = Output::Persist(pending.batch.clone());
+        self.under_way.push_back(pending);
+        Some((token, output))
     }
 
     /// A batch is done. Gives the tokens that count now, in order.
@@ -207,9 +233,13 @@ impl Writer {
     }
 
     /// A batch failed. Tells whether this begins a time of failing.
-    pub fn failed(&mut self, now: Time, _why: &StoreError) -> bool {
+    pub fn failed(&mut self, now: Time, why: &StoreError) -> bool {
         let first = self.failing.is_none();
         self.failing = Some(now.after(RETRY));
+        if matches!(why, StoreError::Full(_)) {
+            // Until the store says it anew, if it ever says so.
+            self.room = self.room.map(|_| 0);
+        }
         first
     }
 
@@ -236,12 +266,22 @@ impl Writer {
     }
 }
 
-/// Room that a write takes of a file that has none set aside. What is missing between such writes takes some, too.
-pub fn loose_room(record: &Record) -> u64 {
+/// Room that a record takes: a file that is made takes what is set aside for it, a write only where nothing was, and as what is
+/// missing between such writes takes some, too, twice its bytes.
+pub fn room_of(record: &Record) -> u64 {
     match record {
+        Record::Create { file, len } if file.kind.is_reserved() => *len,
         Record::Write { file, bytes, .. } if !file.kind.is_reserved() => 2 * bytes.len() as u64,
         _ => 0,
     }
+}
+
+fn room_of_all(records: &[Record]) -> u64 {
+    records.iter().map(room_of).fold(0, u64::saturating_add)
+}
+
+fn is_create(record: &Record) -> bool {
+    matches!(record, Record::Create { .. })
 }
 
 fn record_bytes(record: &Record) -> usize {

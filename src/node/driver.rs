@@ -18,7 +18,7 @@ use super::upkeep::Errand;
 use crate::engine::Engine;
 use crate::engine::geometry::Blocks;
 use crate::engine::id::{MessageId, PersonId, to_base32};
-use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, Time, Why};
+use crate::engine::io::{Delivery, Event, Input, LinkId, Output, SendError, StoreError, Time, Why};
 use crate::engine::message::Draft;
 use crate::engine::trust::Standing;
 use crate::security::card::Card;
@@ -281,7 +281,13 @@ impl Driver {
         self.lanes.ended(&mut done);
         match done {
             Done::Persisted(token, Ok(())) => self.feed(Input::Persisted(token)),
-            Done::Persisted(token, Err(error)) => self.feed(Input::PersistFailed(token, error)),
+            Done::Persisted(token, Err(error)) => {
+                let full = matches!(error, StoreError::Full(_));
+                self.feed(Input::PersistFailed(token, error));
+                if full {
+                    self.tell_room();
+                }
+            }
             Done::Fetched(token, bytes) => self.feed(Input::Fetched(token, bytes)),
             Done::Computed(token, done) => self.feed(Input::Computed(token, done)),
             Done::Chore(_, Some((message, part))) => {

@@ -62,13 +62,10 @@ impl Store {
             .place(batch, &removed, &mut created)
             .and_then(|()| self.sync(&removed));
         if let Err(e) = placed {
-            // Room that a batch without effect has reserved is given back.
-            for file in created {
-                let _ = self.home.files.remove(file);
-                self.dirty.remove(&file);
-            }
+            self.unmake(created);
             return Err(e);
         }
+        self.made = created;
         let generation = self.home.db.write(|txn| {
             put_keys(txn, &changes)?;
             let mut table = txn.open_table(REMOVALS)?;
@@ -82,6 +79,7 @@ impl Store {
             next(txn, GENERATION)
         });
         self.generation = generation.inspect_err(|_| self.unsure = true)?;
+        self.made.clear();
         self.journal.clear();
         let mut pending = self.home.removals();
         pending.retain(|file| !finished.contains(file));
@@ -93,6 +91,14 @@ impl Store {
         }
         self.vacate(batch, &pending);
         Ok(())
+    }
+
+    /// Room that a batch without effect has reserved is given back.
+    fn unmake(&mut self, created: Vec<FileId>) {
+        for file in created {
+            let _ = self.home.files.remove(file);
+            self.dirty.remove(&file);
+        }
     }
 
     /// Gives back the room of ranges, but of files about to go. Where that fails, it is taken until its file goes.
@@ -117,12 +123,12 @@ impl Store {
             if let Record::Create { file, len } = record
                 && !removed.contains(file)
             {
-                // Also if it exists: a batch that was cut off may have made it.
                 self.names_dirty = true;
-                self.dirty.insert(*file);
                 if self.home.files.create(*file, *len)? {
                     created.push(*file);
                 }
+                // Also if it existed: a batch that was cut off may have made it.
+                self.dirty.insert(*file);
             }
         }
         self.write(batch, removed)
@@ -183,7 +189,11 @@ impl Store {
             .db
             .read(|txn| Ok((counter(txn, GENERATION)?, removals(txn)?)))?;
         *pending = found;
-        if generation != self.generation {
+        drop(pending);
+        let made = std::mem::take(&mut self.made);
+        if generation == self.generation {
+            self.unmake(made);
+        } else {
             self.generation = generation;
             self.journal.clear();
         }

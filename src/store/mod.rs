@@ -107,6 +107,8 @@ pub struct Store {
     names_dirty: bool,
     /// A commit failed, and it is open whether it took place.
     unsure: bool,
+    /// Files that the batch with that commit has made.
+    made: Vec<FileId>,
     /// Why no batch can be taken until the next start.
     lost: Option<StoreError>,
     /// The batch that failed and has not been given again: none after it counts before it does.
@@ -146,6 +148,7 @@ impl Store {
             dirty: BTreeSet::new(),
             names_dirty: false,
             unsure: false,
+            made: Vec::new(),
             lost: None,
             failed: None,
         };

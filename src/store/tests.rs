@@ -84,6 +84,27 @@ fn after_a_batch_that_failed_none_counts_before_it_does() {
     assert_eq!(store.handle().fetch(missing, 0, 4).unwrap(), "here");
 }
 
+/// A batch that found no room for a file is given again without it, and nothing is left of that file.
+#[test]
+fn after_a_file_that_had_no_room_all_else_is_written() {
+    let dir = TempDir::new().unwrap();
+    let (mut store, _) = Store::open(dir.path(), home_key()).unwrap();
+    let make = |n, len| Record::Create {
+        file: incoming(n),
+        len,
+    };
+    let most = i64::MAX as u64;
+    let fits = vec![make(1, 10), write(incoming(1), 0, "here"), put("a", "1")];
+    let both = [&[make(2, most)], &fits[..]].concat();
+    assert!(store.apply(&batch(true, both)).is_err());
+    for n in 1..3 {
+        assert!(!store.handle().payload_path(incoming(n)).exists());
+    }
+    store.apply(&batch(true, fits)).unwrap();
+    store.apply(&batch(true, vec![put("b", "2")])).unwrap();
+    assert_eq!(store.handle().fetch(incoming(1), 0, 4).unwrap(), "here");
+}
+
 /// A home with a file of four bytes, of which a cheap batch has written, with the notes "a" and "bb".
 fn with_notes() -> (TempDir, FileId) {
     let dir = TempDir::new().unwrap();

@@ -87,6 +87,17 @@ impl Disk {
         if self.full {
             return Err(StoreError::Full("test".into()));
         }
+        let before = self
+            .capacity
+            .map(|_| (self.kernel.clone(), self.loose.clone()));
+        let applied = self.apply_all(batch);
+        if let (Err(_), Some(before)) = (&applied, before) {
+            (self.kernel, self.loose) = before;
+        }
+        applied
+    }
+
+    fn apply_all(&mut self, batch: &Batch) -> Result<(), StoreError> {
         for record in &batch.records {
             self.take_room(record)?;
             match record.clone() {

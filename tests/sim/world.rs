@@ -97,6 +97,8 @@ pub struct World {
     pub created: Option<u32>,
     /// What a durable batch takes.
     pub sync: u64,
+    /// Whether a node is told after every batch how much room there is, or only by [`World::tell_room`].
+    pub tells_room: bool,
     /// How a node stands to another one, unless that is verified.
     pub standings: BTreeMap<(usize, usize), Standing>,
     /// Which node knows which other one not at all: it has neither its card nor a word on how it stands to it.
@@ -175,6 +177,7 @@ impl World {
             media_type: "application/octet-stream",
             created: None,
             sync: 4 * MS,
+            tells_room: true,
             standings: BTreeMap::new(),
             unknown: BTreeSet::new(),
             met: BTreeMap::new(),
@@ -485,7 +488,9 @@ impl World {
                     let token = batch.token;
                     let answer = match world.nodes[node].disk.apply(&batch) {
                         Ok(()) => {
-                            world.tell_room(node);
+                            if world.tells_room {
+                                world.tell_room(node);
+                            }
                             Input::Persisted(token)
                         }
                         Err(error) => Input::PersistFailed(token, error),
