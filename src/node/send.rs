@@ -30,6 +30,8 @@ use std::time::Duration;
 
 /// The most that stands in one manifest, in bytes.
 const INLINE_SUM: u64 = 16 << 10;
+/// What has to be left free beside copies of files, in bytes: the message has to be written down, too.
+const LEFT_FREE: u64 = 1 << 20;
 /// How long a card of ours is offered: as long as the one before it is good, or nearly so.
 const CARD_LIFETIME: Duration = Duration::from_secs(60 * 24 * 3600);
 /// What `status` calls such a message.
@@ -281,12 +283,14 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
         })
     };
     let mut total = 0;
+    let mut coming = coming(request);
     if let Some(text) = &request.text {
         total += within(order, total, text.len() as u64)?;
-        let content = snapshot(prepared, 1, text.as_bytes(), None, &mut inline)
+        let content = snapshot(prepared, 1, text.as_bytes(), (None, coming), &mut inline)
             .map_err(NodeError::file("copy", "the text"))?;
         let made = part(1, "text/plain", String::new(), Priority::Urgent, content)?;
         prepared.draft.parts.push(made);
+        coming -= text.len() as u64;
     }
     for path in &request.files {
         let id = (prepared.draft.parts.len() + 1) as u8;
@@ -297,13 +301,37 @@ fn fill(prepared: &mut Prepared, order: &Order, limits: &Limits) -> Result<(), N
             .len();
         total += within(order, total, len)?;
         let from = WhileWanted(&file, &order.wanted);
-        let content = snapshot(prepared, id, from, Some(&file), &mut inline)
+        let content = snapshot(prepared, id, from, (Some(&file), coming), &mut inline)
             .map_err(NodeError::file("copy", path))?;
         let made = part(id, media_type(path), name(path), Priority::Normal, content)?;
         prepared.draft.parts.push(made);
+        coming = coming.saturating_sub(len);
     }
     prepared.message = prepared.draft.message_id(order.from, limits)?;
     prepared.import()
+}
+
+/// Bytes of all that a message consists of. A file that cannot be looked at is refused once its turn comes.
+fn coming(request: &SendRequest) -> u64 {
+    let text = request.text.as_ref().map_or(0, |text| text.len() as u64);
+    let lens = request
+        .files
+        .iter()
+        .map(|path| fs::metadata(path).map_or(0, |meta| meta.len()));
+    lens.fold(text, u64::saturating_add)
+}
+
+/// Whether there is room for copies of so many bytes, so that nobody waits for what cannot end well.
+fn check_room(handle: &Handle, bytes: u64) -> io::Result<()> {
+    // What the system does not tell shows when it is written.
+    let free = handle.free_bytes().unwrap_or(u64::MAX);
+    if bytes.saturating_add(LEFT_FREE) <= free {
+        return Ok(());
+    }
+    let text = format!(
+        "the disk of the home has {free} bytes free, and a copy of what is to be sent takes {bytes}, with {LEFT_FREE} to spare"
+    );
+    Err(io::Error::new(io::ErrorKind::StorageFull, text))
 }
 
 /// The length of a further part, if its recipients take a message that long.
@@ -365,12 +393,13 @@ fn open(path: &Path) -> Result<File, NodeError> {
 }
 
 /// Takes content in: small into the manifest, else into a file of ours, read once and hashed on the way. Where
-/// `file` can be cloned without a copy, that is done instead, and the clone is read.
+/// `file` can be cloned without a copy, that is done instead, and the clone is read. Of a message of which so many bytes are
+/// `coming` there has to be room for all before any of it is copied.
 fn snapshot(
     prepared: &mut Prepared,
     part: u8,
     mut from: impl Read,
-    file: Option<&File>,
+    (file, coming): (Option<&File>, u64),
     inline: &mut Room,
 ) -> io::Result<Content> {
     let first = first_chunk(&mut from)?;
@@ -390,6 +419,7 @@ fn snapshot(
         let digest = *hasher.finalize().as_bytes();
         return Ok(Content::Snapshot { len, digest });
     }
+    check_room(&prepared.handle, coming)?;
     let Copied { len, digest } = copy(first, &mut from, &mut to)?;
     Ok(Content::Snapshot { len, digest })
 }
@@ -446,5 +476,44 @@ fn media_type(path: &Path) -> &'static str {
         "mp4" => "video/mp4",
         "webm" => "video/webm",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::security::rows::RowKey;
+    use crate::store::{Store, is_of_disk};
+
+    /// What there is no room for is refused before any of it is copied, by the error of a disk that is full; what stands in a
+    /// manifest needs no copy.
+    #[test]
+    fn what_there_is_no_room_for_is_not_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(dir.path(), RowKey::new(Key::new([1; 32]))).unwrap();
+        let mut prepared = begin(store.handle(), BTreeSet::new()).unwrap();
+        let free = store.handle().free_bytes().unwrap();
+        let mut room = Room {
+            part: 10,
+            left: 1000,
+        };
+        let mut take = |text: &str, coming: u64| {
+            snapshot(&mut prepared, 1, text.as_bytes(), (None, coming), &mut room)
+        };
+        assert!(matches!(take("short", free), Ok(Content::Inline(_))));
+        let error = take("longer than that", free).unwrap_err();
+        assert!(
+            is_of_disk(&error) && error.to_string().contains("bytes free"),
+            "{error}"
+        );
+        let error = NodeError::file("copy", "map.jpg")(error);
+        assert_eq!(error.kind(), super::super::api::ErrorKind::Store);
+        drop(prepared);
+        let left = fs::read_dir(dir.path().join("tmp")).unwrap().count();
+        assert_eq!(left, 0);
+        let mut prepared = begin(store.handle(), BTreeSet::new()).unwrap();
+        let taken = snapshot(&mut prepared, 1, &[7; 2000][..], (None, 2000), &mut room);
+        assert!(matches!(taken, Ok(Content::Snapshot { len: 2000, .. })));
     }
 }
