@@ -4,19 +4,24 @@ use super::error::{NodeError, stopped};
 use super::lines;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// The most clients at once; further ones wait.
+/// The most clients at once. For a further one, who has asked nothing for the longest time makes way.
 const CLIENTS: usize = 64;
+/// How long a client may take for its first question, and for taking an answer.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// Who answers what comes over a control socket. Clones are the same.
 pub(super) trait Answers: Clone + Send + Sync + 'static {
@@ -75,16 +80,19 @@ impl Socket {
 
     /// Answers clients until told to stop; then those that wait for an answer are cut off.
     pub(super) async fn serve(self, service: impl Answers, mut stop: watch::Receiver<bool>) {
-        let mut clients = JoinSet::new();
+        let (mut clients, idle) = (JoinSet::new(), Idle::default());
         loop {
+            let full = clients.len() >= CLIENTS;
             tokio::select! {
+                biased;
                 () = stopped(&mut stop) => break,
                 Some(_) = clients.join_next(), if !clients.is_empty() => {}
-                accepted = self.listener.accept(), if clients.len() < CLIENTS => match accepted {
+                () = idle.one_more.notified(), if full => idle.close_longest(),
+                accepted = self.listener.accept(), if !full => match accepted {
                     Ok((stream, _)) if is_ours(&stream) => {
-                        let service = service.clone();
+                        let (service, idle) = (service.clone(), idle.clone());
                         clients.spawn(async move {
-                            if let Err(error) = talk(stream, &service).await {
+                            if let Err(error) = talk(stream, &service, &idle).await {
                                 tracing::debug!(%error, "a control client left");
                             }
                         });
@@ -93,7 +101,7 @@ impl Socket {
                     Err(error) => {
                         tracing::warn!(%error, "the control socket fails");
                         // Out of descriptors, most likely: some will be free soon.
-                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
             }
@@ -107,11 +115,66 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == me)
 }
 
-async fn talk<A: Answers>(stream: UnixStream, service: &A) -> io::Result<()> {
+/// Clients that have asked nothing that is not answered yet.
+#[derive(Clone, Default)]
+struct Idle {
+    /// In the order in which they began to be; what closes each.
+    waiting: Arc<Mutex<BTreeMap<u64, oneshot::Sender<()>>>>,
+    /// There is one more.
+    one_more: Arc<Notify>,
+}
+
+impl Idle {
+    /// Waits for what a client has to say; nothing if it has to make way.
+    async fn until<T>(
+        &self,
+        said: impl Future<Output = io::Result<Option<T>>>,
+    ) -> io::Result<Option<T>> {
+        let (close, closed) = oneshot::channel();
+        let number = self.enter(close);
+        let heard = tokio::select! {
+            biased;
+            heard = said => heard,
+            _ = closed => Ok(None),
+        };
+        self.waiting().remove(&number);
+        heard
+    }
+
+    fn enter(&self, close: oneshot::Sender<()>) -> u64 {
+        let mut waiting = self.waiting();
+        let number = waiting.last_key_value().map_or(0, |(last, _)| last + 1);
+        waiting.insert(number, close);
+        self.one_more.notify_one();
+        number
+    }
+
+    /// Closes the one that has been so for the longest time.
+    fn close_longest(&self) {
+        self.waiting().pop_first();
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, oneshot::Sender<()>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Fails after a time that is enough for whoever means to.
+async fn in_time<T>(done: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(SLOW, done).await?
+}
+
+async fn talk<A: Answers>(stream: UnixStream, service: &A, idle: &Idle) -> io::Result<()> {
     let (from, mut to) = stream.into_split();
     let mut from = BufReader::new(from);
+    let mut first = true;
     loop {
-        let response = match lines::read::<A::Request>(&mut from, lines::MAX_REQUEST).await {
+        let asked = idle.until(lines::read::<A::Request>(&mut from, lines::MAX_REQUEST));
+        let asked = match std::mem::take(&mut first) {
+            true => in_time(async { Ok(asked.await) }).await?,
+            false => asked.await,
+        };
+        let response = match asked {
             Ok(None) => return Ok(()),
             Ok(Some(request)) => {
                 let ends = A::ends_with_client(&request);
@@ -125,11 +188,11 @@ async fn talk<A: Answers>(stream: UnixStream, service: &A) -> io::Result<()> {
                 let text = format!(
                     "the request does not read ({error}); use the program of the node's version"
                 );
-                lines::write(&mut to, &A::unreadable(text)).await?;
+                in_time(lines::write(&mut to, &A::unreadable(text))).await?;
                 return Err(error);
             }
         };
-        lines::write(&mut to, &response).await?;
+        in_time(lines::write(&mut to, &response)).await?;
     }
 }
 
@@ -145,4 +208,82 @@ pub(super) async fn connect(path: &Path) -> Option<UnixStream> {
     let stream = UnixStream::connect(path).await.ok()?;
     // A socket of somebody else could only be there if the home were theirs.
     is_ours(&stream).then_some(stream)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Says what it is told.
+    #[derive(Clone)]
+    struct Echo;
+
+    impl Answers for Echo {
+        type Request = String;
+        type Response = String;
+
+        async fn answer(&self, request: String) -> String {
+            request
+        }
+
+        fn ends_with_client(_: &String) -> bool {
+            false
+        }
+
+        fn unreadable(text: String) -> String {
+            text
+        }
+    }
+
+    async fn ask(stream: &mut UnixStream) -> io::Result<Option<String>> {
+        let (from, mut to) = stream.split();
+        lines::write(&mut to, &"there").await?;
+        lines::read(&mut BufReader::new(from), lines::MAX_RESPONSE).await
+    }
+
+    fn serve() -> (tempfile::TempDir, PathBuf, watch::Sender<bool>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(Socket::bind(path.clone()).unwrap().serve(Echo, stopped));
+        (dir, path, stop)
+    }
+
+    /// Whoever holds many connections and asks nothing keeps nobody from asking, not even who has asked before.
+    #[tokio::test]
+    async fn idle_clients_make_way() {
+        let (_dir, path, _stop) = serve();
+        let mut asks = UnixStream::connect(&path).await.unwrap();
+        let mut idle = Vec::new();
+        for n in 0..5 * CLIENTS {
+            idle.push(UnixStream::connect(&path).await.unwrap());
+            if n % (CLIENTS / 2) == 0 {
+                let said = tokio::time::timeout(SLOW / 2, ask(&mut asks)).await;
+                assert_eq!(said.unwrap().unwrap().as_deref(), Some("there"), "{n}");
+            }
+        }
+        let mut late = UnixStream::connect(&path).await.unwrap();
+        let said = tokio::time::timeout(SLOW / 2, ask(&mut late)).await;
+        assert_eq!(said.unwrap().unwrap().as_deref(), Some("there"));
+        // The first of them is not there any more, the last one is.
+        assert_eq!(idle[0].read(&mut [0]).await.unwrap(), 0);
+        assert!(ask(idle.last_mut().unwrap()).await.unwrap().is_some());
+    }
+
+    /// Half a question is none; who has asked may be silent for long.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_nothing_whole_is_not_waited_for() {
+        let (_dir, path, _stop) = serve();
+        let mut known = UnixStream::connect(&path).await.unwrap();
+        assert!(ask(&mut known).await.unwrap().is_some());
+        let mut half = UnixStream::connect(&path).await.unwrap();
+        half.write_all(b"\"the").await.unwrap();
+        let began = tokio::time::Instant::now();
+        assert_eq!(half.read(&mut [0]).await.unwrap(), 0);
+        assert!(began.elapsed() >= SLOW);
+        tokio::time::sleep(SLOW * 3).await;
+        assert!(ask(&mut known).await.unwrap().is_some());
+    }
 }
