@@ -450,6 +450,46 @@ fn links_are_checked_when_they_are_added() {
     );
 }
 
+/// Guards a message that is bound to a link from waiting for ever without a word once that link is removed.
+#[test]
+fn who_removes_a_link_hears_what_was_to_travel_by_it_alone() {
+    let (amina, bo) = (Person::new("Amina"), Person::new("Bo"));
+    assert_eq!(amina.knows(&bo.card()).status.code(), Some(0));
+    for name in ["bus", "train"] {
+        let dir = amina.file(name);
+        std::fs::create_dir(&dir).unwrap();
+        amina.json(0, &["link", "add", name, &format!("spool:{}", path(&dir))]);
+    }
+    let send = |via: &[&str]| amina.json(0, &[&["send", "Bo", "--text", "hello"], via].concat());
+    let said = amina.fails(
+        3,
+        "not_found",
+        &["send", "Bo", "--text", "x", "--via", "boat"],
+    );
+    assert!(said.contains("boat"), "{said}");
+    send(&[]);
+    let either = send(&["--via", "bus", "--via", "train"])["message"].clone();
+    let bound = send(&["--via", "train"])["message"].clone();
+    let notes = |message: &Value| {
+        let status = amina.json(0, &["status"]);
+        let outbound = status["outbound"].as_array().unwrap().iter();
+        let mut of = outbound.filter(|entry| entry["message"] == *message);
+        of.next().unwrap()["notes"].to_string()
+    };
+    let removed = amina.json(0, &["link", "rm", "train"]);
+    assert_eq!(removed["waiting"], serde_json::json!([bound]));
+    assert!(notes(&bound).contains("was removed") && notes(&bound).contains("cancel"));
+    assert_eq!(notes(&either), "[]");
+    let output = amina.run(&["link", "rm", "bus"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("1 message waits") && stderr.contains("ostrakon cancel"),
+        "{stderr}"
+    );
+    assert!(notes(&either).contains("was removed"));
+    amina.json(0, &["cancel", bound.as_str().unwrap()]);
+}
+
 /// Sending without a node queues durably; unknown people, missing files and unknown messages are told apart by exit code.
 #[test]
 fn a_message_is_queued_without_a_node_and_found_again() {

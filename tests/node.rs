@@ -221,10 +221,10 @@ async fn a_link_too_many_to_one_person_is_refused_by_name() {
         text.contains("8 links lead to Ben already") && text.contains("link rm"),
         "{text}"
     );
-    ada.done(Request::LinkRemove {
-        name: "line-3".into(),
-    })
-    .await;
+    let name = "line-3".into();
+    let removed = ada.ask(Request::LinkRemove { name }).await;
+    let waiting = Vec::new();
+    assert_eq!(removed, Response::LinkRemoved { waiting });
     ada.done(one(9)).await;
 }
 

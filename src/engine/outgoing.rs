@@ -17,7 +17,7 @@ use crate::wire::fragment::ManifestChunk;
 use crate::wire::manifest::{Body, Manifest};
 use crate::wire::read::{Malformed, Reader, put_varint};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How long a recipient is told that a message was given up.
@@ -362,6 +362,17 @@ impl Outgoing {
     /// Source chunks.
     pub fn source_chunks(&self) -> usize {
         ManifestChunk::count(self.manifest_len)
+    }
+
+    /// Numbers of the links that may carry any of it, if those are named of all of it.
+    pub fn bound_to(&self) -> Option<BTreeSet<u32>> {
+        let named = self.policies.values().map(|policy| policy.links.as_ref());
+        let named: Option<Vec<_>> = named.collect();
+        let links = named
+            .filter(|named| !named.is_empty())?
+            .into_iter()
+            .flatten();
+        Some(links.map(|link| link.0).collect())
     }
 
     /// Whether a link may carry a part; the manifest (part 0) may leave by every link that any part may use.

@@ -142,6 +142,7 @@ fn outbound(message: &Outgoing, rate: u64) -> Outbound {
         complete: false,
         eta_s: (rate > 0 && !no_room).then(|| left / rate),
         no_room,
+        links: message.bound_to(),
         parts,
         sent_fragments: message.sent_fragments,
     }

@@ -3,7 +3,7 @@
 use super::id::{MessageId, PersonId};
 use super::io::LinkId;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -40,6 +40,8 @@ pub struct Outbound {
     pub eta_s: Option<u64>,
     /// The recipient has no room for it now.
     pub no_room: bool,
+    /// Numbers of the links that may carry it, where its sender has named some.
+    pub links: Option<BTreeSet<u32>>,
     /// Its parts.
     pub parts: Vec<OutPart>,
     /// Fragments sent so far by this process, the manifest included.

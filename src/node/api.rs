@@ -177,7 +177,7 @@ pub enum Request {
     LinkAdd(LinkConfig),
     /// All configured links. Answered with [`Response::Links`].
     LinkList,
-    /// Forget a link. Answered with [`Response::Done`].
+    /// Forget a link. Answered with [`Response::LinkRemoved`].
     LinkRemove {
         /// Its name.
         name: String,
@@ -295,6 +295,11 @@ pub enum OneWay {
 pub enum Response {
     /// It was done.
     Done,
+    /// A link is forgotten.
+    LinkRemoved {
+        /// URIs of messages that wait and that no other link may carry: they are to be given up and sent again.
+        waiting: Vec<String>,
+    },
     /// A message is queued, durably.
     Queued {
         /// Its URI.

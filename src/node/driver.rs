@@ -68,8 +68,8 @@ pub(super) enum Command {
     Cancel(String, oneshot::Sender<Result<(), NodeError>>),
     /// Give up this message.
     Forget(MessageId),
-    /// What is under way.
-    Status(oneshot::Sender<StatusReport>),
+    /// What is under way. With the numbers of all links that are configured.
+    Status(BTreeSet<u32>, oneshot::Sender<StatusReport>),
     /// A card is new.
     Card(Box<Card>),
     /// We stand otherwise to a person.
@@ -90,8 +90,8 @@ pub(super) enum Command {
     Prekeys(Box<Prekeys>),
     /// A link is new.
     LinkStart(Box<Record>),
-    /// A link is no more.
-    LinkStop(u32),
+    /// A link is no more, and these are. The answer names the messages that none of them may carry since.
+    LinkStop(u32, BTreeSet<u32>, oneshot::Sender<Vec<String>>),
     /// Fill a folder.
     Export(PathBuf, courier::Reply),
     /// Read a folder.
@@ -505,8 +505,8 @@ impl Driver {
                 let _ = reply.send(self.cancel(&head));
             }
             Command::Forget(message) => self.feed(Input::Cancel(message)),
-            Command::Status(reply) => {
-                let _ = reply.send(self.status());
+            Command::Status(links, reply) => {
+                let _ = reply.send(self.status(&links));
             }
             Command::Prekeys(prekeys) => self.feed(Input::Prekeys(prekeys)),
             Command::Card(card) => self.take_card(card),
@@ -542,9 +542,11 @@ impl Driver {
                     self.feed(input);
                 }
             }
-            Command::LinkStop(id) => {
+            Command::LinkStop(id, left, reply) => {
                 let input = self.links.remove(LinkId(id));
                 self.feed(input);
+                let status = self.engine.status(self.now());
+                let _ = reply.send(status::bound_to(&status, id, &left));
             }
             Command::Export(dir, reply) => self.begin_export(dir, reply),
             Command::Import(dir, reply) => self.begin_import(dir, reply),
@@ -605,9 +607,14 @@ impl Driver {
         }
     }
 
-    fn status(&self) -> StatusReport {
+    fn status(&self, configured: &BTreeSet<u32>) -> StatusReport {
         let status = self.engine.status(self.now());
-        let mut report = status::report(&status, &self.links, &self.contacts, &self.history);
+        let mut report = status::report(
+            &status,
+            (&self.links, configured),
+            &self.contacts,
+            &self.history,
+        );
         report.node = self.running.then(std::process::id);
         if self.links.is_removed() {
             report.warnings.push(status::REMOVED.to_owned());

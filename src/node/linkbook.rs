@@ -11,7 +11,7 @@ use crate::security::grant::Grant;
 use crate::store::meta::Meta;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::ops::RangeInclusive;
@@ -218,6 +218,11 @@ impl Linkbook {
             ));
         }
         Ok(id)
+    }
+
+    /// The numbers of all links.
+    pub(super) fn numbers(&self) -> BTreeSet<u32> {
+        self.records().values().map(|record| record.id).collect()
     }
 
     /// Forgets a link and returns it. Blocks on the disk; callers take turns.

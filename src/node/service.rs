@@ -75,7 +75,9 @@ impl Service {
             Request::Send(request) => self.send(request).await,
             Request::Cancel { message } => self.cancel(&message).await,
             Request::Status => {
-                let report = self.ask(Command::Status).await?;
+                let report = self
+                    .ask(|reply| Command::Status(self.0.links.numbers(), reply))
+                    .await?;
                 Ok(Response::Status(report))
             }
             Request::Inbox => self.inbox().await,
@@ -140,8 +142,10 @@ impl Service {
             Request::LinkRemove { name } => {
                 let _turn = self.0.settings.lock().await;
                 let record = self.with_store(move |s| s.links.remove(&name)).await?;
-                self.order(Command::LinkStop(record.id)).await?;
-                Ok(Response::Done)
+                let left = self.0.links.numbers();
+                let stop = |reply| Command::LinkStop(record.id, left, reply);
+                let waiting = self.ask(stop).await?;
+                Ok(Response::LinkRemoved { waiting })
             }
             Request::LinkGrant { name, grant } => {
                 self.start_link(move |s| {

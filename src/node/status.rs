@@ -18,6 +18,10 @@ pub(super) const HOME_WENT_BACK: &str = "this home is older than others have hea
 /// What people are told whose message waits for its recipient to have room.
 const NO_ROOM: &str = "there is no room for it there now; it goes on by itself once there is, and `ostrakon cancel` gives it up";
 
+/// What people are told whose message may travel by links alone that are no more.
+const NO_LINK: &str =
+    "the link that it was to travel by was removed; `ostrakon cancel` it and send it again";
+
 /// What people are told whose other device has removed this one.
 pub(super) const REMOVED: &str = "another device of yours has removed this one: contacts take nothing of it any more. \
     Use the other device, or join anew from another home with `ostrakon init --join`";
@@ -40,7 +44,7 @@ fn warnings(status: &Status, contacts: &Contacts) -> Vec<String> {
 /// Puts names to numbers.
 pub(super) fn report(
     status: &Status,
-    links: &Links,
+    (links, configured): (&Links, &BTreeSet<u32>),
     contacts: &Contacts,
     history: &History,
 ) -> StatusReport {
@@ -50,6 +54,10 @@ pub(super) fn report(
         entry.notes = history.notes(sent.message, sent.to).to_vec();
         let waits = sent.no_room.then(|| NO_ROOM.to_owned());
         entry.notes.extend(waits);
+        if has_no_link(sent, configured) {
+            entry.eta_s = None;
+            entry.notes.push(NO_LINK.to_owned());
+        }
         outbound.push(entry);
     }
     let place = |e: &OutboundEntry| (e.message.clone(), e.to.clone());
@@ -90,6 +98,26 @@ pub(super) fn report(
         strangers: contacts.strangers.persons().len(),
         warnings: warnings(status, contacts),
     }
+}
+
+/// Whether no link that there is may carry a message.
+fn has_no_link(sent: &Outbound, configured: &BTreeSet<u32>) -> bool {
+    let links = sent.links.as_ref();
+    links.is_some_and(|links| links.is_disjoint(configured))
+}
+
+/// The messages that a link was the last one to be allowed to carry.
+pub(super) fn bound_to(status: &Status, link: u32, left: &BTreeSet<u32>) -> Vec<String> {
+    let could = |sent: &&Outbound| {
+        sent.links
+            .as_ref()
+            .is_some_and(|links| links.contains(&link))
+    };
+    let lost = status.outbound.iter().filter(could);
+    let lost = lost.filter(|sent| has_no_link(sent, left));
+    // One to several is there more than once.
+    let lost: BTreeSet<String> = lost.map(|sent| sent.message.to_string()).collect();
+    lost.into_iter().collect()
 }
 
 /// A message that was just queued, for each of its recipients; without its id.

@@ -427,7 +427,7 @@ pub enum LinkCommand {
     Add(LinkArgs),
     /// List the links.
     List,
-    /// Forget a link.
+    /// Forget a link. Says how many messages wait that no other link may carry.
     Rm {
         /// Its name.
         name: String,

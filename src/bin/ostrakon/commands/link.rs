@@ -30,7 +30,14 @@ pub async fn run(out: Out, home: &Path, command: LinkCommand) -> Outcome {
         }
         LinkCommand::Rm { name } => {
             let answer = ask(home, Request::LinkRemove { name: name.clone() }).await?;
-            out.show(&answer, || format!("Link {name} is forgotten."))
+            let Response::LinkRemoved { waiting } = &answer else {
+                return Err(unexpected());
+            };
+            out.show(&answer, || format!("Link {name} is forgotten."))?;
+            if !waiting.is_empty() {
+                eprintln!("{}", bound_to(waiting.len()));
+            }
+            Ok(())
         }
         LinkCommand::Grant(LinkGrantArgs { name, grant, .. }) => {
             let grant = grant.as_deref().map(text).transpose()?;
@@ -42,6 +49,24 @@ pub async fn run(out: Out, home: &Path, command: LinkCommand) -> Outcome {
             out.show(&answer, || words)
         }
     }
+}
+
+/// What to do with so many messages that no other link may carry.
+fn bound_to(waiting: usize) -> String {
+    let (which, them) = match waiting {
+        1 => (
+            "1 message waits for this link alone and leaves".into(),
+            "it",
+        ),
+        more => (
+            format!("{more} messages wait for this link alone and leave"),
+            "them",
+        ),
+    };
+    format!(
+        "{which} by no other: find {them} with `ostrakon status`, give {them} up with \
+         `ostrakon cancel ID`, and send {them} again"
+    )
 }
 
 fn config(args: LinkArgs) -> LinkConfig {
