@@ -1,6 +1,6 @@
 //! Content on its way into the home, hashed while it is written. Both take about as long, so each has a thread.
 
-use crate::store::Snapshot;
+use crate::store::{Pages, Snapshot};
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -20,14 +20,14 @@ pub(super) struct Copied {
 }
 
 /// The first chunk of what there is to read; it is shorter than a whole one if that is all.
-pub(super) fn first_chunk(from: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut chunk = Vec::new();
-    fill(from, &mut chunk)?;
+pub(super) fn first_chunk(from: &mut impl Read) -> io::Result<Pages> {
+    let mut chunk = Pages::new(CHUNK);
+    chunk.fill(from)?;
     Ok(chunk)
 }
 
 /// Copies `first`, which was read already, and the rest, and makes it durable.
-pub(super) fn copy(first: Vec<u8>, from: &mut impl Read, to: &mut Snapshot) -> io::Result<Copied> {
+pub(super) fn copy(first: Pages, from: &mut impl Read, to: &mut Snapshot) -> io::Result<Copied> {
     thread::scope(|scope| {
         let (filled, chunks) = mpsc::sync_channel(WAITING);
         let (emptied, empty) = mpsc::channel();
@@ -40,8 +40,8 @@ pub(super) fn copy(first: Vec<u8>, from: &mut impl Read, to: &mut Snapshot) -> i
             if filled.send(chunk).is_err() {
                 break;
             }
-            chunk = empty.try_recv().unwrap_or_default();
-            read = fill(from, &mut chunk);
+            chunk = empty.try_recv().unwrap_or_else(|_| Pages::new(CHUNK));
+            read = chunk.fill(from);
         }
         drop(filled);
         let defect = |_| Err(io::Error::other("the thread that writes ended by a defect"));
@@ -55,8 +55,8 @@ pub(super) fn copy(first: Vec<u8>, from: &mut impl Read, to: &mut Snapshot) -> i
 
 /// Writes chunks as they come, makes all durable, and gives their room back.
 fn write_all(
-    chunks: &Receiver<Vec<u8>>,
-    emptied: &Sender<Vec<u8>>,
+    chunks: &Receiver<Pages>,
+    emptied: &Sender<Pages>,
     to: &mut Snapshot,
 ) -> io::Result<()> {
     for chunk in chunks {
@@ -65,10 +65,4 @@ fn write_all(
         let _ = emptied.send(chunk);
     }
     to.sync()
-}
-
-/// Reads a whole chunk, or what there is.
-fn fill(from: &mut impl Read, chunk: &mut Vec<u8>) -> io::Result<()> {
-    chunk.clear();
-    from.take(CHUNK as u64).read_to_end(chunk).map(|_| ())
 }

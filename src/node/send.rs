@@ -404,7 +404,7 @@ fn snapshot(
 ) -> io::Result<Content> {
     let first = first_chunk(&mut from)?;
     if inline.takes(first.len() as u64) {
-        return Ok(Content::Inline(first.into()));
+        return Ok(Content::Inline(Bytes::copy_from_slice(&first)));
     }
     let name = format!(
         "send-{}-{part}",

@@ -1,6 +1,6 @@
 //! A bulk file on the disk, sealed or in the clear: see [`crate::security::content`].
 
-use super::direct::{Direct, Step, with_room};
+use super::direct::{Direct, PAGE, Step, with_room};
 use crate::security::content::{ContentKey, FileKey, HEAD, NONCE};
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -136,13 +136,19 @@ impl Content {
         }
         let (mut pieces, mut at) = (Pieces(pieces.iter().copied(), &[]), offset);
         for step in steps {
-            let gather = |bytes: &mut [u8]| {
-                pieces.take_into(bytes);
-                self.open(bytes, at);
-            };
             let place = self.place(at)?;
             let write = |bytes: &[u8]| self.direct.write(&self.file, step, bytes, place);
-            with_room(step.len, gather, write)?;
+            let in_place = step.whole && self.seal.is_none();
+            match in_place.then(|| pieces.take_pages(step.len)).flatten() {
+                Some(pages) => write(pages)?,
+                None => {
+                    let gather = |bytes: &mut [u8]| {
+                        pieces.take_into(bytes);
+                        self.open(bytes, at);
+                    };
+                    with_room(step.len, gather, write)?;
+                }
+            }
             at = at.saturating_add(step.len as u64);
         }
         Ok(())
@@ -196,6 +202,19 @@ impl Content {
 struct Pieces<'a, I>(I, &'a [u8]);
 
 impl<'a, I: Iterator<Item = &'a [u8]>> Pieces<'a, I> {
+    /// So many bytes, if they are in one piece and begin with a page.
+    fn take_pages(&mut self, len: usize) -> Option<&'a [u8]> {
+        if self.1.is_empty() {
+            self.1 = self.0.next()?;
+        }
+        let (pages, rest) = self.1.split_at_checked(len)?;
+        if pages.as_ptr().align_offset(PAGE) != 0 {
+            return None;
+        }
+        self.1 = rest;
+        Some(pages)
+    }
+
     /// Fills this room with what follows.
     fn take_into(&mut self, mut room: &mut [u8]) {
         while !room.is_empty() {

@@ -7,7 +7,8 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +104,51 @@ impl Direct {
     fn get(&self, file: &File) -> Option<&File> {
         let open = self.file.get_or_init(|| reopen(file)).as_ref();
         open.filter(|_| !self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// Bytes that begin with a page, so that they are written from where they are.
+pub struct Pages {
+    room: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Pages {
+    /// Nothing, with room for so many bytes.
+    pub fn new(most: usize) -> Self {
+        let (room, start) = aligned(Vec::new(), most);
+        let len = 0;
+        Self { room, start, len }
+    }
+
+    /// Reads until there is no more room, or nothing more to read.
+    ///
+    /// # Errors
+    /// What reading gives.
+    pub fn fill(&mut self, from: &mut impl Read) -> io::Result<()> {
+        self.len = 0;
+        let end = self.room.len() - PAGE;
+        while self.len < end {
+            let rest = self.room.get_mut(self.start + self.len..self.start + end);
+            match from.read(rest.unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(read) => self.len += read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Pages {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.room
+            .get(self.start..self.start + self.len)
+            .unwrap_or_default()
     }
 }
 

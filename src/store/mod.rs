@@ -42,6 +42,7 @@ mod sealed;
 mod tests;
 
 pub use content::{ContentReader, Snapshot};
+pub use direct::Pages;
 pub use error::{OpenError, is_of_disk};
 pub use handle::Handle;
 pub(crate) use lock::hold;

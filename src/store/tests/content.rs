@@ -166,6 +166,7 @@ proptest! {
     fn a_snapshot_in_chunks_of_any_length_reads_as_it_was_written(
         sealed: bool,
         len in 1..LARGE,
+        in_pages: bool,
         chunk in 1usize..1_500_000,
         reads in proptest::collection::vec((0..LARGE, 1..LARGE), 6),
     ) {
@@ -174,7 +175,12 @@ proptest! {
         store.seal_content(sealed);
         let (file, content) = (outgoing(1), noise(len, 1));
         let mut snapshot = store.handle().snapshot("s").unwrap();
-        content.chunks(chunk).for_each(|chunk| snapshot.write_all(chunk).unwrap());
+        let (mut from, mut pages) = (&content[..], Pages::new(chunk));
+        while in_pages && !from.is_empty() {
+            pages.fill(&mut from).unwrap();
+            snapshot.write_all(&pages).unwrap();
+        }
+        from.chunks(chunk).for_each(|chunk| snapshot.write_all(chunk).unwrap());
         snapshot.sync().unwrap();
         let path = snapshot.path().to_owned();
         store.handle().import_outgoing(file, &path).unwrap();
