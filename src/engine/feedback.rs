@@ -321,12 +321,13 @@ impl Outgoing {
         }
     }
 
-    /// What is under way counts for no more than the loss that is known now allows.
+    /// What is under way counts for no more than the loss that is known now allows, nor for more than when it left.
     fn weigh_anew(&mut self, link: &mut Link) {
-        let weight = chance(link);
-        let ours = |sent: &&mut Sent| sent.seq == self.seq && sent.weight > weight;
-        for sent in link.sent.iter_mut().filter(ours) {
-            if let Some(part) = self.parts.get_mut(&sent.part) {
+        let known = chance(link);
+        for sent in link.sent.iter_mut().filter(|sent| sent.seq == self.seq) {
+            let weight = known.min(sent.weighed);
+            let part = self.parts.get_mut(&sent.part);
+            if let Some(part) = part.filter(|_| sent.weight != weight) {
                 part.pool.weigh_anew(&sent.run, sent.weight, weight);
                 sent.weight = weight;
             }

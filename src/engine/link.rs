@@ -44,8 +44,10 @@ pub struct Sent {
     pub part: u8,
     /// Which slices.
     pub run: Run,
-    /// What it counted for in the pool.
+    /// What it counts for in the pool.
     pub weight: u32,
+    /// The same when it left: it never counts for more.
+    pub weighed: u32,
     /// When it left.
     pub at: Time,
     /// Counts up from fragment to fragment of the link.

@@ -81,6 +81,7 @@ impl Engine {
             part,
             run,
             weight,
+            weighed: weight,
             at: self.now,
             number: 0,
             bytes: 0,

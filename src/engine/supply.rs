@@ -259,6 +259,7 @@ impl Engine {
                     part,
                     run,
                     weight,
+                    weighed: weight,
                     at: self.now,
                     number: 0,
                     bytes: frame.len() as u32,
