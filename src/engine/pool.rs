@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// The weight of a fragment that will surely arrive.
 pub const FULL: u32 = 1024;
+/// Where less than one of so many arrives, hardly anything does.
+const HARDLY: u32 = 8;
 /// Blocks that may be unsolved at once.
 const ACTIVE_MAX: usize = 64;
 
@@ -516,9 +518,10 @@ impl Way {
     }
 }
 
-/// What counts in full as long as nobody says that it is lost. What may well be lost does not.
+/// What counts in full as long as nobody says that it is lost. What is hardly ever there does not. After a burst most of what
+/// was sent lately is lost, and what comes then is not.
 fn hope(weight: u32) -> u32 {
-    match weight * 2 >= FULL {
+    match weight * HARDLY >= FULL {
         true => FULL,
         false => weight,
     }
@@ -935,6 +938,28 @@ mod tests {
         }
         let more = drain(&mut pool, &worse).len();
         assert!((1250..1330).contains(&(sent.len() + more)), "{more} more");
+    }
+
+    /// Guards that a burst, after which most of what was sent lately is lost, has no block get more symbols than it needs while
+    /// others follow; of a link by which hardly anything arrives they count for little.
+    #[test]
+    fn a_burst_asks_for_nothing_more_while_other_blocks_follow() {
+        let drawn = |weight| {
+            let len = 4096 * 1344;
+            let mut pool = pool(len);
+            let k = usize::from(pool.geometry.source_symbols(0));
+            feed(&mut pool, len);
+            let draw = Draw { weight, ..WIDE };
+            let mut first = 0;
+            while let Drawn::Run(Run { block: 0, .. }, _) = pool.draw(&draw) {
+                first += 1;
+            }
+            (first, k)
+        };
+        let (first, k) = drawn(FULL * 4 / 10);
+        assert_eq!(first, k);
+        let (first, k) = drawn(FULL / 10);
+        assert!(first > k, "{first}");
     }
 
     #[test]
