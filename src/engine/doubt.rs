@@ -45,7 +45,7 @@ impl Outgoing {
     /// Everything was reported, and yet the message is not over.
     fn is_all_reported(&self) -> bool {
         let mut parts = self.parts.values();
-        parts.all(|part| part.complete || part.pool.is_all_solved())
+        parts.all(|part| part.complete || part.pool.is_all_reported())
     }
 
     /// The parts of which a report says that not all is there.

@@ -208,10 +208,13 @@ impl Pool {
             .is_some_and(|w| w >> (block % 64) & 1 == 1)
     }
 
-    /// Whether the recipient has all blocks.
-    pub fn is_all_solved(&self) -> bool {
+    /// Whether the recipient has reported enough of all blocks, solved or not.
+    pub fn is_all_reported(&self) -> bool {
+        let slices = self.geometry.coding.slices;
         let solved: u32 = self.solved.iter().map(|word| word.count_ones()).sum();
-        solved >= self.geometry.blocks()
+        let active = self.active.values();
+        let enough = active.filter(|block| block.unsolved(slices) == 0).count();
+        solved + enough as u32 >= self.geometry.blocks()
     }
 
     /// The recipient has this block.
