@@ -813,7 +813,7 @@ fn what_is_needed_no_more_tells_of_no_round_trip() {
                 ..Spec::default()
             },
         );
-        let file = vec![7; 300_000];
+        let file = vec![7; 3_000_000];
         let id = world.send(0, 1, &[("file", file, Priority::Bulk)]);
         let until = world.now + 60 * SECOND;
         while !world.confirmed(0, id) && world.now < until {

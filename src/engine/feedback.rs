@@ -279,7 +279,7 @@ impl Outgoing {
                     let telling = self.is_telling(sent, by);
                     tally.proven |= telling;
                     tally.delivered += u64::from(sent.bytes);
-                    let newest = match telling {
+                    let newest = match telling && !self.is_complete(sent.part) {
                         true => &mut tally.newest,
                         false => &mut tally.spared,
                     };
@@ -423,6 +423,11 @@ impl Outgoing {
         self.parts
             .get(&sent.part)
             .is_none_or(|part| part.complete || part.pool.has(&sent.run))
+    }
+
+    /// Whether all of a part is there, so that nobody knows which fragments have brought it.
+    fn is_complete(&self, part: u8) -> bool {
+        self.parts.get(&part).is_some_and(|part| part.complete)
     }
 
     fn fate(&self, sent: &Sent, report: &Report, late: bool) -> Fate {
