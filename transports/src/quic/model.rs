@@ -128,6 +128,8 @@ pub struct RateModel {
     train: Train,
     /// A train has told its rate.
     boarded: bool,
+    /// It was more than was known, and the line may carry more than it told.
+    more: bool,
     believed: Belief,
     /// The last round has grown, without a queue.
     grows: bool,
@@ -165,6 +167,7 @@ impl RateModel {
             flat: 0,
             train: Train::default(),
             boarded: false,
+            more: false,
             believed: Belief::default(),
             grows: false,
             queued: 0,
@@ -285,10 +288,10 @@ impl RateModel {
         let initial = self.is_remembered().then_some(self.initial as f64);
         let believed = self.believed.is_some().then(|| self.believed.line() * trip);
         let first = !std::mem::replace(&mut self.boarded, true);
-        let told = match believed.or(initial) {
-            None => low,
-            Some(known) if low > known * (1.0 + SAME) => low.min(known * 4.0),
-            Some(known) if first && high < known * (1.0 - SAME) => high.max(known / 4.0),
+        let (told, more) = match believed.or(initial) {
+            None => (low, false),
+            Some(known) if low > known * (1.0 + SAME) => (low.min(known * 4.0), !sure),
+            Some(known) if first && high < known * (1.0 - SAME) => (high.max(known / 4.0), false),
             Some(_) => return,
         };
         let told = told.min(TRAIN_MAX.max(self.initial as f64));
@@ -299,6 +302,8 @@ impl RateModel {
             // No more is asked for than the line carries, so what the next rounds show is its length, as after a drain.
             (self.flat, self.since_drain) = (FLAT, 0);
             self.steady = Steady::new(false);
+        } else if more {
+            (self.more, self.steady) = (true, Steady::new(false));
         }
     }
 
@@ -408,10 +413,9 @@ impl RateModel {
         let (queue, length) = (self.queue(), self.length());
         self.believed.doubt(&round, queue, length);
         let searching = self.flat < FLAT;
-        self.grows = !searching
-            && !self.believed.is_some()
-            && round.rate() > best * GROWTH
-            && self.queue() < 0.05;
+        let grown = !self.believed.is_some() && round.rate() > best * GROWTH;
+        let more = std::mem::take(&mut self.more);
+        self.grows = !searching && (grown || more) && self.queue() < 0.05;
         // Where there was little to send, that it was not more says nothing of the path, and a queue is that of others.
         self.flat = match (searching, self.queue() > 0.25) {
             (true, _) if round.rate() > best * 1.25 => 0,
@@ -467,6 +471,13 @@ impl RateModel {
     }
 
     fn set_window(&mut self, drain: bool) {
+        // What a hidden queue has lost would pass for what the line carries, and its drain would be none.
+        let line = match drain && self.hides_queues() {
+            true => self.rate(),
+            false => self.line(),
+        };
+        // Before the gain learns of the queue: the round that shows the first one shows by itself what the line carries.
+        let line = self.steady.follow(line);
         let searching = self.flat < FLAT;
         let gain = match (drain, searching, self.grows) {
             (true, ..) => 1.0 - (self.loss() + 2.0 * self.queue()).clamp(DRAINED.0, DRAINED.1),
@@ -474,12 +485,6 @@ impl RateModel {
             (false, false, true) => 1.5,
             (false, false, false) => self.steady.gain(self.queue(), self.length()),
         };
-        // What a hidden queue has lost would pass for what the line carries, and its drain would be none.
-        let line = match drain && self.hides_queues() {
-            true => self.rate(),
-            false => self.line(),
-        };
-        let line = self.steady.follow(line);
         let wait = (2.0 * PACKET as f64 / self.rate().max(1.0)).min(ACK_DELAY);
         let (fastest, late) = (self.seen.fastest, self.seen.late);
         self.trip = self.length().max(fastest.min(SHORTEST)) + late.min(self.span()) + wait;

@@ -184,3 +184,98 @@ fn a_short_path_is_found_again_after_a_slow_train() {
     let found = model.pace().unwrap() / (PACKET as f64 * 70_000.0);
     assert!(found > 0.7, "{found}");
 }
+
+/// A path of 600 ms with a queue that is long enough, and a model that remembers half of what it carries.
+struct Half {
+    model: RateModel,
+    number: u64,
+    /// Until when the line is busy.
+    busy: f64,
+}
+
+impl Half {
+    const TRIP: f64 = 0.6;
+    const RATE: f64 = 2_500_000.0;
+
+    /// After a second, and a train of ten that left so many seconds apart and came through at such a share of the rate.
+    fn new(apart: f64, share: f64) -> Self {
+        let mut path = Self {
+            model: RateModel::new((Self::RATE / 2.0 * Self::TRIP) as u64),
+            number: 0,
+            busy: 0.0,
+        };
+        path.run(0.0, 0.99);
+        let spacing = PACKET as f64 / (Self::RATE * share);
+        for n in (0..10).map(f64::from) {
+            path.come(1.0 + apart * n, 1.0 + spacing * n);
+        }
+        path
+    }
+
+    /// A packet is acknowledged that left then, and was through the line at another time.
+    fn come(&mut self, left: f64, through: f64) {
+        self.number += 1;
+        let trip = Duration::from_secs_f64(Self::TRIP);
+        let now = Duration::from_secs_f64(through) + trip;
+        self.model.on_ack(Acked {
+            bytes: PACKET,
+            sent: Duration::from_secs_f64(left),
+            now,
+            srtt: trip,
+            least: trip,
+        });
+        self.model.on_end_acks(now, false, 1 << 30, self.number);
+    }
+
+    /// Packets leave as the pace of a round trip before allows, for what is acknowledged now left then. Gives the pace at
+    /// the end of each tenth of a second.
+    fn run(&mut self, from: f64, to: f64) -> Vec<f64> {
+        let first = RateModel::new((Self::RATE / 2.0 * Self::TRIP) as u64).initial() as f64;
+        let mut paces: VecDeque<(f64, f64)> =
+            VecDeque::from([(from, self.model.pace().unwrap_or(first / Self::TRIP))]);
+        let (mut left, mut told) = (from, Vec::new());
+        while left < to {
+            self.busy = self.busy.max(left) + PACKET as f64 / Self::RATE;
+            self.come(left, self.busy);
+            let pace = self.model.pace().unwrap_or(first / Self::TRIP);
+            paces.push_back((self.busy + Self::TRIP, pace));
+            while paces.get(1).is_some_and(|(at, _)| *at <= left) {
+                paces.pop_front();
+            }
+            left += PACKET as f64 / paces[0].1;
+            if left * 10.0 > (from * 10.0) + told.len() as f64 {
+                told.push(pace / Self::RATE);
+            }
+        }
+        told
+    }
+}
+
+/// Guards a rate that is remembered and was too low: what a train tells that the line has waited for is not all, so more is
+/// tried at once.
+#[test]
+fn a_rate_that_is_too_low_is_left_within_a_few_rounds() {
+    let mut path = Half::new(0.0004, 0.75);
+    let known = path.model.pace().unwrap() / Half::RATE;
+    assert!((0.65..0.8).contains(&known), "{known}");
+    let paces = path.run(1.01, 6.0);
+    assert!(paces[..10].iter().any(|pace| *pace > 1.0), "{paces:.2?}");
+    let end = &paces[40..];
+    assert!(
+        end.iter().all(|pace| (0.9..1.1).contains(pace)),
+        "{end:.2?}"
+    );
+}
+
+/// Guards what follows from the first queue after a search: the round that shows it shows what the line carries, and what was
+/// thought before counts no more.
+#[test]
+fn the_first_queue_shows_what_the_line_carries() {
+    let mut path = Half::new(0.0, 0.83);
+    let paces = path.run(1.01, 12.0);
+    let end = &paces[80..];
+    assert!(
+        end.iter().all(|pace| (0.97..1.05).contains(pace)),
+        "{end:.2?}"
+    );
+}
