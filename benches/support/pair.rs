@@ -185,11 +185,20 @@ fn turn(sides: &mut [Side; 2], at: usize, start: Instant, run: &mut Run) -> bool
     for input in std::mem::take(&mut sides[at].inputs) {
         sides[at].engine.handle_input(time, input);
     }
+    let before = run.frames[at];
     loop {
         match sides[at].engine.poll_output() {
             Output::Timeout(timeout, _) => break sides[at].timeout = timeout,
             output => answer(sides, at, output, run),
         }
+    }
+    let frames = (run.frames[at] - before) as usize;
+    if frames > 0 {
+        // A link has room again for all that it has carried.
+        sides[at].inputs.push_back(Input::LinkReady {
+            link: LinkId(0),
+            frames,
+        });
     }
     true
 }
@@ -203,9 +212,6 @@ fn answer(sides: &mut [Side; 2], at: usize, output: Output, run: &mut Run) {
                 frame,
                 custody: None,
             });
-            sides[at]
-                .inputs
-                .push_back(Input::LinkReady { link, frames: 1 });
         }
         Output::Persist(batch) => {
             let (token, begun) = (batch.token, Stopwatch::start());

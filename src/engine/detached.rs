@@ -23,6 +23,28 @@ const LARGE_LOSS: u32 = 200_000;
 const LARGE_BYTES: usize =
     (LARGE_BLOCK as usize + LARGE_REPAIR as usize) * SLICE as usize * SLICES as usize;
 
+/// What may leave together on a link that nobody answers on.
+#[derive(Clone, Copy, Debug)]
+pub struct Lot {
+    /// Slices that fit one frame, at least 1.
+    pub slices: u8,
+    /// Loss to reckon with, in parts per million.
+    pub loss_ppm: u32,
+    /// As what carrier it holds what it has carried, where it does: see [`super::pool::carrier`].
+    pub carrier: Option<u8>,
+    /// How many frames, at most.
+    pub most: usize,
+}
+
+/// One frame of a lot.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// What is in it.
+    pub run: Run,
+    /// The symbol and the slice after it.
+    then: (u16, u8),
+}
+
 /// How far a link that nobody answers on has carried a part.
 #[derive(Clone, Debug, Default)]
 pub struct Cursor {
@@ -79,54 +101,32 @@ fn leads(profile: &LinkProfile, who: PersonId) -> bool {
 }
 
 impl OutPart {
-    /// The next run for a link that nobody answers on: every block in turn, source symbols and as many repair
-    /// symbols as the assumed loss asks for. What the link is known to have carried as this carrier is left out.
-    pub fn next_detached(
-        &mut self,
-        link: LinkId,
-        slices: u8,
-        loss_ppm: u32,
-        carried: Option<u8>,
-    ) -> Option<Run> {
+    /// The next runs for a link that nobody answers on, all of one block: every block in turn, source symbols and as many
+    /// repair symbols as the assumed loss asks for. What the link is known to have carried is left out.
+    pub fn next_detached(&mut self, link: LinkId, lot: &Lot) -> Vec<Step> {
         let geometry = *self.pool.geometry();
+        // Slices that travel in different frames are lost for themselves, and so are their code words.
+        let words = u32::from(geometry.coding.slices.div_ceil(lot.slices.max(1)));
         let cursor = self.detached.entry(link).or_default();
         while cursor.block < geometry.blocks() {
-            let block = cursor.block as u16;
-            let k = u32::from(geometry.source_symbols(block));
-            // Slices that travel in different frames are lost for themselves, and so are their code words.
-            let words = u32::from(geometry.coding.slices.div_ceil(slices.max(1)));
-            let n = cursor.planned(&geometry, words, loss_ppm);
-            if cursor.reckoned <= cursor.block {
-                cursor.reckoned = cursor.block + 1;
-                cursor.failure += redundancy::failure(k, n, loss_ppm) * f64::from(words);
+            let n = cursor.reckon(&geometry, words, lot.loss_ppm);
+            let needless = self.pool.needless(cursor.block as u16, lot.carrier);
+            let steps = cursor.steps(&geometry, lot, n, needless);
+            if !steps.is_empty() {
+                return steps;
             }
-            if u32::from(cursor.symbol) >= n || self.pool.is_solved(block) {
-                (cursor.block, cursor.symbol, cursor.slice) = (cursor.block + 1, 0, 0);
-                continue;
-            }
-            let run = Run {
-                block,
-                symbol: cursor.symbol.min(geometry.symbols(block).saturating_sub(1)),
-                slice: cursor.slice,
-                count: slices.min(geometry.coding.slices - cursor.slice),
-            };
-            let under_way = cursor.carried.contains(&name(&run))
-                || carried.is_some_and(|by| self.pool.is_carried(&run, by));
-            if under_way || self.pool.has(&run) {
-                cursor.pass(&run, geometry.coding.slices);
-                continue;
-            }
-            return Some(run);
+            (cursor.block, cursor.symbol, cursor.slice) = (cursor.block + 1, 0, 0);
         }
-        None
+        Vec::new()
     }
 
-    /// The run that [`OutPart::next_detached`] gave has left. `noted`: until it is settled it does not leave again.
-    pub fn took_detached(&mut self, link: LinkId, run: &Run, noted: bool) {
-        let slices = self.pool.geometry().coding.slices;
-        if let Some(cursor) = self.detached.get_mut(&link) {
-            cursor.pass(run, slices);
-            cursor.carried.extend(noted.then(|| name(run)));
+    /// The first of what [`OutPart::next_detached`] gave has left. `noted`: until it is settled it does not leave again.
+    pub fn took_detached(&mut self, link: LinkId, steps: &[Step], noted: bool) {
+        let cursor = self.detached.get_mut(&link);
+        if let (Some(cursor), Some(last)) = (cursor, steps.last()) {
+            (cursor.symbol, cursor.slice) = last.then;
+            let noted = steps.iter().filter(|_| noted);
+            cursor.carried.extend(noted.map(|step| name(&step.run)));
         }
     }
 
@@ -162,6 +162,52 @@ fn name(run: &Run) -> (u16, u16, u8) {
 }
 
 impl Cursor {
+    /// How many symbols of its block are to leave; the first time the chance that they do not suffice is taken down.
+    fn reckon(&mut self, geometry: &Geometry, words: u32, loss_ppm: u32) -> u32 {
+        let n = self.planned(geometry, words, loss_ppm);
+        if self.reckoned <= self.block {
+            self.reckoned = self.block + 1;
+            let k = u32::from(geometry.source_symbols(self.block as u16));
+            self.failure += redundancy::failure(k, n, loss_ppm) * f64::from(words);
+        }
+        n
+    }
+
+    /// What leaves next of its block, of which so many symbols are to leave.
+    fn steps(
+        &self,
+        geometry: &Geometry,
+        lot: &Lot,
+        n: u32,
+        needless: impl Fn(&Run) -> bool,
+    ) -> Vec<Step> {
+        let (block, slices) = (self.block as u16, geometry.coding.slices);
+        let last = geometry.symbols(block).saturating_sub(1);
+        let (mut symbol, mut slice) = (self.symbol, self.slice);
+        let mut steps = Vec::with_capacity(lot.most);
+        while steps.len() < lot.most && u32::from(symbol) < n {
+            // Whether a symbol leaves another time shows when it has left.
+            if symbol > last && !steps.is_empty() {
+                break;
+            }
+            let run = Run {
+                block,
+                symbol: symbol.min(last),
+                slice,
+                count: lot.slices.min(slices - slice),
+            };
+            slice += run.count;
+            if slice >= slices {
+                (symbol, slice) = (symbol + 1, 0);
+            }
+            if !self.carried.contains(&name(&run)) && !needless(&run) {
+                let then = (symbol, slice);
+                steps.push(Step { run, then });
+            }
+        }
+        steps
+    }
+
     /// How many symbols of its block are to leave. Reckoned once a size and loss: it takes longer than a symbol.
     fn planned(&mut self, geometry: &Geometry, words: u32, loss_ppm: u32) -> u32 {
         let block = self.block as u16;
@@ -178,13 +224,5 @@ impl Cursor {
         let n = redundancy::plan(k, most, all, loss_ppm, ENOUGH);
         self.plan = Some((given, n));
         n
-    }
-
-    /// A run of a symbol of so many slices was carried.
-    fn pass(&mut self, run: &Run, slices: u8) {
-        self.slice = run.slice + run.count;
-        if self.slice >= slices {
-            (self.symbol, self.slice) = (self.symbol + 1, 0);
-        }
     }
 }

@@ -96,7 +96,7 @@ pub struct Link {
     /// is no entry.
     pub since_preamble: BTreeMap<End, (u8, u8)>,
     /// Frames that have been chosen and wait for credit, since a preamble went before them.
-    pub pending: VecDeque<Ready>,
+    pub pending: VecDeque<(Postmark, Bytes)>,
     /// Nothing to send was found at this count of the engine's work, and will not be before this moment.
     pub idle: Option<(u64, Option<Time>)>,
     /// How far down the schedule there was nothing to send.
@@ -124,13 +124,30 @@ pub struct Passed {
     pub until: Option<Time>,
 }
 
-/// A frame that has been chosen.
-#[derive(Clone, Debug)]
+/// Frames that have been chosen and follow each other.
+#[derive(Debug)]
 pub struct Ready {
+    /// What is known of each of them.
+    pub mark: Postmark,
+    /// The frames, without envelope; at least one.
+    pub frames: Vec<Bytes>,
+}
+
+impl Ready {
+    /// A single frame.
+    pub fn one(mark: Postmark, frame: Bytes) -> Self {
+        Self {
+            mark,
+            frames: vec![frame],
+        }
+    }
+}
+
+/// What those who carry a frame have to know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Postmark {
     /// For whom.
     pub to: End,
-    /// The frame, without envelope.
-    pub frame: Bytes,
     /// Groups frames of one message.
     pub tag: u64,
     /// As in [`super::message::Priority::code`].

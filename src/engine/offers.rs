@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::io::{LinkId, Time};
-use super::link::Link;
+use super::link::{Link, Ready};
 use super::outgoing::{Offer, Outgoing};
 use super::redundancy;
 use super::seals::Seals;
@@ -63,7 +63,7 @@ impl Engine {
         if message.withdrawn {
             let (to, message) = (message.end(), Bytes::copy_from_slice(&message.id.0));
             let note = self.control(to, manifest::CANCEL, message);
-            return note.map_or(Found::Later(None), |note| Found::Frames(vec![note]));
+            return note.map_or(Found::Later(None), Found::Frames);
         }
         let frame = if whole {
             Some(message.seal_short(&mut self.seals))
@@ -74,7 +74,8 @@ impl Engine {
             return Found::Later(None);
         };
         message.sent_fragments += 1;
-        Found::Frames(vec![message.ready(frame, message.priority(), now)])
+        let mark = message.postmark(message.priority(), now);
+        Found::Frames(Ready::one(mark, frame))
     }
 
     /// A message that nobody answered gets a label of the present session and epoch, before the recipient has erased

@@ -6,7 +6,7 @@ use super::ends::End;
 use super::geometry::{Coding, Geometry};
 use super::id::{MessageId, PersonId};
 use super::io::{LinkId, LinkProfile, Record, Table, Time};
-use super::link::Ready;
+use super::link::Postmark;
 use super::message::{Draft, LinkPolicy, Priority};
 use super::noroom::Wait;
 use super::pool::Pool;
@@ -318,11 +318,10 @@ impl Outgoing {
         }
     }
 
-    /// A frame of this message, chosen for a link.
-    pub fn ready(&self, frame: Bytes, priority: Priority, now: Time) -> Ready {
-        Ready {
+    /// What those who carry a frame of it have to know.
+    pub fn postmark(&self, priority: Priority, now: Time) -> Postmark {
+        Postmark {
             to: self.end(),
-            frame,
             tag: self.tag,
             priority: priority.code(),
             age_s: u32::try_from(self.age(now).as_secs()).unwrap_or(u32::MAX),

@@ -6,6 +6,7 @@
 //! is taken to hear it, as for what is sent to one.
 
 use super::Engine;
+use super::detached::Lot;
 use super::id::PersonId;
 use super::io::LinkId;
 use super::link::{Link, Mode, Sent};
@@ -66,11 +67,15 @@ impl Engine {
                 state.pool.hear(&run, &draw).then_some(weight)?
             }
             Mode::Detached => {
-                let next = state.next_detached(id, draw.slices, draw.loss_ppm, None);
-                if next != Some(run) {
-                    return None;
-                }
-                state.took_detached(id, &run, carried);
+                let lot = Lot {
+                    slices: draw.slices,
+                    loss_ppm: draw.loss_ppm,
+                    carrier: None,
+                    most: 1,
+                };
+                let next = state.next_detached(id, &lot);
+                next.first().filter(|step| step.run == run)?;
+                state.took_detached(id, &next, carried);
                 carried.then_some(0)?
             }
             Mode::Silent => return None,

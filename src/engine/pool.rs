@@ -11,6 +11,7 @@
 use super::geometry::{Coding, Geometry};
 use super::redundancy::tail_margin;
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The weight of a fragment that will surely arrive.
@@ -246,16 +247,19 @@ impl Pool {
 
     /// Whether the recipient has all slices of this run, or no longer needs them.
     pub fn has(&self, run: &Run) -> bool {
-        if self.is_solved(run.block) {
-            return true;
-        }
-        let Some(block) = self.active.get(&run.block) else {
-            return false;
+        let block = self.active.get(&run.block);
+        self.is_solved(run.block) || block.is_some_and(|block| block.has(run))
+    }
+
+    /// Which runs of a block a link need not carry: the recipient has them, or this carrier has carried them and they were
+    /// not lost.
+    pub fn needless(&self, block: u16, carrier: Option<u8>) -> impl Fn(&Run) -> bool {
+        let (solved, open) = (self.is_solved(block), self.active.get(&block));
+        let known = move |run: &Run| {
+            let carried = |open: &Block| carrier.is_some_and(|by| open.is_carried(run, by));
+            open.is_some_and(|open| open.has(run) || carried(open))
         };
-        block
-            .held
-            .get(usize::from(run.symbol))
-            .is_some_and(|held| held & run.mask() == run.mask())
+        move |run| solved || known(run)
     }
 
     /// Whether nobody but this link can have brought a run.
@@ -264,16 +268,6 @@ impl Pool {
         block
             .and_then(|b| b.carriers.get(usize::from(run.symbol)))
             .is_some_and(|carrier| *carrier == link)
-    }
-
-    /// Whether this link has carried a run, and it was not lost.
-    pub fn is_carried(&self, run: &Run, link: u8) -> bool {
-        let symbol = usize::from(run.symbol);
-        self.active.get(&run.block).is_some_and(|block| {
-            let by = block.carriers.get(symbol);
-            let sent = block.sent.get(symbol).map_or(0, |sent| sent & run.mask());
-            by.is_some_and(|&by| by == link || by == SEVERAL) && sent == run.mask()
-        })
     }
 
     /// A run leaves that was not drawn, as if it had been.
@@ -473,13 +467,13 @@ impl Pool {
         }
     }
 
-    /// Whether the bytes of a run are in memory.
-    pub fn is_loaded(&self, run: &Run) -> bool {
-        self.place(run).is_some()
+    /// Of how many of these runs, up to the first of which not, the bytes are in memory.
+    pub fn in_memory<'a>(&self, runs: impl Iterator<Item = &'a Run>) -> usize {
+        runs.take_while(|run| self.place(run).is_some()).count()
     }
 
     /// The bytes of a run, padded: from memory, if they are there.
-    pub fn bytes(&self, run: &Run) -> Option<Bytes> {
+    pub fn read(&self, run: &Run) -> Option<Cow<'_, [u8]>> {
         let (symbols, at, len) = self.place(run)?;
         Some(cut_padded(symbols, at, len))
     }
@@ -497,14 +491,11 @@ impl BlockData {
 }
 
 /// Bytes of a block from `at` on, with zeros after its end.
-pub fn cut_padded(source: &Bytes, at: usize, len: usize) -> Bytes {
-    if at + len <= source.len() {
-        return source.slice(at..at + len);
+fn cut_padded(source: &[u8], at: usize, len: usize) -> Cow<'_, [u8]> {
+    if let Some(whole) = source.get(at..at + len) {
+        return whole.into();
     }
-    let mut out = source
-        .get(at.min(source.len())..)
-        .unwrap_or_default()
-        .to_vec();
+    let mut out = source.get(at..).unwrap_or_default().to_vec();
     out.resize(len, 0);
     out.into()
 }
@@ -546,6 +537,19 @@ impl Block {
             begun: Vec::new(),
             data: BlockData::default(),
         }
+    }
+
+    fn has(&self, run: &Run) -> bool {
+        let held = self.held.get(usize::from(run.symbol));
+        held.is_some_and(|held| held & run.mask() == run.mask())
+    }
+
+    /// Whether this link has carried a run, and it was not lost.
+    fn is_carried(&self, run: &Run, link: u8) -> bool {
+        let symbol = usize::from(run.symbol);
+        let by = self.carriers.get(symbol);
+        let sent = self.sent.get(symbol).map_or(0, |sent| sent & run.mask());
+        by.is_some_and(|&by| by == link || by == SEVERAL) && sent == run.mask()
     }
 
     /// Whether nothing is known of it but that it was read.

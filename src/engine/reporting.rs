@@ -3,7 +3,7 @@
 use super::ends::End;
 use super::incoming::Incoming;
 use super::io::{LinkId, Output, Time};
-use super::link::Ready;
+use super::link::{Postmark, Ready};
 use super::{Effect, Engine, MessageId};
 use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place};
 use crate::wire::manifest::{self, Lifetime, Manifest};
@@ -304,13 +304,13 @@ impl Engine {
             self.writer.durable(row);
             self.want_sync(Duration::from_secs(1));
         }
-        frame.map(|frame| Ready {
+        let mark = Postmark {
             to,
-            frame,
             tag: 0,
             priority: 0,
             age_s: 0,
-        })
+        };
+        frame.map(|frame| Ready::one(mark, frame))
     }
 
     /// Takes down what is held of all messages that changed: it may be told once this batch counts.

@@ -6,7 +6,7 @@
 use super::Engine;
 use super::ends::End;
 use super::io::{LinkId, Output, Time};
-use super::link::{Link, Passed, Ready};
+use super::link::{Link, Passed, Postmark, Ready};
 use super::redundancy;
 use crate::security::mailbox;
 use crate::wire::envelope::{self, Envelope};
@@ -25,8 +25,8 @@ const KEPT_FRAMES: u32 = 512;
 
 /// What a manifest or a part has for a link.
 pub(super) enum Found {
-    /// These frames, at least one.
-    Frames(Vec<Ready>),
+    /// These frames.
+    Frames(Ready),
     /// Nothing before this moment; `None` waits for an input.
     Later(Option<Time>),
 }
@@ -67,17 +67,17 @@ impl Engine {
     fn fill(&mut self, id: LinkId) {
         let mut tells = true;
         while let Some(link) = self.links.get_mut(&id).filter(|l| l.credit > 0) {
-            if let Some(ready) = link.pending.pop_front() {
-                self.transmit(id, ready);
+            if let Some((mark, frame)) = link.pending.pop_front() {
+                self.transmit(id, &mark, [frame]);
                 continue;
             }
             // Once all is told, nothing that leaves now makes more to tell.
             let told = tells.then(|| self.next_told(id)).flatten();
             tells = told.is_some();
-            let Some(frames) = told.map(|told| vec![told]).or_else(|| self.choose(id)) else {
+            let Some(ready) = told.or_else(|| self.choose(id)) else {
                 return;
             };
-            self.hand_over(id, frames);
+            self.hand_over(id, ready);
         }
     }
 
@@ -88,32 +88,28 @@ impl Engine {
         told.or_else(|| self.next_word(id))
     }
 
-    /// Gives a link frames for one recipient, with the preambles that are due before them.
-    fn hand_over(&mut self, id: LinkId, frames: Vec<Ready>) {
-        let Some(to) = frames.first().map(|ready| ready.to) else {
-            return;
-        };
-        if !self.needs_preambles(id, to) {
-            return frames
-                .into_iter()
-                .for_each(|ready| self.transmit(id, ready));
+    /// Gives a link frames, with the preambles that are due before them.
+    fn hand_over(&mut self, id: LinkId, ready: Ready) {
+        let Ready { mark, frames } = ready;
+        if !self.needs_preambles(id, mark.to) {
+            return self.transmit(id, &mark, frames);
         }
-        for ready in frames {
-            if let Some(preamble) = self.preamble_due(id, &ready) {
-                self.transmit(id, preamble);
+        let mut frames = frames.into_iter();
+        while frames.len() > 0 && self.links.contains_key(&id) {
+            let free = self.until_preamble(id, mark.to).min(frames.len());
+            match free {
+                0 => {
+                    let preamble = self.next_preamble(id, mark.to);
+                    self.transmit(id, &mark, preamble);
+                }
+                _ => self.count_since_preamble(id, mark.to, free),
             }
-            let Some(link) = self.links.get_mut(&id) else {
-                return;
-            };
-            match link.credit > 0 && link.pending.is_empty() {
-                true => self.transmit(id, ready),
-                false => link.pending.push_back(ready),
-            }
+            self.transmit(id, &mark, frames.by_ref().take(free.max(1)));
         }
     }
 
     /// The next frames of a message.
-    fn choose(&mut self, id: LinkId) -> Option<Vec<Ready>> {
+    fn choose(&mut self, id: LinkId) -> Option<Ready> {
         let link = self.links.get_mut(&id)?;
         if link.is_idle(self.work, self.now) {
             return None;
@@ -207,58 +203,67 @@ impl Engine {
         })
     }
 
-    fn preamble_due(&mut self, id: LinkId, ready: &Ready) -> Option<Ready> {
+    /// The preamble that is due now; the frame that it is due for follows it.
+    fn next_preamble(&mut self, id: LinkId, to: End) -> Option<Bytes> {
         let link = self.links.get_mut(&id)?;
-        let sending = self.sessions.existing(ready.to.person)?;
-        let (answers, loss_ppm) = (link.answers(), link.loss_ppm());
-        let (since, every) = link.since_preamble.entry(ready.to).or_insert((0, 1));
-        *since += 1;
-        if *since < *every {
-            return None;
-        }
-        let most = match answers {
+        let sending = self.sessions.existing(to.person)?;
+        let most = match link.answers() {
             true => PREAMBLE_EVERY,
-            false => preamble_every_one_way(loss_ppm),
+            false => preamble_every_one_way(link.loss_ppm()),
         };
+        let (since, every) = link.since_preamble.entry(to).or_insert((0, 1));
         (*since, *every) = (0, (*every * 2).min(most));
-        Some(Ready {
-            frame: sending.preamble(&self.me),
-            ..ready.clone()
-        })
+        Some(sending.preamble(&self.me))
     }
 
-    fn transmit(&mut self, id: LinkId, ready: Ready) {
+    /// So many frames leave before the next preamble is due.
+    fn count_since_preamble(&mut self, id: LinkId, to: End, frames: usize) {
+        let link = self.links.get_mut(&id);
+        if let Some((since, every)) = link.and_then(|link| link.since_preamble.get_mut(&to)) {
+            let sum = usize::from(*since).saturating_add(frames);
+            *since = u8::try_from(sum).unwrap_or(*every);
+        }
+    }
+
+    /// Puts frames on a link; those that it has no room for wait.
+    fn transmit(&mut self, id: LinkId, mark: &Postmark, frames: impl IntoIterator<Item = Bytes>) {
         let enveloped = self.links.get(&id).is_some_and(Link::is_enveloped);
-        let envelope = enveloped.then(|| self.envelope(&ready)).flatten();
+        let envelope = enveloped.then(|| self.envelope(mark)).flatten();
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        link.stats.sent_fragments += u64::from(ready.frame.first().is_some_and(|b| b >> 5 < 6));
-        let frame = match envelope {
-            Some(envelope) => Bytes::from(envelope.wrap(&ready.frame)),
-            None => ready.frame,
-        };
-        link.credit = link.credit.saturating_sub(1);
-        link.stats.sent_frames += 1;
-        link.stats.sent_bytes += frame.len() as u64;
-        self.out.push_back(Output::Transmit {
-            link: id,
-            frame,
-            tag: ready.tag,
-        });
+        for frame in frames {
+            if link.credit == 0 {
+                link.pending.push_back((*mark, frame));
+                continue;
+            }
+            link.stats.sent_fragments += u64::from(frame.first().is_some_and(|b| b >> 5 < 6));
+            let frame = match &envelope {
+                Some(envelope) => Bytes::from(envelope.wrap(&frame)),
+                None => frame,
+            };
+            link.credit -= 1;
+            link.stats.sent_frames += 1;
+            link.stats.sent_bytes += frame.len() as u64;
+            self.out.push_back(Output::Transmit {
+                link: id,
+                frame,
+                tag: mark.tag,
+            });
+        }
     }
 
     /// What goes around a frame that others keep or carry.
-    fn envelope(&self, ready: &Ready) -> Option<Envelope> {
-        let card = self.cards.get(&ready.to.person)?;
+    fn envelope(&self, mark: &Postmark) -> Option<Envelope> {
+        let card = self.cards.get(&mark.to.person)?;
         let day = self
             .calendar
             .map_or(0, |(at, s)| (s + self.now.since(at).as_secs()) / 86_400);
         Some(Envelope {
             tag: mailbox::tag_of_day(&card.body().mailbox, day),
-            age: ready.age_s,
+            age: mark.age_s,
             hops: envelope::HOPS,
-            priority: ready.priority,
+            priority: mark.priority,
         })
     }
 }

@@ -3,6 +3,7 @@
 //! As long as nothing comes in, the same is asked for again with the same answer, so several leave together.
 
 use super::blocks::BlockKey;
+use super::detached::Lot;
 use super::feedback::is_alone;
 use super::io::{Event, LinkId, Time};
 use super::link::{Link, Mode, Ready, Sent};
@@ -172,41 +173,31 @@ impl Engine {
         let Some(state) = message.parts.get_mut(&course.part) else {
             return Supply::Nothing(None);
         };
-        let mut runs = Vec::with_capacity(course.most);
-        loop {
-            let drawn = match course.mode {
-                Mode::Attached => draw_attached(state, link, course, runs.is_empty(), self.now),
-                // What is not remembered could never be settled.
-                _ => draw_detached(
-                    state,
-                    link,
-                    course,
-                    link.sent.len() < self.limits.outstanding,
-                ),
-            };
-            match drawn {
-                Ok((run, weight, need)) => {
-                    runs.push((run, weight));
-                    if need.is_some() || runs.len() >= course.most {
-                        return Supply::Runs(runs, need);
-                    }
-                }
-                Err(_) if !runs.is_empty() => return Supply::Runs(runs, None),
-                Err(supply) => return supply,
-            }
+        match course.mode {
+            Mode::Attached => draw_attached(state, link, course, self.now),
+            // What is not remembered could never be settled.
+            _ => draw_detached(
+                state,
+                link,
+                course,
+                link.sent.len() < self.limits.outstanding,
+            ),
         }
     }
 
     /// Seals runs, notes that they are under way, and looks after what follows from that.
     fn symbol_frames(&mut self, course: &Course, runs: &[(Run, u32)]) -> Found {
         let &Course { id, seq, part, .. } = course;
-        let frames = self.seal_runs(course, runs).unwrap_or_default();
+        let Some(ready) = self.seal_runs(course, runs) else {
+            return Found::Later(None);
+        };
         let (Some(message), Some(link)) = (self.outbox.get_mut(&seq), self.links.get(&id)) else {
             return Found::Later(None);
         };
-        message.sent_fragments += frames.len() as u64;
+        let count = ready.frames.len() as u32;
+        message.sent_fragments += u64::from(count);
         if let Some(offer) = message.offers.get_mut(&id) {
-            offer.symbols = offer.symbols.saturating_add(frames.len() as u32);
+            offer.symbols = offer.symbols.saturating_add(count);
             // The manifest may be due again before the next symbol.
             let (symbols, rounds) = (offer.symbols, offer.rounds);
             self.work += u64::from(symbols >= message.offer_every(link, rounds));
@@ -224,14 +215,14 @@ impl Engine {
             }
         }
         self.count_for_others(id, seq, part, runs);
-        match frames.is_empty() {
+        match ready.frames.is_empty() {
             true => Found::Later(None),
-            false => Found::Frames(frames),
+            false => Found::Frames(ready),
         }
     }
 
     /// Seals runs and notes that they are under way.
-    fn seal_runs(&mut self, course: &Course, runs: &[(Run, u32)]) -> Option<Vec<Ready>> {
+    fn seal_runs(&mut self, course: &Course, runs: &[(Run, u32)]) -> Option<Ready> {
         let &Course { id, seq, part, .. } = course;
         let (message, link) = (self.outbox.get(&seq)?, self.links.get_mut(&id)?);
         let state = message.parts.get(&part)?;
@@ -241,7 +232,7 @@ impl Engine {
         };
         let mut frames = Vec::with_capacity(runs.len());
         for &(run, weight) in runs {
-            let Some(bytes) = state.pool.bytes(&run) else {
+            let Some(bytes) = state.pool.read(&run) else {
                 continue;
             };
             let place = Place {
@@ -265,9 +256,10 @@ impl Engine {
                     bytes: frame.len() as u32,
                 });
             }
-            frames.push(message.ready(frame, state.priority, self.now));
+            frames.push(frame);
         }
-        Some(frames)
+        let mark = message.postmark(state.priority, self.now);
+        Some(Ready { mark, frames })
     }
 
     /// Symbols of this block have left: it is in use, and the next one will be soon.
@@ -302,27 +294,26 @@ impl Engine {
     }
 }
 
-/// One run with what it counts for and what an earlier block waits for, or else what there is instead.
-type Single = Result<(Run, u32, Option<Need>), Supply>;
-
-/// `first`: nothing else leaves with it.
-fn draw_attached(
-    state: &mut OutPart,
-    link: &Link,
-    course: &Course,
-    first: bool,
-    now: Time,
-) -> Single {
-    match state.pool.draw(&course.draw) {
-        Drawn::Run(run, need) => Ok((run, course.draw.weight, need)),
-        Drawn::Needs(need) => Err(Supply::Needs(need)),
-        // The answer to what has just left is not overdue yet.
-        Drawn::Nothing if !first => Err(Supply::Nothing(None)),
-        Drawn::Nothing => {
-            let due = link.answer_due(course.seq, course.part, now);
-            Err(draw_spare(&mut state.pool, &course.draw, due, now))
+fn draw_attached(state: &mut OutPart, link: &Link, course: &Course, now: Time) -> Supply {
+    let (draw, mut runs) = (&course.draw, Vec::with_capacity(course.most));
+    while runs.len() < course.most {
+        match state.pool.draw(draw) {
+            Drawn::Run(run, need) => {
+                runs.push((run, draw.weight));
+                if need.is_some() {
+                    return Supply::Runs(runs, need);
+                }
+            }
+            // The answer to what has just left is not overdue yet.
+            _ if !runs.is_empty() => break,
+            Drawn::Needs(need) => return Supply::Needs(need),
+            Drawn::Nothing => {
+                let due = link.answer_due(course.seq, course.part, now);
+                return draw_spare(&mut state.pool, draw, due, now);
+            }
         }
     }
+    Supply::Runs(runs, None)
 }
 
 /// A further symbol, alone, where enough is under way and its answer is overdue.
@@ -338,26 +329,39 @@ fn draw_spare(pool: &mut Pool, draw: &Draw, due: Option<Time>, now: Time) -> Sup
 }
 
 /// `remembered`: what leaves is noted.
-fn draw_detached(state: &mut OutPart, link: &Link, course: &Course, remembered: bool) -> Single {
+fn draw_detached(state: &mut OutPart, link: &Link, course: &Course, remembered: bool) -> Supply {
     let &Course { id, draw, .. } = course;
     let relayed = link.is_relayed();
-    let carried = relayed.then_some(draw.link);
-    let run = state
-        .next_detached(id, draw.slices, draw.loss_ppm, carried)
-        .ok_or(Supply::Nothing(None))?;
-    if !state.pool.is_loaded(&run) {
-        let (block, k) = (run.block, state.pool.geometry().source_symbols(run.block));
-        let repair = run.symbol >= k;
-        return Err(Supply::Needs(Need { block, repair }));
+    let lot = Lot {
+        slices: draw.slices,
+        loss_ppm: draw.loss_ppm,
+        carrier: relayed.then_some(draw.link),
+        most: course.most,
+    };
+    let mut steps = state.next_detached(id, &lot);
+    let Some(first) = steps.first() else {
+        return Supply::Nothing(None);
+    };
+    let (block, symbol) = (first.run.block, first.run.symbol);
+    steps.truncate(state.pool.in_memory(steps.iter().map(|step| &step.run)));
+    if steps.is_empty() {
+        let repair = symbol >= state.pool.geometry().source_symbols(block);
+        return Supply::Needs(Need { block, repair });
     }
-    state.took_detached(id, &run, remembered && link.is_carried_both_ways());
-    if !relayed {
-        // A stick may carry everything while other links go on with it.
-        return Ok((run, 0, None));
+    state.took_detached(id, &steps, remembered && link.is_carried_both_ways());
+    // A stick may carry everything while other links go on with it.
+    let weight = if remembered && relayed {
+        draw.weight
+    } else {
+        0
+    };
+    if relayed {
+        let draw = Draw { weight, ..draw };
+        steps
+            .iter()
+            .for_each(|step| state.pool.take(&step.run, &draw));
     }
-    let weight = if remembered { draw.weight } else { 0 };
-    state.pool.take(&run, &Draw { weight, ..draw });
-    Ok((run, weight, None))
+    Supply::Runs(steps.iter().map(|step| (step.run, weight)).collect(), None)
 }
 
 /// How many slices of a symbol one frame of this link takes.

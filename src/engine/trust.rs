@@ -149,7 +149,7 @@ impl Engine {
         self.assembling.close_all(person);
         self.reports.remove_all(person);
         for link in self.links.values_mut() {
-            link.pending.retain(|ready| ready.to.person != person);
+            link.pending.retain(|(mark, _)| mark.to.person != person);
         }
         if self.standings.level(person) == Level::Unknown {
             self.forget_stranger(person);
