@@ -9,6 +9,7 @@ use super::aead::Cipher;
 use super::kdf::{Key, prf};
 use crate::wire::fragment::{Kind, Label, Place, TAG, View};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::collections::VecDeque;
 
 /// A fragment did not open: another key, or changed on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,19 +22,44 @@ pub type Context = [u8; 32];
 /// Room for fragments that follow each other and are gone soon, so that not each is allocated for itself. Who keeps one keeps
 /// all that share its room.
 #[derive(Debug, Default)]
-pub struct Room(BytesMut);
+pub struct Room {
+    open: BytesMut,
+    /// What was full, the oldest first.
+    full: VecDeque<BytesMut>,
+}
 
 impl Room {
     /// Bytes, for some fifty of the usual length.
     const LEN: usize = 64 << 10;
+    /// Full ones that are kept until nobody has any of their fragments, to be used again.
+    const KEPT: usize = 8;
+
+    /// For one fragment.
+    fn single(len: usize) -> Self {
+        Self {
+            open: BytesMut::with_capacity(len),
+            full: VecDeque::new(),
+        }
+    }
 
     /// It has nothing in it and takes so many bytes.
     fn of(&mut self, len: usize) -> &mut BytesMut {
-        self.0.clear();
-        if self.0.capacity() < len {
-            self.0.reserve(len.max(Self::LEN));
+        self.open.clear();
+        if self.open.capacity() < len && !self.open.try_reclaim(len) {
+            self.open_next(len.max(Self::LEN));
         }
-        &mut self.0
+        &mut self.open
+    }
+
+    fn open_next(&mut self, len: usize) {
+        let oldest = self.full.front_mut();
+        let free = oldest.is_some_and(|oldest| oldest.try_reclaim(len));
+        let next = match free || self.full.len() >= Self::KEPT {
+            true => self.full.pop_front().filter(|_| free),
+            false => None,
+        };
+        let next = next.unwrap_or_else(|| BytesMut::with_capacity(len));
+        self.full.push_back(std::mem::replace(&mut self.open, next));
     }
 }
 
@@ -157,7 +183,7 @@ impl MessageKeys {
     /// Seals bytes at a place: a whole fragment.
     pub fn seal(&self, kind: Kind, place: &Place, plain: &[u8]) -> Bytes {
         let len = kind.header_len() + plain.len() + TAG;
-        self.seal_in(&mut Room(BytesMut::with_capacity(len)), kind, place, plain)
+        self.seal_in(&mut Room::single(len), kind, place, plain)
     }
 
     /// The same in room for several.
@@ -186,7 +212,7 @@ impl MessageKeys {
     /// [`NotAuthentic`] if it was not sealed with these keys at this place.
     pub fn open(&self, view: &View<'_>) -> Result<(Place, Bytes), NotAuthentic> {
         let len = view.sealed.len();
-        self.open_in(&mut Room(BytesMut::with_capacity(len)), view)
+        self.open_in(&mut Room::single(len), view)
     }
 
     /// The same in room for several.
