@@ -6,9 +6,10 @@
 //! them as if they were stored. The database then stays shut until the process starts again. So it does when another
 //! program has cut, replaced or removed the file meanwhile: what would be written then is not there after a start.
 
+use super::backend::Backend;
 use super::error::{OpenError, database, is_full};
+use super::reserve::Reserve;
 use crate::engine::io::StoreError;
-use redb::backends::FileBackend;
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
@@ -18,7 +19,7 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counters of the store itself: its format, the generation of the journal, the next delivery number.
 pub(super) const COUNTERS: TableDefinition<&str, u64> = TableDefinition::new("store");
@@ -68,6 +69,8 @@ impl Mark {
 /// A database file.
 pub(super) struct Db {
     path: PathBuf,
+    /// Room for when there is no other.
+    reserve: Option<Arc<Reserve>>,
     state: Mutex<State>,
 }
 
@@ -76,16 +79,19 @@ impl Db {
     /// it. Every page is checked: a damaged file is refused here and
     /// does no harm later. The check ends in a synced commit, so that what a killed process had written but not
     /// synced is durable too once this returns.
-    pub(super) fn open(path: &Path, formats: RangeInclusive<u64>) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        path: &Path,
+        formats: RangeInclusive<u64>,
+        reserve: Option<Arc<Reserve>>,
+    ) -> Result<Self, OpenError> {
         let newest = *formats.end();
         if !path.try_exists().map_err(OpenError::io(path))? {
             create(path, newest)?;
         }
         let fail = |e: redb::Error| OpenError::database(path, e);
-        let db = builder()
-            .set_check_integrity_on_open(true)
-            .open(path)
-            .map_err(|e| fail(e.into()))?;
+        let mut checked = builder();
+        checked.set_check_integrity_on_open(true);
+        let db = open(&checked, path, reserve.clone()).map_err(fail)?;
         let txn = db.begin_read().map_err(|e| fail(e.into()))?;
         let found = counter(&txn, FORMAT).map_err(fail)?;
         if !formats.contains(&found) {
@@ -99,6 +105,7 @@ impl Db {
         let mark = Mark::of(path).map_err(OpenError::io(path))?;
         let opened = Self {
             path: path.to_owned(),
+            reserve,
             state: Mutex::new(State::Open(db, mark)),
         };
         if found != newest {
@@ -151,9 +158,8 @@ impl Db {
     ) -> Result<T, StoreError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Closed = *state {
-            let db = builder()
-                .open(&self.path)
-                .map_err(|e| database(&self.path, e.into()))?;
+            let db = open(&builder(), &self.path, self.reserve.clone())
+                .map_err(|e| database(&self.path, e))?;
             let mark = Mark::of(&self.path).map_err(|e| database(&self.path, e.into()))?;
             *state = State::Open(db, mark);
         }
@@ -198,6 +204,19 @@ fn builder() -> redb::Builder {
     builder
 }
 
+fn open(
+    builder: &redb::Builder,
+    path: &Path,
+    reserve: Option<Arc<Reserve>>,
+) -> Result<Database, redb::Error> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        // Else it would be taken for a new one.
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is empty").into());
+    }
+    Ok(builder.create_with_backend(Backend::new(file, reserve)?)?)
+}
+
 /// Makes the file beside its place and moves it there when whole, so that a half-made one is never found.
 fn set_format(txn: &WriteTransaction, format: u64) -> Result<(), redb::Error> {
     txn.open_table(COUNTERS)?.insert(FORMAT, format)?;
@@ -218,7 +237,7 @@ fn create(path: &Path, format: u64) -> Result<(), OpenError> {
         .open(&half)
         .map_err(OpenError::io(&half))?;
     let make = || -> Result<(), redb::Error> {
-        let db = builder().create_with_backend(FileBackend::new(file)?)?;
+        let db = builder().create_with_backend(Backend::new(file, None)?)?;
         let txn = db.begin_write()?;
         set_format(&txn, format)?;
         txn.commit()?;

@@ -3,6 +3,7 @@
 use super::content::{Content, ContentReader, Snapshot};
 use super::db::sync_dir;
 use super::error::disk;
+use super::reserve::{Reserve, SMALL};
 use crate::engine::id::MessageId;
 use crate::engine::io::{FileId, FileKind, StoreError};
 use crate::security::content::ContentKey;
@@ -23,6 +24,8 @@ const TOGETHER: usize = 1024;
 /// A directory of payload files, one per [`FileId`], with the last used ones held open.
 pub(super) struct Files {
     dir: PathBuf,
+    /// Room for small files when there is no other.
+    reserve: Arc<Reserve>,
     /// The last used at the end. Opening and removing happen under this lock, so that no file is found here
     /// after its name is gone.
     open: Mutex<Vec<(FileId, Arc<Content>)>>,
@@ -33,9 +36,10 @@ pub(super) struct Files {
 
 impl Files {
     /// The files in `dir`, which exists; new ones are in the clear.
-    pub(super) fn new(dir: PathBuf, key: ContentKey) -> Self {
+    pub(super) fn new(dir: PathBuf, key: ContentKey, reserve: Arc<Reserve>) -> Self {
         Self {
             dir,
+            reserve,
             open: Mutex::new(Vec::new()),
             key,
             sealed: AtomicBool::new(false),
@@ -89,7 +93,13 @@ impl Files {
                 (Content::resume(file, &self.key), false)
             }
         };
-        let sized = content.and_then(|content| content.grow(len, id.kind.is_reserved()));
+        let sized = content.and_then(|content| {
+            let grow = || content.grow(len, id.kind.is_reserved());
+            match len <= SMALL {
+                true => self.reserve.spend(grow),
+                false => grow(),
+            }
+        });
         if let Err(e) = sized {
             if is_new {
                 let _ = fs::remove_file(&path);

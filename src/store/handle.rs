@@ -81,13 +81,15 @@ impl Handle {
         Meta(self.0.clone())
     }
 
-    /// Bytes free for more on the file system of the home, as far as this user may use them.
+    /// Bytes free for files on the file system of the home, as far as this user may use them. Some of what there is is set
+    /// aside for rows and notes.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the system does not tell.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
         let stat = rustix::fs::statvfs(&self.0.dir)
             .map_err(|e| disk("ask for the free space of", &self.0.dir)(e.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        Ok(self.0.reserve.beside(free))
     }
 }

@@ -19,10 +19,12 @@
 //! unnoticed here; the digest of a part finds what it lost.
 
 use super::error::{OpenError, disk};
+use super::reserve::Reserve;
 use crate::engine::io::StoreError;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"OSTRJRN\x01";
 const CHECK: usize = 8;
@@ -36,6 +38,8 @@ pub(super) type BootId = [u8; 16];
 pub(super) struct Journal {
     file: File,
     path: PathBuf,
+    /// Room for when there is no other.
+    reserve: Arc<Reserve>,
     /// Where the next record goes.
     end: u64,
     /// Something may stand behind `end`.
@@ -48,6 +52,7 @@ impl Journal {
         path: &Path,
         boot: Option<BootId>,
         generation: u64,
+        reserve: Arc<Reserve>,
     ) -> Result<(Self, Vec<Vec<u8>>), OpenError> {
         let file = OpenOptions::new()
             .read(true)
@@ -61,6 +66,7 @@ impl Journal {
         let mut journal = Self {
             file,
             path: path.to_owned(),
+            reserve,
             end: HEADER as u64,
             torn: false,
         };
@@ -75,10 +81,8 @@ impl Journal {
         } else {
             let head = header(boot.unwrap_or_default());
             journal.file.set_len(0).map_err(OpenError::io(path))?;
-            journal
-                .file
-                .write_all_at(&head, 0)
-                .map_err(OpenError::io(path))?;
+            let write = || journal.file.write_all_at(&head, 0);
+            journal.reserve.spend(write).map_err(OpenError::io(path))?;
         }
         Ok((journal, notes))
     }
@@ -103,7 +107,8 @@ impl Journal {
         if self.torn {
             self.cut().map_err(disk("shorten", &self.path))?;
         }
-        if let Err(e) = self.file.write_all_at(&out, self.end) {
+        let write = || self.file.write_all_at(&out, self.end);
+        if let Err(e) = self.reserve.spend(write) {
             // A shorter batch written over this one must not leave its last records standing behind it.
             self.torn = true;
             let _ = self.cut();

@@ -193,7 +193,7 @@ impl MailboxStore {
     pub fn open(dir: &Path, limits: MailboxLimits) -> Result<Self, OpenError> {
         make_dir(dir)?;
         let lock = Lock::take(dir)?;
-        let db = Db::open(&dir.join("mailbox.redb"), FORMAT..=FORMAT)?;
+        let db = Db::open(&dir.join("mailbox.redb"), FORMAT..=FORMAT, None)?;
         db.write(|txn| {
             rows::prepare(txn)?;
             next(txn, "run")

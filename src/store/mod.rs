@@ -4,6 +4,7 @@
 //! HOME/lock          held while a process uses the home; its number is in it
 //! HOME/state.redb    the engine's tables, the application's inbox, settings, counters
 //! HOME/journal       notes of cheap progress since the last durable batch
+//! HOME/reserve       room that is set aside for what is above
 //! HOME/payload/      bulk bytes: KIND-MESSAGE-PART, written in place
 //! HOME/inbox/        content of delivered parts, kept for the application
 //! HOME/tmp/          snapshots in the making; emptied at every start
@@ -25,6 +26,7 @@
 //! to sync, the kernel may have dropped what it could not write and shows it all the same; then every batch fails
 //! until the process starts again from what did reach the disk.
 
+mod backend;
 mod batch;
 mod content;
 mod db;
@@ -37,6 +39,7 @@ mod journal;
 mod lock;
 pub mod mailbox;
 pub mod meta;
+mod reserve;
 mod sealed;
 #[cfg(test)]
 mod tests;
@@ -54,6 +57,7 @@ use files::Files;
 use journal::{BootId, Journal};
 use lock::{Lock, make_dir};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use reserve::Reserve;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +86,8 @@ struct Home {
     dir: PathBuf,
     files: Files,
     db: Db,
+    /// Room for rows and notes when there is no other.
+    reserve: Arc<Reserve>,
     /// What seals and opens rows.
     key: RowKey,
     /// The rows of [`REMOVALS`].
@@ -141,7 +147,8 @@ impl Store {
             .read(|txn| Ok((counter(txn, GENERATION)?, removals(txn)?)))
             .map_err(in_open(path))?;
         *home.removals() = removals;
-        let (journal, notes) = Journal::open(&dir.join("journal"), boot, generation)?;
+        let reserve = home.reserve.clone();
+        let (journal, notes) = Journal::open(&dir.join("journal"), boot, generation, reserve)?;
         let store = Self {
             home: Arc::new(home),
             journal,
@@ -239,7 +246,8 @@ fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
     for name in ["payload", "inbox", "tmp"] {
         make_dir(&dir.join(name))?;
     }
-    let files = Files::new(dir.join("payload"), key.content_key());
+    let reserve = Arc::new(Reserve::of(dir));
+    let files = Files::new(dir.join("payload"), key.content_key(), reserve.clone());
     let state = dir.join("state.redb");
     let lost = !state.try_exists().map_err(OpenError::io(&state))?
         && !files.list().map_err(OpenError::io(dir))?.is_empty();
@@ -252,7 +260,8 @@ fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
     Ok(Home {
         dir: dir.to_owned(),
         files,
-        db: Db::open(&state, FORMAT - 1..=FORMAT)?,
+        db: Db::open(&state, FORMAT - 1..=FORMAT, Some(reserve.clone()))?,
+        reserve,
         key,
         removals: Mutex::default(),
         _lock: lock,

@@ -23,6 +23,11 @@ fn home_key() -> RowKey {
     RowKey::new(Key::new([7; 32]))
 }
 
+fn files_of(home: &Path) -> Files {
+    let reserve = Arc::new(Reserve::of(home));
+    Files::new(home.join("payload"), home_key().content_key(), reserve)
+}
+
 fn message(n: u8) -> MessageId {
     MessageId([n; 32])
 }
@@ -296,7 +301,7 @@ fn one_process_per_home_and_one_format() {
         assert_eq!(found & 0o777, mode, "{path}");
     }
 
-    let db = Db::open(&home.join("state.redb"), FORMAT..=FORMAT).unwrap();
+    let db = Db::open(&home.join("state.redb"), FORMAT..=FORMAT, None).unwrap();
     db.write(|txn| {
         txn.open_table(COUNTERS)?.insert("format", 7)?;
         Ok(())
@@ -353,11 +358,7 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
         assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
     }
     fs::remove_file(&state).unwrap();
-    fs::write(
-        Files::new(dir.path().join("payload"), home_key().content_key()).path(incoming(1)),
-        b"x",
-    )
-    .unwrap();
+    fs::write(files_of(dir.path()).path(incoming(1)), b"x").unwrap();
     let e = Store::open(dir.path(), home_key()).err().unwrap();
     assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
 }
@@ -384,7 +385,7 @@ fn a_range_that_is_vacated_gives_its_room_back() {
     };
     let made = vec![Record::Create { file, len }, write];
     store.apply(&batch(true, made)).unwrap();
-    let path = Files::new(dir.path().join("payload"), home_key().content_key()).path(file);
+    let path = files_of(dir.path()).path(file);
     let taken = || fs::metadata(&path).unwrap().blocks() * 512;
     let before = taken();
     let vacate = |len| Record::Vacate {

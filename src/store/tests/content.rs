@@ -93,7 +93,7 @@ fn a_home_of_the_format_before_is_taken_over() {
     let dir = TempDir::new().unwrap();
     drop(Store::open(dir.path(), home_key()).unwrap());
     let state = dir.path().join("state.redb");
-    let db = Db::open(&state, FORMAT..=FORMAT).unwrap();
+    let db = Db::open(&state, FORMAT..=FORMAT, None).unwrap();
     db.write(|txn| {
         txn.open_table(COUNTERS)?.insert("format", FORMAT - 1)?;
         Ok(())
@@ -101,7 +101,9 @@ fn a_home_of_the_format_before_is_taken_over() {
     .unwrap();
     drop(db);
     drop(Store::open(dir.path(), home_key()).unwrap());
-    let before = Db::open(&state, FORMAT - 1..=FORMAT - 1).err().unwrap();
+    let before = Db::open(&state, FORMAT - 1..=FORMAT - 1, None)
+        .err()
+        .unwrap();
     assert!(matches!(before, OpenError::Version { found: FORMAT, .. }));
 }
 

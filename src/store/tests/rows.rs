@@ -34,7 +34,7 @@ fn furnished() -> TempDir {
 
 /// Changes the two values of a table behind the back of the store.
 fn edit(dir: &Path, table: &str, change: impl FnOnce(&mut Values)) {
-    let db = Db::open(&dir.join("state.redb"), FORMAT..=FORMAT).unwrap();
+    let db = Db::open(&dir.join("state.redb"), FORMAT..=FORMAT, None).unwrap();
     let edited = db.write(|txn| {
         match table {
             "app_entry" => {
