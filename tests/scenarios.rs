@@ -269,3 +269,40 @@ fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
     }
     assert!(generations > 150, "{generations}");
 }
+
+/// Guards that a link which loses more than half both ways keeps its rate: a long one, a thin one and one whose delay varies are
+/// used not far from their limit, and none begins so slowly that it never gets there.
+#[test]
+fn what_loses_more_than_half_is_still_used() {
+    for (name, changes, least) in [
+        ("geo", [("loss", "50%"), ("file", "20MB")].as_slice(), 0.8),
+        ("geo", &[("loss", "60%"), ("file", "20MB")], 0.7),
+        ("geo", &[("loss", "70%"), ("file", "20MB")], 0.7),
+        ("lte", &[("loss", "60%"), ("file", "5MB")], 0.6),
+        (
+            "geo",
+            &[("loss", "60%"), ("file", "2MB"), ("rate", "1mbit")],
+            0.4,
+        ),
+        (
+            "geo",
+            &[("loss", "60%"), ("file", "20MB"), ("start", "cold")],
+            0.2,
+        ),
+    ] {
+        let mut scenario = shipped::find(name).unwrap();
+        for (key, value) in changes {
+            scenario.set(key, value).unwrap();
+        }
+        for seed in 1..=5 {
+            let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+            let ratio = outcome.ratio.unwrap_or(0.0);
+            println!("{name} {changes:?}, seed {seed}: ratio {ratio:.3}");
+            assert_eq!(
+                outcome.violations, [""; 0],
+                "{name} {changes:?}, seed {seed}"
+            );
+            assert!(ratio > least, "{name} {changes:?}, seed {seed}: {ratio}");
+        }
+    }
+}

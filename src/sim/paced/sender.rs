@@ -3,7 +3,7 @@
 use super::packet::Packet;
 use bytes::Bytes;
 use ostrakon_netsim::model::Nanos;
-use ostrakon_transports::quic::parts::{Acked, RateModel, allowance};
+use ostrakon_transports::quic::parts::{Acked, RateModel, SILENT_AFTER, allowance, growth};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 const ACK_DELAY: Duration = Duration::from_millis(25);
 /// Probe timeouts without any acknowledgement after which the path may be another (RFC 9002, section 7.6.1).
 const PERSISTENT: u32 = 3;
+/// The wait for an answer doubles after so many probes in a row, up to so long, or the first one if that is longer: a field's end
+/// asks once in a round trip while it hears nothing, and in the end dials anew.
+const PATIENT: u32 = 4;
+const LONGEST: Duration = Duration::from_secs(2);
 /// The pacer hands out so much at once: packets, or the time that they take (as the field's library).
 const BURST_PACKETS: (u64, u64) = (10, 256);
 const BURST_TIME: Duration = Duration::from_millis(2);
@@ -45,8 +49,9 @@ pub struct Sender {
     measured: bool,
     /// Probes in a row that nothing has answered.
     probes: u32,
-    /// When the last packet left.
+    /// When the last packet left, and when the last acknowledgement came.
     sent_at: Nanos,
+    heard_at: Nanos,
     /// Bytes that the pacer allows, and when it was last looked at.
     tokens: u64,
     tokens_at: Nanos,
@@ -74,6 +79,7 @@ impl Sender {
             measured: false,
             probes: 0,
             sent_at: now,
+            heard_at: now,
             tokens: BURST_PACKETS.0 * PACKET,
             tokens_at: now,
             limited: true,
@@ -112,7 +118,7 @@ impl Sender {
             return None;
         };
         let bytes = self.size(frame);
-        if self.in_flight + bytes > self.model.window() {
+        if self.in_flight + bytes > self.window(now) {
             self.limited = false;
             return None;
         }
@@ -123,6 +129,32 @@ impl Sender {
         self.tokens -= bytes;
         let frame = self.waiting.pop_front()?;
         Some(self.leave(now, frame))
+    }
+
+    /// Bytes that may be in flight: the model's, and what else a silence allows, as in the field.
+    fn window(&self, now: Nanos) -> u64 {
+        let silence = self.expected_at().map_or(0, |at| now.saturating_sub(at));
+        let window = self.model.window();
+        window + growth(window, Duration::from_nanos(silence), self.least)
+    }
+
+    /// From when on it is a silence that nothing was heard.
+    fn expected_at(&self) -> Option<Nanos> {
+        let (_, oldest) = self.flying.first_key_value()?;
+        let answered = oldest.at + nanos(self.least);
+        Some(self.heard_at.max(answered) + nanos(SILENT_AFTER))
+    }
+
+    /// When a silence has made room for so many bytes, if one can.
+    fn room_at(&self, bytes: u64) -> Option<Nanos> {
+        let window = self.model.window().max(1);
+        let lacking = (self.in_flight + bytes).saturating_sub(window);
+        if lacking == 0 {
+            return Some(0);
+        }
+        let wait = u128::from(lacking) * self.least.as_nanos() / u128::from(window) + 1;
+        let at = self.expected_at()? + Nanos::try_from(wait).ok()?;
+        (lacking <= window / 2).then_some(at)
     }
 
     fn size(&self, frame: &Bytes) -> u64 {
@@ -179,6 +211,7 @@ impl Sender {
         let Some(newest) = newest else {
             return;
         };
+        self.heard_at = now;
         self.largest_acked = self.largest_acked.max(Some(newest));
         if let Some((_, flying)) = acked.iter().find(|(number, _)| *number == newest) {
             let trip = Duration::from_nanos(now.saturating_sub(flying.at));
@@ -259,7 +292,8 @@ impl Sender {
             return None;
         }
         let wait = self.srtt + (self.variation * 4).max(GRANULARITY) + ACK_DELAY;
-        let wait = wait.saturating_mul(1 << self.probes.min(16));
+        let longer = wait.saturating_mul(1 << (self.probes / PATIENT).min(16));
+        let wait = longer.min(wait.max(LONGEST));
         Some(self.sent_at.saturating_add(nanos(wait)))
     }
 
@@ -267,14 +301,12 @@ impl Sender {
     pub fn due(&self) -> Option<Nanos> {
         let paced = self.waiting.front().and_then(|frame| {
             let bytes = self.size(frame);
-            if self.in_flight + bytes > self.model.window() {
-                return None;
-            }
+            let room_at = self.room_at(bytes)?;
             let lacking = bytes.saturating_sub(self.tokens);
             let spread = self.spread().max(1);
             let wait = u128::from(lacking) * self.srtt.as_nanos() / u128::from(spread);
             let wait = Nanos::try_from(wait).unwrap_or(Nanos::MAX / 2);
-            Some(self.tokens_at.saturating_add(wait))
+            Some(self.tokens_at.saturating_add(wait).max(room_at))
         });
         let all = [paced, self.loss_at(), self.probe_at()];
         all.into_iter().flatten().min()

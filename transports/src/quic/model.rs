@@ -30,6 +30,10 @@
 //! same for nothing. On a short path a full queue may be shorter than what timers tell: there all loss is the queue's until a
 //! drain has shown the path's own.
 //!
+//! Where more than two fifths are lost, a drain has to tell whose loss it is, queue or not, and is deeper. Of a flood as much arrives
+//! then as before, of a path that loses by chance as much less as has left. Until it has shown a flood, the loss is made up for: a
+//! rate that fell for it would fall for ever.
+//!
 //! The rate is found by a train of packets (`train.rs`), remembered, or searched for by doubling, in this order of
 //! preference. What is *believed* for such a reason (`belief.rs`) counts for some rounds, or until a queue says that it was too
 //! much. Growth without a queue says that it was too little.
@@ -58,6 +62,15 @@ const NEXT_DRAIN: usize = 8;
 const SHOWN: usize = 2;
 /// Rounds in a row with a queue after which it may be none.
 const STUBBORN: usize = 4;
+/// Loss from which on a drain has to show whether it is a flood's, with a queue or without; and how much leaves in it, of what left
+/// before and of what arrived.
+const HEAVY: f64 = 0.4;
+const DEEP: (f64, f64) = (0.6, 2.0);
+/// Of a flood as much arrives in such a drain as before, so the share of what arrives grows by two thirds or more. It is one if the
+/// share grows by this and what chance may add, in standard deviations.
+const FLOOD: (f64, f64) = (1.2, 1.5);
+/// Where it was none, what arrives may fall to this share of it before the next such drain.
+const SLACK: f64 = 0.75;
 /// How much less leaves in a drain, at least and at most.
 const DRAINED: (f64, f64) = (0.05, 0.25);
 /// Growth beyond chance.
@@ -143,6 +156,8 @@ pub struct RateModel {
     loss_before: f64,
     /// The loss that a drain has left, where it has left little.
     own_loss: Option<f64>,
+    /// Loss up to which it is known whose it is.
+    explained: f64,
 }
 
 impl RateModel {
@@ -176,6 +191,7 @@ impl RateModel {
             since_drain: BELIEVED - FIRST_DRAIN,
             loss_before: 0.0,
             own_loss: None,
+            explained: HEAVY,
         }
     }
 
@@ -259,7 +275,8 @@ impl RateModel {
     pub fn on_loss(&mut self, bytes: u64, persistent: bool) {
         self.lost += bytes;
         if persistent {
-            self.believed = Belief::new(self.rate() / (1.0 - self.loss()));
+            let line = self.rate() / (1.0 - self.loss());
+            self.believed = Belief::new(line.max(self.believed.line()));
             self.rounds.clear();
             (self.since_drain, self.own_loss) = (SHOWN, None);
             (self.round_start, self.acked, self.lost) = (None, 0, 0);
@@ -325,6 +342,28 @@ impl RateModel {
     /// The share of bytes that was lost in the last rounds, or that is the path's own doing.
     fn loss(&self) -> f64 {
         self.own_loss.unwrap_or(self.rounds.loss()).min(LOSS_MAX)
+    }
+
+    /// So much is lost that a drain has to show whose it is.
+    fn is_heavy(&self) -> bool {
+        let known = self.since_drain < BELIEVED;
+        let explained = if known { self.explained } else { HEAVY };
+        let after = self.since_drain >= NEXT_DRAIN && !self.hides_queues();
+        after && self.rounds.loss() > explained
+    }
+
+    /// Whether the drain is for what is lost and not for a queue.
+    fn is_deep(&self) -> bool {
+        self.loss_before > HEAVY && !self.hides_queues()
+    }
+
+    /// Whether the round of a drain shows that the loss before it came from a flood: then as much arrives as before, and a larger
+    /// share of what leaves.
+    fn shows_flood(&self, round: &Round) -> bool {
+        let packets = |bytes: u64| bytes as f64 / PACKET as f64;
+        let expected = packets(round.acked + round.lost) * (1.0 - self.loss_before);
+        let chance = (expected * self.loss_before).sqrt();
+        packets(round.acked) > expected * FLOOD.0 + chance * FLOOD.1
     }
 
     /// The least round trip in seconds, with a queue that is not ours.
@@ -435,10 +474,24 @@ impl RateModel {
         {
             let bytes = (round.acked + round.lost) as f64;
             let left = round.loss();
+            let heavy = self.loss_before > HEAVY;
             // Of few packets, all may come by chance.
-            let own = bytes * self.loss_before >= ENOUGH
-                && left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0;
+            let own = match heavy {
+                true => self.shows_flood(round),
+                false => {
+                    bytes * self.loss_before >= ENOUGH
+                        && left < self.loss_before / 2.0 - LOSS_SUSPECT / 2.0
+                }
+            };
             self.own_loss = (own || self.hides_queues()).then_some(left);
+            if own && self.is_deep() {
+                // What has left in the flood would pass for what the line carries.
+                self.rounds.forget_all_but_last();
+            }
+            self.explained = match heavy && !own {
+                true => 1.0 - (1.0 - self.loss_before) * SLACK,
+                false => HEAVY,
+            };
             self.stubborn = self.seen.fastest;
         }
         self.queued = if self.queue() > 0.1 {
@@ -449,16 +502,20 @@ impl RateModel {
         if self.since_drain == BELIEVED {
             self.own_loss = None;
         }
-        if self.since_drain > SHOWN && self.own_loss.is_none() && self.is_lost_anyway() {
+        let usual = self.rounds.loss().max(self.explained) <= HEAVY;
+        if self.since_drain > SHOWN && self.own_loss.is_none() && usual && self.is_lost_anyway() {
             self.since_drain = SHOWN + 1;
         }
-        let drain = started || self.is_suspect();
+        let drain = started || self.is_suspect() || self.is_heavy();
         if drain {
             self.loss_before = self.loss();
+            if self.own_loss.is_some() && self.is_deep() {
+                self.rounds.forget_all_but_last();
+            }
             (self.since_drain, self.own_loss) = (0, None);
         }
-        // A round of a short path begins with what left in the one before.
-        drain || (self.hides_queues() && self.since_drain < SHOWN)
+        // A round of a short path begins with what left in the one before, and losses are told of later than what has arrived.
+        drain || ((self.hides_queues() || self.is_deep()) && self.since_drain < SHOWN)
     }
 
     /// Whether the last round had no queue and has lost as much as others.
@@ -480,6 +537,7 @@ impl RateModel {
         let line = self.steady.follow(line);
         let searching = self.flat < FLAT;
         let gain = match (drain, searching, self.grows) {
+            (true, ..) if self.is_deep() => DEEP.0.min((1.0 - self.loss_before) * DEEP.1),
             (true, ..) => 1.0 - (self.loss() + 2.0 * self.queue()).clamp(DRAINED.0, DRAINED.1),
             (false, true, _) => 2.0,
             (false, false, true) => 1.5,

@@ -11,7 +11,7 @@ pub use super::model::{Acked, RateModel};
 pub use super::profile::{ProfileWatch, Reading};
 pub use super::race::{RACERS, patience, pause};
 pub use super::settings::LEAST_MTU;
-pub use super::silence::{BEAT, News, Silence, UNHEARD};
+pub use super::silence::{BEAT, LATE as SILENT_AFTER, News, Silence, UNHEARD, growth};
 pub use super::valve::{MAX_CREDIT, Valve, allowance};
 
 use super::config;

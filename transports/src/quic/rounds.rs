@@ -8,7 +8,7 @@ const ROUNDS: usize = 8;
 /// acknowledgements wait for others on their way.
 const TOGETHER: usize = 3;
 /// Loss beyond this is not made up for.
-pub(super) const LOSS_MAX: f64 = 0.4;
+pub(super) const LOSS_MAX: f64 = 0.9;
 
 /// What one round trip has shown.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,11 @@ impl Rounds {
     /// Nothing of them counts any more.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Nothing counts any more but the last one.
+    pub(super) fn forget_all_but_last(&mut self) {
+        self.0.drain(..self.0.len().saturating_sub(1));
     }
 
     /// A round is over.

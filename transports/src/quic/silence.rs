@@ -11,7 +11,7 @@ use quinn::congestion::Controller;
 use std::time::{Duration, Instant};
 
 /// An acknowledgement may be so late: it waits for other packets, and timers are not exact.
-const LATE: Duration = Duration::from_millis(30);
+pub const LATE: Duration = Duration::from_millis(30);
 /// After so long, or so many round trips, the path is thought to be dead.
 const DEAD: (Duration, u32) = (Duration::from_secs(2), 4);
 /// Signs are asked for at most this often.
@@ -129,7 +129,7 @@ impl Silence {
 }
 
 /// By how many bytes a window grows in a silence.
-pub(super) fn growth(window: u64, silence: Duration, trip: Duration) -> u64 {
+pub fn growth(window: u64, silence: Duration, trip: Duration) -> u64 {
     let carried = u128::from(window) * silence.as_nanos() / trip.as_nanos().max(1);
     u64::try_from(carried).unwrap_or(u64::MAX).min(window / 2)
 }

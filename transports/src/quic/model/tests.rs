@@ -97,6 +97,10 @@ fn a_path_is_filled_and_not_flooded() {
         (12.5e6, 0.002, 0.0024, 0.0),
         (12.5e6, 0.005, 0.005, 0.03),
         (125e6, 0.001, 0.001, 0.0),
+        (1.25e6, 0.600, 0.600, 0.45),
+        (1.25e6, 0.600, 0.600, 0.60),
+        (1.25e6, 0.600, 0.600, 0.75),
+        (1.25e6, 0.050, 0.050, 0.60),
     ];
     for (rate, trip, queue_s, loss) in paths {
         let queue = rate * queue_s;
@@ -114,6 +118,28 @@ fn a_path_is_filled_and_not_flooded() {
         );
         assert!(shares.used > 0.93, "{what}: used {}", shares.used);
         assert!(shares.dropped < 0.02, "{what}: dropped {}", shares.dropped);
+    }
+}
+
+/// Guards what a drain tells from that: loss is a flood's where there is no room for a queue that would show it. What such a path
+/// carries arrives, and less than two fifths are sent in vain.
+#[test]
+fn a_flood_without_a_queue_is_no_loss_of_the_path() {
+    for (rate, loss) in [(0.25e6, 0.0), (0.05e6, 0.0), (0.25e6, 0.3), (0.25e6, 0.5)] {
+        let path = Path {
+            rate,
+            trip: 0.6,
+            queue: rate * 0.01,
+            loss,
+        };
+        let shares = path.run(300.0);
+        let what = format!("{rate} B/s, loss {loss}");
+        println!(
+            "{what}: used {:.3}, dropped {:.4}",
+            shares.used, shares.dropped
+        );
+        assert!(shares.used > 0.93, "{what}: used {}", shares.used);
+        assert!(shares.dropped < 0.4, "{what}: dropped {}", shares.dropped);
     }
 }
 
