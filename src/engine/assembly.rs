@@ -210,16 +210,19 @@ impl Assembly {
             .iter()
             .map(|chunk| u8::from(chunk.is_some()))
             .collect();
+        let (k, source) = (n as u16, flat(source));
         let job = coding::Job::Decode {
             coding,
-            k: n as u16,
-            source: flat(source),
+            k,
+            source: source.clone(),
             repair: flat(parity),
             held,
         };
-        let coding::Done::Decoded(block) = job.run() else {
+        let coding::Done::Decoded(found) = job.run() else {
             return None;
         };
-        Some(block.get(..len)?.to_vec())
+        let mut block = coding::join(&coding, k, &source, &found)?;
+        block.truncate(len);
+        Some(block)
     }
 }

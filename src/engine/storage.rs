@@ -302,36 +302,23 @@ impl Engine {
         let (Some(geometry), Some(open)) = (state.geometry, state.blocks.get_mut(&block)) else {
             return;
         };
-        let coding::Done::Decoded(bytes) = done else {
+        let coding::Done::Decoded(found) = done else {
             // Cannot be: enough verified symbols always suffice. What is here counts as not here.
             state.blocks.remove(&block);
             return self.count("block that could not be solved");
         };
-        let (symbol_len, len) = (geometry.coding.symbol_len(), geometry.block_len(block));
-        let (k, full) = (
-            usize::from(geometry.source_symbols(block)),
-            geometry.coding.full_mask(),
-        );
-        let missing = open
-            .masks
-            .iter()
-            .take(k)
-            .enumerate()
-            .filter(|(_, mask)| **mask != full);
-        for (symbol, _) in missing {
-            let (from, to) = (
-                (symbol * symbol_len).min(len),
-                ((symbol + 1) * symbol_len).min(len),
-            );
+        let (len, full) = (geometry.block_len(block), geometry.coding.full_mask());
+        let lacks = |symbol: u16| open.masks.get(usize::from(symbol)) != Some(&full);
+        for (symbol, mut bytes) in found.into_iter().filter(|(symbol, _)| lacks(*symbol)) {
+            let from = (usize::from(symbol) * geometry.coding.symbol_len()).min(len);
+            bytes.truncate(len - from);
             let offset = geometry.block_offset(block) + from as u64;
-            self.writer.cheap(
-                self.now,
-                Record::Write {
-                    file,
-                    offset,
-                    bytes: bytes.slice(from..to),
-                },
-            );
+            let write = Record::Write {
+                file,
+                offset,
+                bytes,
+            };
+            self.writer.cheap(self.now, write);
         }
         let repair = state.solve(block, self.writer.next_token());
         self.vacate(id, part, repair);

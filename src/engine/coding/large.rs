@@ -2,13 +2,26 @@
 
 use super::{Word, padded};
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-/// The work space of an encoder is larger than a block and its repair symbols, so that of the last one is used again.
-static SPARE: Mutex<Option<ReedSolomonEncoder>> = Mutex::new(None);
+/// The work space of a coder is larger than a block and its repair symbols, so that of the last one is used again.
+struct Spare<T>(Mutex<Option<T>>);
 
-fn spare() -> MutexGuard<'static, Option<ReedSolomonEncoder>> {
-    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+static ENCODER: Spare<ReedSolomonEncoder> = Spare::new();
+static DECODER: Spare<ReedSolomonDecoder> = Spare::new();
+
+impl<T> Spare<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn give(&self, coder: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(coder);
+    }
 }
 
 /// The first `wanted` repair symbols of `repair` for `k` symbols; what is missing of the last ones is zeros.
@@ -19,8 +32,7 @@ pub fn encode(
     repair: usize,
     wanted: usize,
 ) -> Option<Vec<u8>> {
-    let last = spare().take();
-    let mut code = match last {
+    let mut code = match ENCODER.take() {
         Some(mut code) => code.reset(k, repair, symbol).ok().map(|()| code)?,
         None => ReedSolomonEncoder::new(k, repair, symbol).ok()?,
     };
@@ -41,16 +53,25 @@ pub fn encode(
         .take(wanted)
         .for_each(|bytes| out.extend_from_slice(bytes));
     drop(coded);
-    *spare() = Some(code);
+    ENCODER.give(code);
     Some(out)
 }
 
-pub fn decode(word: &Word<'_>, repair: usize) -> Option<Vec<(usize, Vec<u8>)>> {
+/// Gives the symbols that were missing to `found`.
+pub fn decode(
+    word: &Word<'_>,
+    repair: usize,
+    mut found: impl FnMut(usize, &[u8]) -> Option<()>,
+) -> Option<()> {
     let missing = word.missing();
     if missing.is_empty() {
-        return Some(Vec::new());
+        return Some(());
     }
-    let mut code = ReedSolomonDecoder::new(word.k, repair, word.span.len).ok()?;
+    let (k, len) = (word.k, word.span.len);
+    let mut code = match DECODER.take() {
+        Some(mut code) => code.reset(k, repair, len).ok().map(|()| code)?,
+        None => ReedSolomonDecoder::new(k, repair, len).ok()?,
+    };
     for (i, bytes) in word.source() {
         code.add_original_shard(i, bytes).ok()?;
     }
@@ -58,8 +79,10 @@ pub fn decode(word: &Word<'_>, repair: usize) -> Option<Vec<(usize, Vec<u8>)>> {
         code.add_recovery_shard(i, bytes).ok()?;
     }
     let solved = code.decode().ok()?;
-    missing
-        .into_iter()
-        .map(|i| Some((i, solved.restored_original(i)?.to_vec())))
-        .collect()
+    for i in missing {
+        found(i, solved.restored_original(i)?)?;
+    }
+    drop(solved);
+    DECODER.give(code);
+    Some(())
 }

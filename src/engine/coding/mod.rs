@@ -15,6 +15,7 @@ mod small;
 
 use crate::engine::geometry::{Coding, SYMBOLS_MAX};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// A code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +92,8 @@ pub enum Job {
 pub enum Done {
     /// The repair symbols that were wanted, one after another.
     Encoded(Bytes),
-    /// The whole block, padded.
-    Decoded(Bytes),
+    /// The source symbols that were not here or not wholly, by number, in order and padded.
+    Decoded(Vec<(u16, Bytes)>),
     /// The parameters or the symbols did not suffice.
     Failed,
 }
@@ -113,10 +114,22 @@ impl Job {
                 source,
                 repair,
                 held,
-            } => decode(coding, *k, source, repair, held).map(|b| Done::Decoded(b.into())),
+            } => decode(coding, *k, source, repair, held).map(Done::Decoded),
         };
         done.unwrap_or(Done::Failed)
     }
+}
+
+/// The whole block, padded: what is here of its `k` source symbols, with those put in that were found. `None` if they do not
+/// fit it.
+pub fn join(coding: &Coding, k: u16, source: &[u8], found: &[(u16, Bytes)]) -> Option<Vec<u8>> {
+    let symbol = coding.symbol_len();
+    let mut block = padded(source, usize::from(k) * symbol)?;
+    for (index, bytes) in found {
+        let at = usize::from(*index) * symbol;
+        block.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+    }
+    Some(block)
 }
 
 fn encode(coding: &Coding, k: u16, source: &[u8], wanted: u16) -> Option<Vec<u8>> {
@@ -137,10 +150,28 @@ fn encode(coding: &Coding, k: u16, source: &[u8], wanted: u16) -> Option<Vec<u8>
 
 /// Slices that are here for the same symbols are solved together, since long code words are fast; the usual
 /// case, whole symbols only, is one such group.
-fn decode(coding: &Coding, k: u16, source: &[u8], repair: &[u8], held: &[u8]) -> Option<Vec<u8>> {
+fn decode(
+    coding: &Coding,
+    k: u16,
+    source: &[u8],
+    repair: &[u8],
+    held: &[u8],
+) -> Option<Vec<(u16, Bytes)>> {
     let symbol = coding.symbol_len();
+    let full = coding.full_mask();
+    let lacking: Vec<u16> = (0..k)
+        .filter(|&i| held.get(usize::from(i)).is_none_or(|mask| *mask != full))
+        .collect();
     let k = usize::from(k);
-    let mut block = padded(source, k * symbol)?;
+    let block = match source.len() == k * symbol {
+        true => Cow::Borrowed(source),
+        false => padded(source, k * symbol)?.into(),
+    };
+    let mut out = Vec::with_capacity(lacking.len() * symbol);
+    for index in &lacking {
+        let at = usize::from(*index) * symbol;
+        out.extend_from_slice(block.get(at..at + symbol)?);
+    }
     let mut solved = 0u8;
     for slice in 0..coding.slices {
         if solved >> slice & 1 == 1 {
@@ -160,20 +191,31 @@ fn decode(coding: &Coding, k: u16, source: &[u8], repair: &[u8], held: &[u8]) ->
             held,
             slice,
         };
-        let found = match coding.scheme {
-            Scheme::Repeat => return None,
-            Scheme::SmallBlock => small::decode(&word, usize::from(coding.repair))?,
-            Scheme::LargeBlock => large::decode(&word, usize::from(coding.repair))?,
+        let found = |index, bytes: &[u8]| {
+            let place = lacking.binary_search(&u16::try_from(index).ok()?).ok()?;
+            let at = place * symbol + span.start;
+            let room = out.get_mut(at..at + span.len)?;
+            room.copy_from_slice(bytes.get(..span.len)?);
+            Some(())
         };
-        for (index, bytes) in found {
-            let at = index * symbol + span.start;
-            block
-                .get_mut(at..at + span.len)?
-                .copy_from_slice(bytes.get(..span.len)?);
+        let repair = usize::from(coding.repair);
+        match coding.scheme {
+            Scheme::Repeat => return None,
+            Scheme::SmallBlock => small::decode(&word, repair, found)?,
+            Scheme::LargeBlock => large::decode(&word, repair, found)?,
         }
         (slice..end).for_each(|j| solved |= 1 << j);
     }
-    Some(block)
+    // Who keeps one of them keeps no more than what was lacking.
+    let out = Bytes::from(out);
+    let places = (0..).map(|at| at * symbol);
+    Some(
+        lacking
+            .into_iter()
+            .zip(places)
+            .map(|(index, at)| (index, out.slice(at..at + symbol)))
+            .collect(),
+    )
 }
 
 fn same_symbols(held: &[u8], a: u8, b: u8) -> bool {
@@ -321,8 +363,9 @@ mod tests {
             };
             let orders: Vec<_> = picks.iter().map(|p| shuffled(usize::from(g.symbols(0)), p)).collect();
             let (s, r, held) = erase(&g, &source, &repair, &orders);
-            let done = Job::Decode { coding: g.coding, k, source: s, repair: r, held }.run();
-            let Done::Decoded(block) = done else { panic!("decoding failed") };
+            let done = Job::Decode { coding: g.coding, k, source: s.clone(), repair: r, held }.run();
+            let Done::Decoded(found) = done else { panic!("decoding failed") };
+            let block = join(&g.coding, k, &s, &found).unwrap();
             prop_assert_eq!(&block[..source.len()], &source[..]);
         }
     }

@@ -12,7 +12,12 @@ pub fn encode(source: &[u8], symbol: usize, repair: usize) -> Option<Vec<u8>> {
     Some(out)
 }
 
-pub fn decode(word: &Word<'_>, repair: usize) -> Option<Vec<(usize, Vec<u8>)>> {
+/// Gives the symbols that were missing to `found`.
+pub fn decode(
+    word: &Word<'_>,
+    repair: usize,
+    mut found: impl FnMut(usize, &[u8]) -> Option<()>,
+) -> Option<()> {
     let missing = word.missing();
     let mut shards: Vec<Option<Vec<u8>>> = vec![None; word.k + repair];
     for (i, bytes) in word.source() {
@@ -25,8 +30,8 @@ pub fn decode(word: &Word<'_>, repair: usize) -> Option<Vec<(usize, Vec<u8>)>> {
         .ok()?
         .reconstruct_data(&mut shards)
         .ok()?;
-    missing
-        .into_iter()
-        .map(|i| Some((i, shards.get_mut(i)?.take()?)))
-        .collect()
+    for i in missing {
+        found(i, shards.get(i)?.as_deref()?)?;
+    }
+    Some(())
 }
