@@ -90,10 +90,10 @@ impl Content {
     pub(super) fn read_bytes_at(&self, len: usize, offset: u64, past: bool) -> io::Result<Bytes> {
         let place = self.place(offset)?;
         if (past || self.direct.is_used())
-            && let Some((mut bytes, at)) = self.direct.read(&self.file, place, len)?
+            && let Some(mut bytes) = self.direct.read(&self.file, place, len)?
         {
-            self.open(bytes.get_mut(at..at + len).unwrap_or_default(), offset);
-            return Ok(Bytes::from(bytes).slice(at..at + len));
+            self.open(bytes.as_mut(), offset);
+            return Ok(Bytes::from_owner(bytes));
         }
         let mut bytes = self.read_vec_at(len, place)?;
         self.open(&mut bytes, offset);

@@ -76,23 +76,26 @@ impl Direct {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Reads exactly so many bytes: they are in what it gives, from the second on. `None` if they had better be read the usual
-    /// way.
+    /// Reads exactly so many bytes. `None` if they had better be read the usual way.
     pub(super) fn read(
         &self,
         file: &File,
         place: u64,
         len: usize,
-    ) -> io::Result<Option<(Vec<u8>, usize)>> {
+    ) -> io::Result<Option<WhatWasRead>> {
         let Some(direct) = self.get(file).filter(|_| len >= LEAST) else {
             return Ok(None);
         };
         let before = (place % PAGE as u64) as usize;
         let all = (before + len).next_multiple_of(PAGE);
-        let (mut room, start) = aligned(Vec::new(), all);
+        let (mut room, start) = aligned(spare::take(all + PAGE), all);
         let pages = room.get_mut(start..start + all).unwrap_or_default();
         match fill(direct, pages, place - before as u64, before + len) {
-            Ok(()) => Ok(Some((room, start + before))),
+            Ok(()) => Ok(Some(WhatWasRead {
+                room,
+                start: start + before,
+                len,
+            })),
             Err(e) if is_refusal(&e) => {
                 self.refused.store(true, Ordering::Relaxed);
                 Ok(None)
@@ -104,6 +107,63 @@ impl Direct {
     fn get(&self, file: &File) -> Option<&File> {
         let open = self.file.get_or_init(|| reopen(file)).as_ref();
         open.filter(|_| !self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// Bytes that were read. Their room is used again once nobody has them any more: blocks are large, follow each other, and take
+/// long to be cleared.
+pub(super) struct WhatWasRead {
+    room: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl AsRef<[u8]> for WhatWasRead {
+    fn as_ref(&self) -> &[u8] {
+        let range = self.start..self.start + self.len;
+        self.room.get(range).unwrap_or_default()
+    }
+}
+
+impl AsMut<[u8]> for WhatWasRead {
+    fn as_mut(&mut self) -> &mut [u8] {
+        let range = self.start..self.start + self.len;
+        self.room.get_mut(range).unwrap_or_default()
+    }
+}
+
+impl Drop for WhatWasRead {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.room));
+    }
+}
+
+/// Room that nobody uses.
+mod spare {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    static ROOMS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+    /// How many are kept.
+    const KEPT: usize = 4;
+    /// Those kept are as large as a block, in bytes.
+    const MOST: usize = 2 << 20;
+
+    fn rooms() -> MutexGuard<'static, Vec<Vec<u8>>> {
+        ROOMS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that is large enough, or an empty one.
+    pub(super) fn take(len: usize) -> Vec<u8> {
+        let mut rooms = rooms();
+        let fits = rooms.iter().position(|room| room.len() >= len);
+        fits.map(|at| rooms.swap_remove(at)).unwrap_or_default()
+    }
+
+    pub(super) fn give(room: Vec<u8>) {
+        let mut rooms = rooms();
+        if rooms.len() < KEPT && room.len() <= MOST {
+            rooms.push(room);
+        }
     }
 }
 
