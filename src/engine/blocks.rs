@@ -9,6 +9,9 @@ use bytes::Bytes;
 /// How long after a failed read it is tried again.
 pub const REREAD: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Blocks that stay in memory however large they are.
+pub const KEPT: usize = 2;
+
 /// A block of a message being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockKey {
@@ -208,7 +211,7 @@ impl Engine {
 
     fn make_room(&mut self) {
         let mut total: usize = self.loaded.iter().map(|key| self.block_bytes(key)).sum();
-        while total > self.limits.block_cache_bytes && self.loaded.len() > 2 {
+        while total > self.limits.block_cache_bytes && self.loaded.len() > KEPT {
             let Some(key) = self.loaded.pop_front() else {
                 break;
             };

@@ -5,7 +5,7 @@ use super::geometry::Geometry;
 use super::incoming::InPart;
 
 /// Bytes that are read back at once, of all messages together. A block that is larger is read alone.
-const READ_BACK_MAX: u64 = 9 << 20;
+const READ_BACK_MAX: u64 = 6 << 20;
 
 /// How much is being read back.
 #[derive(Debug, Default)]

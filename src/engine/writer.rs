@@ -15,9 +15,9 @@ const WINDOW_BYTES: usize = 256 << 10;
 /// … or after this long.
 const WINDOW: Duration = Duration::from_millis(50);
 /// Bytes given to the store but not yet written; beyond this, nothing more is to be taken from links …
-const UNDER_WAY_MAX: usize = 8 << 20;
+const UNDER_WAY_MAX: usize = 4 << 20;
 /// … but what came together with the last of it. Beyond that, arriving fragments are dropped.
-const TOGETHER: usize = 4 << 20;
+const TOGETHER: usize = 2 << 20;
 /// How long after a failure the store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 
 /// Batches at the store's thread at once.
 const BATCHES: usize = 64;
-/// Reads at once.
-const FETCHES: usize = 8;
+/// Reads at once; each takes the room of a block.
+const FETCHES: usize = 3;
 /// Computations at once.
 const JOBS: usize = 2;
 /// Waiting tasks from which on links are not read.

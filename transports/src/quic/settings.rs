@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The most that waits unsent in the datagram buffer, in bytes. The valve lets in far less.
 pub(super) const DATAGRAM_SEND_BUFFER: usize = 1024 * 1024;
 /// What may wait for the owner to read it, in bytes a connection.
-const DATAGRAM_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+const DATAGRAM_RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 /// Flow control of the one stream, and the most that is buffered to be sent on it, in bytes.
 /// 10 Mbit/s over 600 ms is 750 kB.
 const STREAM_WINDOW: u32 = 1024 * 1024;
