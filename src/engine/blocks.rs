@@ -10,7 +10,9 @@ use bytes::Bytes;
 pub const REREAD: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Blocks that stay in memory however large they are.
-pub const KEPT: usize = 2;
+const KEPT: usize = 2;
+/// Bytes of more blocks than those.
+const ENOUGH: usize = 10 << 20;
 
 /// A block of a message being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +213,8 @@ impl Engine {
 
     fn make_room(&mut self) {
         let mut total: usize = self.loaded.iter().map(|key| self.block_bytes(key)).sum();
-        while total > self.limits.block_cache_bytes && self.loaded.len() > KEPT {
+        let most = self.limits.block_cache_bytes.min(ENOUGH);
+        while total > most && self.loaded.len() > KEPT {
             let Some(key) = self.loaded.pop_front() else {
                 break;
             };

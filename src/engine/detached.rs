@@ -2,9 +2,8 @@
 //! with asks for. What a courier turns out to have lost leaves once more.
 
 use super::Engine;
-use super::blocks::KEPT;
 use super::coding::Scheme;
-use super::geometry::{Blocks, Geometry};
+use super::geometry::{Blocks, Geometry, LARGE_BLOCK, LARGE_REPAIR, SLICE, SLICES};
 use super::id::PersonId;
 use super::io::{LinkId, LinkProfile, Reach};
 use super::outgoing::OutPart;
@@ -20,6 +19,10 @@ const REPEATS_MAX: u32 = 64;
 /// The largest loss to reckon with, in parts per million, for which large blocks have repair symbols enough, with room for a
 /// loss that is set higher while they are under way.
 const LARGE_LOSS: u32 = 200_000;
+
+/// Bytes that a large block takes in memory, its repair symbols included.
+const LARGE_BYTES: usize =
+    (LARGE_BLOCK as usize + LARGE_REPAIR as usize) * SLICE as usize * SLICES as usize;
 
 /// What may leave together on a link that nobody answers on.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +84,7 @@ impl Engine {
             .all(|(p, loss_ppm)| !p.can_receive && *loss_ppm <= LARGE_LOSS);
         let heard = self.heard.keys().any(|end| to.contains(&end.person));
         // Each link reads and codes for itself.
-        let fit = up.len() <= KEPT;
+        let fit = up.len().saturating_mul(LARGE_BYTES) <= self.limits.block_cache_bytes;
         match silent && fit && !heard && to.iter().all(sends) {
             true => Blocks::Large,
             false => Blocks::Usual,

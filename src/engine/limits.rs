@@ -85,7 +85,7 @@ impl Default for Limits {
             sessions_per_endpoint: 8,
             early_bytes: 4 << 20,
             quarantine_bytes: 1 << 20,
-            block_cache_bytes: 10 << 20,
+            block_cache_bytes: 16 << 20,
             outstanding: 1 << 16,
             preambles_per_second: 50,
             hints_per_second: 400_000,
