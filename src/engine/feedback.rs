@@ -34,8 +34,9 @@ struct Tally {
 
 /// What tells which fragments are late that no report tells of.
 enum Order {
-    /// The link keeps the order in which they left, but for a little: what left before that moment.
-    OfTimes(Time),
+    /// The link keeps the order in which they left, but for a little: what left before the first moment is overtaken, and before
+    /// the second has had its time.
+    OfTimes { overtaken: Time, late: Time },
     /// A relay keeps the order of what is equally urgent: of each part, what left well before the youngest that has
     /// arrived; and what left before that moment.
     OfParts {
@@ -47,12 +48,17 @@ enum Order {
 impl Order {
     fn is_late(&self, sent: &Sent) -> bool {
         match self {
-            Self::OfTimes(time) => sent.at < *time,
+            Self::OfTimes { overtaken, late } => sent.at < *overtaken.max(late),
             Self::OfParts { late, newest } => {
                 let passed = |newest: &u64| sent.number + REORDERED < *newest;
                 sent.at < *late || newest.get(&sent.part).is_some_and(passed)
             }
         }
+    }
+
+    /// Whether it is lost and not merely late.
+    fn is_overtaken(&self, sent: &Sent) -> bool {
+        matches!(self, Self::OfTimes { overtaken, .. } if sent.at < *overtaken)
     }
 }
 
@@ -294,10 +300,11 @@ impl Outgoing {
             false
         });
         tally.settled.iter().for_each(|sent| self.settle(sent, id));
-        tally
-            .gone
-            .iter()
-            .for_each(|sent| self.lost(sent, id, carried));
+        // Of what was sent to several, each lacks something else.
+        let alike = !self.is_shared();
+        for sent in &tally.gone {
+            self.lost(sent, id, carried, alike && order.is_overtaken(sent));
+        }
         link.rate.forget(tally.untold as usize);
         let trip = |at: Time| now.since(at).saturating_sub(delay);
         // What is needed no more may still be on its way, so it tells of no trip that is shorter than any.
@@ -370,12 +377,15 @@ impl Outgoing {
         if link.is_carried_both_ways() {
             // What a courier took along together is read together.
             let read = link.newest_there.map(|at| Time(at.0.saturating_add(1)));
-            return Order::OfTimes(late.max(read.unwrap_or_default()));
+            return Order::OfTimes {
+                overtaken: Time::default(),
+                late: late.max(read.unwrap_or_default()),
+            };
         }
         if !link.is_relayed() {
             let newest = link.newest_there.unwrap_or_default();
             let overtaken = before(newest, link.rate.reordering());
-            return Order::OfTimes(late.max(overtaken));
+            return Order::OfTimes { overtaken, late };
         }
         // What a relay holds waits for its recipient to be there.
         let waits = self.answering.is_some_and(|since| since > late);
@@ -457,16 +467,16 @@ impl Outgoing {
     pub(super) fn given_up(&mut self, sent: &Sent, id: LinkId, kept: bool, courier: bool) {
         self.settle(sent, id);
         if !kept {
-            self.lost(sent, id, courier);
+            self.lost(sent, id, courier, false);
         }
     }
 
-    /// A fragment is lost. A courier who lost something takes it along once more.
-    fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool) {
+    /// A fragment is lost, `surely` or for all we know. A courier who lost something takes it along once more.
+    fn lost(&mut self, sent: &Sent, id: LinkId, courier: bool, surely: bool) {
         let Some(part) = self.parts.get_mut(&sent.part) else {
             return;
         };
-        part.pool.lost(&sent.run, carrier(id));
+        part.pool.lost(&sent.run, carrier(id), surely);
         if courier {
             part.carry_again(id);
             if !self.manifest_there {

@@ -8,11 +8,12 @@
 //! for when a report says so: that costs no time, and no symbol too many where loss comes in bursts. Of a part that is
 //! urgent, and of the last blocks, it counts by its chance of arriving, with a margin.
 
+use super::coding::Scheme;
 use super::geometry::{Coding, Geometry};
 use super::redundancy::tail_margin;
 use bytes::Bytes;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The weight of a fragment that will surely arrive.
 pub const FULL: u32 = 1024;
@@ -124,8 +125,8 @@ struct Block {
     under_way: [Way; 8],
     next_fresh: u16,
     next_again: u16,
-    /// Symbols sent in part.
-    begun: Vec<u16>,
+    /// Symbols sent in part, or to be sent again.
+    begun: BTreeSet<u16>,
     data: BlockData,
 }
 
@@ -291,14 +292,11 @@ impl Pool {
         true
     }
 
-    /// A run that a link carried is lost: whoever carries the symbol next is the only one again.
-    pub fn lost(&mut self, run: &Run, link: u8) {
-        let block = self.active.get_mut(&run.block);
-        if let Some(carrier) = block
-            .and_then(|b| b.carriers.get_mut(usize::from(run.symbol)))
-            .filter(|c| **c == link)
-        {
-            *carrier = NOBODY;
+    /// A run that a link carried is lost: whoever carries the symbol next is the only one again. `surely`: it is not merely
+    /// late, and nobody else got it either.
+    pub fn lost(&mut self, run: &Run, link: u8, surely: bool) {
+        if let Some(block) = self.active.get_mut(&run.block) {
+            block.lost(run, link, surely);
         }
     }
 
@@ -374,14 +372,22 @@ impl Pool {
         wanting.map_or(Drawn::Nothing, Drawn::Needs)
     }
 
-    /// A further run, where what is under way would do if it arrived, but seems not to.
+    /// A further run, where what is under way would do if it arrived, but seems not to. Of a large block that nobody has coded
+    /// yet it is one that has left, which is answered as well.
     pub fn draw_spare(&mut self, draw: &Draw) -> Drawn {
         let coding = &self.geometry.coding;
-        let slices = coding.slices;
+        let is_large = coding.scheme == Scheme::LargeBlock;
         let known = self.unknown_from.unwrap_or(u32::MAX);
         let active = self.active.iter_mut();
         for (&number, block) in active.filter(|(number, _)| u32::from(**number) < known) {
-            match block.pick(number, block.unsolved(slices), draw, coding) {
+            let unsolved = block.unsolved(coding.slices);
+            let drawn = match block.pick(number, unsolved, draw, coding) {
+                Some((_, Some(Need { repair: true, .. }))) if is_large && !block.is_coded() => {
+                    block.youngest(number, unsolved, draw, coding)
+                }
+                drawn => drawn,
+            };
+            match drawn {
                 None => {}
                 Some((run, None)) => {
                     block.take(&run, draw);
@@ -534,9 +540,14 @@ impl Block {
             under_way: [Way::default(); 8],
             next_fresh: 0,
             next_again: 0,
-            begun: Vec::new(),
+            begun: BTreeSet::new(),
             data: BlockData::default(),
         }
+    }
+
+    /// Whether there are repair symbols, or will be.
+    fn is_coded(&self) -> bool {
+        self.data.repair.is_some() || self.data.coding || self.data.wants_repair
     }
 
     fn has(&self, run: &Run) -> bool {
@@ -558,6 +569,24 @@ impl Block {
             && !self.data.coding
             && self.next_fresh == 0
             && self.held_count == [0; 8]
+    }
+
+    /// A symbol that is surely lost does as well as a repair symbol, and nobody has to code for it.
+    fn lost(&mut self, run: &Run, link: u8, surely: bool) {
+        let coded = self.is_coded();
+        let i = usize::from(run.symbol);
+        let place = (self.carriers.get_mut(i), self.sent.get_mut(i));
+        let (Some(carrier), Some(sent)) = place else {
+            return;
+        };
+        if *carrier != link {
+            return;
+        }
+        *carrier = NOBODY;
+        if surely && !coded && run.symbol < self.k {
+            *sent &= !run.mask();
+            self.begun.insert(run.symbol);
+        }
     }
 
     fn held_slices(&self) -> u64 {
@@ -622,30 +651,37 @@ impl Block {
         draw: &Draw,
         coding: &Coding,
     ) -> Option<(Run, Option<Need>)> {
-        let run = |symbol, mask| {
-            first_run(mask, draw.slices).map(|(slice, count)| Run {
-                block: number,
-                symbol,
-                slice,
-                count,
-            })
-        };
-        let begun = self
-            .begun
-            .iter()
-            .find_map(|&symbol| run(symbol, self.unsent(symbol) & needed));
-        let fresh = || {
-            (self.next_fresh..self.sent.len() as u16)
-                .find_map(|symbol| run(symbol, self.unsent(symbol) & needed))
-        };
+        let run = |symbol| run_of(number, symbol, self.unsent(symbol) & needed, draw);
+        let begun = self.begun.iter().find_map(|&symbol| run(symbol));
+        let fresh = || (self.next_fresh..self.sent.len() as u16).find_map(run);
         let run = begun
             .or_else(fresh)
             .or_else(|| self.again(number, needed, draw))?;
+        Some((run, self.lacks(&run, coding)))
+    }
+
+    /// The source symbol that left last of those that the recipient is not known to have.
+    fn youngest(
+        &self,
+        number: u16,
+        needed: u8,
+        draw: &Draw,
+        coding: &Coding,
+    ) -> Option<(Run, Option<Need>)> {
+        let missing = |symbol: u16| !self.held.get(usize::from(symbol)).unwrap_or(&0) & needed;
+        let run = (0..self.next_fresh.min(self.k))
+            .rev()
+            .find_map(|symbol| run_of(number, symbol, missing(symbol), draw))?;
+        Some((run, self.lacks(&run, coding)))
+    }
+
+    /// What has to be in memory for a run.
+    fn lacks(&self, run: &Run, coding: &Coding) -> Option<Need> {
         let need = Need {
-            block: number,
+            block: run.block,
             repair: run.symbol >= self.k,
         };
-        Some((run, self.place(&run, coding).is_none().then_some(need)))
+        self.place(run, coding).is_none().then_some(need)
     }
 
     /// In which symbols in memory a run of this block is, from where on, and how long it is.
@@ -669,12 +705,7 @@ impl Block {
             .map(|i| (self.next_again + i) % n)
             .find_map(|symbol| {
                 let mask = !self.held[usize::from(symbol)] & needed;
-                first_run(mask, draw.slices).map(|(slice, count)| Run {
-                    block: number,
-                    symbol,
-                    slice,
-                    count,
-                })
+                run_of(number, symbol, mask, draw)
             })
     }
 
@@ -699,14 +730,24 @@ impl Block {
             .next_fresh
             .max(run.symbol + 1)
             .min(self.sent.len() as u16);
-        self.begun.retain(|&symbol| symbol != run.symbol);
+        self.begun.remove(&run.symbol);
         if self.unsent(run.symbol) != 0 && !repeated {
-            self.begun.push(run.symbol);
+            self.begun.insert(run.symbol);
         }
         for j in run.slice..run.slice + run.count {
             self.under_way[usize::from(j & 7)].add(draw.weight);
         }
     }
+}
+
+/// The first of these slices of a symbol that fit a frame of this link.
+fn run_of(block: u16, symbol: u16, mask: u8, draw: &Draw) -> Option<Run> {
+    first_run(mask, draw.slices).map(|(slice, count)| Run {
+        block,
+        symbol,
+        slice,
+        count,
+    })
 }
 
 /// The first run of set bits, at most `most` long.
@@ -852,6 +893,60 @@ mod tests {
         match pool.draw(&WIDE) {
             Drawn::Run(run, waits) => assert_eq!((run.block, waits), (1, Some(need))),
             other => panic!("nothing of the second block: {other:?}"),
+        }
+    }
+
+    /// Guards that nobody codes where it is known which symbols are lost: they leave again, each once. Where repair symbols are
+    /// there already, or it may be otherwise, those leave.
+    #[test]
+    fn what_is_surely_lost_leaves_again_where_nobody_has_coded() {
+        let leaves = |coded: bool, surely: bool| -> Drawn {
+            let len = 500 * 1344;
+            let mut pool = pool(len);
+            pool.data(0).source = Some(vec![1; len as usize].into());
+            let runs = drain(&mut pool, &WIDE);
+            pool.data(0).repair = coded.then(|| vec![2; len as usize].into());
+            let mut masks = vec![0x7f; 500];
+            masks[77] = 0;
+            pool.hold(0, &masks);
+            for run in &runs {
+                pool.settle(run, FULL);
+            }
+            pool.lost(&runs[77], WIDE.link, surely);
+            let first = pool.draw(&WIDE);
+            if matches!(first, Drawn::Run(..)) {
+                assert_eq!(pool.draw(&WIDE), Drawn::Nothing);
+            }
+            first
+        };
+        let run = |symbol| Run {
+            block: 0,
+            symbol,
+            slice: 0,
+            count: 7,
+        };
+        let repair = Need {
+            block: 0,
+            repair: true,
+        };
+        assert_eq!(leaves(false, true), Drawn::Run(run(77), None));
+        assert_eq!(leaves(false, false), Drawn::Needs(repair));
+        assert_eq!(leaves(true, true), Drawn::Run(run(500), None));
+    }
+
+    /// Guards that a late answer alone has no large block coded.
+    #[test]
+    fn a_spare_symbol_of_a_large_block_is_the_youngest_that_may_be_missing() {
+        let len = 500 * 1344;
+        let mut pool = pool(len);
+        pool.data(0).source = Some(vec![1; len as usize].into());
+        assert_eq!(drain(&mut pool, &WIDE).len(), 500);
+        let mut masks = vec![0; 500];
+        masks[499] = 0x7f;
+        pool.hold(0, &masks);
+        match pool.draw_spare(&WIDE) {
+            Drawn::Run(run, None) => assert_eq!((run.symbol, run.count), (498, 7)),
+            other => panic!("no spare symbol: {other:?}"),
         }
     }
 
