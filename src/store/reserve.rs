@@ -32,7 +32,8 @@ impl Reserve {
     /// That of a directory, as it was left.
     pub(super) fn of(dir: &Path) -> Self {
         let path = dir.join("reserve");
-        let held = fs::metadata(&path).is_ok_and(|file| file.len() == BYTES);
+        let known = fs::symlink_metadata(&path);
+        let held = known.is_ok_and(|file| file.is_file() && file.len() == BYTES);
         Self {
             path,
             held: Mutex::new(held),
@@ -72,10 +73,14 @@ impl Reserve {
     }
 
     fn set_aside(&self) -> io::Result<()> {
+        // What stands there instead may lead elsewhere, or never open.
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&self.path)?;
         let made = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BYTES);
@@ -130,5 +135,18 @@ mod tests {
         assert_eq!(reserve.beside(BYTES / 2 - 1), 0);
         assert_eq!(reserve.beside(PLENTY), PLENTY - BYTES);
         assert_eq!(reserve.beside(PLENTY), PLENTY);
+    }
+
+    /// Guards files of others, which a link in its place leads to.
+    #[test]
+    fn what_stands_in_its_place_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (others, place) = (dir.path().join("others"), dir.path().join("reserve"));
+        fs::write(&others, vec![1; BYTES as usize]).unwrap();
+        std::os::unix::fs::symlink(&others, &place).unwrap();
+        let reserve = Reserve::of(dir.path());
+        assert_eq!(reserve.beside(PLENTY), PLENTY - BYTES, "it is none of ours");
+        assert!(fs::symlink_metadata(&place).unwrap().is_file());
+        assert_eq!(fs::read(&others).unwrap(), vec![1; BYTES as usize]);
     }
 }
