@@ -70,6 +70,12 @@ impl OpenError {
                     reason: source.to_string(),
                 }
             }
+            redb::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Corrupt {
+                    path,
+                    reason: "it is cut short".into(),
+                }
+            }
             redb::Error::Io(source) => Self::Io { path, source },
             other => Self::Corrupt {
                 path,

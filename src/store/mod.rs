@@ -249,12 +249,12 @@ fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
     let reserve = Arc::new(Reserve::of(dir));
     let files = Files::new(dir.join("payload"), key.content_key(), reserve.clone());
     let state = dir.join("state.redb");
-    let lost = !state.try_exists().map_err(OpenError::io(&state))?
-        && !files.list().map_err(OpenError::io(dir))?.is_empty();
-    if lost {
+    let (missing, journal) = (!exists(&state)?, exists(&dir.join("journal"))?);
+    // The journal is made once there is a database.
+    if missing && (journal || !files.list().map_err(OpenError::io(dir))?.is_empty()) {
         return Err(OpenError::Corrupt {
             path: state,
-            reason: "it is missing, and payload files are there".into(),
+            reason: "it is missing, and files that belong to it are there".into(),
         });
     }
     Ok(Home {
@@ -266,6 +266,10 @@ fn open_home(dir: &Path, key: RowKey) -> Result<Home, OpenError> {
         removals: Mutex::default(),
         _lock: lock,
     })
+}
+
+fn exists(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(OpenError::io(path))
 }
 
 fn empty(dir: &Path) -> Result<(), OpenError> {

@@ -352,12 +352,22 @@ fn a_damaged_home_is_refused_by_name_or_intact() {
         }
     }
     assert!(refused > 10, "{refused}");
-    for bad in [&b""[..], b"garbage", &[0; 9000], &good[..good.len() / 2]] {
+    for bad in [
+        &b""[..],
+        b"garbage",
+        &[0; 9000],
+        &good[..100],
+        &good[..good.len() / 2],
+    ] {
         fs::write(&state, bad).unwrap();
         let e = Store::open(dir.path(), home_key()).err().unwrap();
         assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
     }
+    // Without it nobody would know what was there: what tells that there was one is enough.
     fs::remove_file(&state).unwrap();
+    let e = Store::open(dir.path(), home_key()).err().unwrap();
+    assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
+    fs::remove_file(dir.path().join("journal")).unwrap();
     fs::write(files_of(dir.path()).path(incoming(1)), b"x").unwrap();
     let e = Store::open(dir.path(), home_key()).err().unwrap();
     assert!(matches!(e, OpenError::Corrupt { .. }), "{e}");
