@@ -36,7 +36,12 @@ fn main() -> ExitCode {
     };
     let out = Out { json: cli.json };
     log_to_stderr(cli.verbose);
-    let ended = runtime().and_then(|runtime| {
+    let workers = workers();
+    // Others end soon, or have the machine for themselves.
+    if matches!(cli.command, Command::Node { .. } | Command::Relay(_)) {
+        memory::keep_small(workers);
+    }
+    let ended = runtime(workers).and_then(|runtime| {
         let ended = runtime.block_on(run(out, cli));
         // Reads of standard input may hang on a terminal; nothing waits for them.
         runtime.shutdown_background();
@@ -51,10 +56,14 @@ fn main() -> ExitCode {
 
 /// Half of the processor's cores drive the engine and the links, which hand each other every frame: more of them would hand it
 /// from core to core. The others code, read and write.
-fn runtime() -> Outcome<tokio::runtime::Runtime> {
+fn workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.div_ceil(2)
+}
+
+fn runtime(workers: usize) -> Outcome<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.div_ceil(2))
+        .worker_threads(workers)
         .enable_all()
         .build();
     built.map_err(|error| {
