@@ -5,14 +5,15 @@ use super::outgoing::OutPart;
 use super::pool::Need;
 use super::{Engine, Request, coding};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// How long after a failed read it is tried again.
 pub const REREAD: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Blocks that stay in memory however large they are.
 const KEPT: usize = 2;
-/// Bytes of more blocks than those.
-const ENOUGH: usize = 10 << 20;
+/// Bytes of more blocks than those of each part, with what is being read.
+const ENOUGH: usize = 6 << 20;
 
 /// A block of a message being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,8 +213,14 @@ impl Engine {
     }
 
     fn make_room(&mut self) {
-        let mut total: usize = self.loaded.iter().map(|key| self.block_bytes(key)).sum();
-        let most = self.limits.block_cache_bytes.min(ENOUGH);
+        let (mut total, mut parts) = (0, BTreeSet::new());
+        for key in &self.loaded {
+            let bytes = self.block_bytes(key);
+            total += bytes;
+            parts.extend((bytes > 0).then_some((key.seq, key.part)));
+        }
+        let enough = parts.len().saturating_mul(ENOUGH);
+        let most = self.limits.block_cache_bytes.min(enough);
         while total > most && self.loaded.len() > KEPT {
             let Some(key) = self.loaded.pop_front() else {
                 break;

@@ -26,9 +26,7 @@ struct Tally {
     spared: Option<Time>,
     /// Something arrived that had left by this link alone.
     proven: bool,
-    /// Fragments that are no longer under way.
-    settled: Vec<Sent>,
-    /// Those of them that were lost.
+    /// Fragments that were lost.
     gone: Vec<Sent>,
 }
 
@@ -296,10 +294,9 @@ impl Outgoing {
                     tally.gone.push(*sent);
                 }
             }
-            tally.settled.push(*sent);
+            self.settle(sent, id);
             false
         });
-        tally.settled.iter().for_each(|sent| self.settle(sent, id));
         // Of what was sent to several, each lacks something else.
         let alike = !self.is_shared();
         for sent in &tally.gone {

@@ -456,9 +456,14 @@ impl Pool {
         &mut self.open(block).data
     }
 
-    /// Bytes of a block in memory.
+    /// Bytes of a block in memory, or on their way there.
     pub fn block_bytes(&self, block: u16) -> usize {
-        self.active.get(&block).map_or(0, |b| b.data.bytes())
+        let Some(open) = self.active.get(&block) else {
+            return 0;
+        };
+        let coming = open.data.fetching && open.data.source.is_none();
+        let coming = coming.then(|| self.geometry.block_len(block));
+        open.data.bytes() + coming.unwrap_or_default()
     }
 
     /// Forgets the bytes of a block; it is read again when it is needed.

@@ -15,7 +15,7 @@ const WINDOW_BYTES: usize = 256 << 10;
 /// … or after this long.
 const WINDOW: Duration = Duration::from_millis(50);
 /// Bytes given to the store but not yet written; beyond this, nothing more is to be taken from links …
-const UNDER_WAY_MAX: usize = 4 << 20;
+const UNDER_WAY_MAX: usize = 2 << 20;
 /// … but what came together with the last of it. Beyond that, arriving fragments are dropped.
 const TOGETHER: usize = 2 << 20;
 /// How long after a failure the store is tried again.

@@ -19,6 +19,8 @@ pub(super) const PAGE: usize = 4096;
 const LEAST: usize = 64 << 10;
 /// Written at once, in bytes.
 const CHUNK: usize = 512 << 10;
+/// Room to read into is a multiple of this, so that it does for the next block as well, wherever that begins in its page.
+const GRAIN: usize = 64 << 10;
 
 thread_local! {
     /// Room that is used again: its pages are there, and near.
@@ -88,7 +90,9 @@ impl Direct {
         };
         let before = (place % PAGE as u64) as usize;
         let all = (before + len).next_multiple_of(PAGE);
-        let (mut room, start) = aligned(spare::take(all + PAGE), all);
+        let wanted = all + PAGE;
+        let room = spare::take(wanted.next_multiple_of(GRAIN));
+        let (mut room, start) = aligned(room, all);
         let pages = room.get_mut(start..start + all).unwrap_or_default();
         match fill(direct, pages, place - before as u64, before + len) {
             Ok(()) => Ok(Some(WhatWasRead {
@@ -144,7 +148,7 @@ mod spare {
 
     static ROOMS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
     /// How many are kept.
-    const KEPT: usize = 4;
+    const KEPT: usize = 2;
     /// Those kept are as large as a block, in bytes.
     const MOST: usize = 2 << 20;
 
@@ -152,11 +156,13 @@ mod spare {
         ROOMS.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One that is large enough, or an empty one.
+    /// One that is large enough.
     pub(super) fn take(len: usize) -> Vec<u8> {
         let mut rooms = rooms();
         let fits = rooms.iter().position(|room| room.len() >= len);
-        fits.map(|at| rooms.swap_remove(at)).unwrap_or_default()
+        let room = fits.map(|at| rooms.swap_remove(at));
+        drop(rooms);
+        room.unwrap_or_else(|| vec![0; len])
     }
 
     pub(super) fn give(room: Vec<u8>) {
