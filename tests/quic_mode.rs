@@ -140,16 +140,20 @@ fn whatever_goes_wrong_nothing_is_lost_or_doubled() {
 }
 
 /// Guards the mode `shared`: beside a CUBIC flow neither side has much more than the other, the line is full, and its queue
-/// is no longer than that of two CUBIC flows.
+/// is no longer than that of two CUBIC flows. Which of the two is ahead in one run is chance, so the mean of some counts.
 #[test]
 fn a_shared_link_is_fair_beside_cubic() {
-    let mut scenario = shipped::find("limit-shared").unwrap();
-    scenario.judged.as_mut().unwrap().until = 30_000_000_000;
-    let outcome = run(&scenario, 1, &mut |_| {}).unwrap();
-    println!("{:?}, {} s", outcome.shares, outcome.wall_s);
-    assert_eq!(outcome.violations, [""; 0]);
-    let share = &outcome.shares[0];
-    assert!(share.jain.unwrap() >= 0.9, "{share:?}");
-    assert!(share.used.unwrap() >= 0.95, "{share:?}");
-    assert!(share.queue_ratio.unwrap() <= 1.1, "{share:?}");
+    const SEEDS: std::ops::RangeInclusive<u64> = 1..=4;
+    let scenario = shipped::find("limit-shared").unwrap();
+    let mut jain = 0.0;
+    for seed in SEEDS {
+        let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+        assert_eq!(outcome.violations, [""; 0], "seed {seed}");
+        let share = &outcome.shares[0];
+        println!("seed {seed}: {share:?}");
+        jain += share.jain.unwrap() / SEEDS.count() as f64;
+        assert!(share.used.unwrap() >= 0.95, "seed {seed}: {share:?}");
+        assert!(share.queue_ratio.unwrap() <= 1.1, "seed {seed}: {share:?}");
+    }
+    assert!(jain >= 0.9, "{jain}");
 }
