@@ -13,7 +13,7 @@ pub const REREAD: std::time::Duration = std::time::Duration::from_secs(5);
 /// Blocks that stay in memory however large they are.
 const KEPT: usize = 2;
 /// Bytes of more blocks than those of each part, with what is being read.
-const ENOUGH: usize = 6 << 20;
+const ENOUGH: usize = 10 << 20;
 
 /// A block of a message being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
