@@ -264,13 +264,13 @@ impl Engine {
 
     /// Symbols of this block have left: it is in use, and the next one will be soon.
     fn read_ahead(&mut self, key: BlockKey) {
+        self.touch_block(key);
         let state = self.out_part(key.seq, key.part);
         let half = state.filter(|state| state.pool.is_half_sent(key.block));
         let ahead = half.and_then(|state| state.pool.block_after(key.block));
         if let Some(block) = ahead {
             self.load(BlockKey { block, ..key });
         }
-        self.touch_block(key);
     }
 
     /// Says, once, what a detached link that has sent everything has achieved.
