@@ -211,6 +211,88 @@ confirmed = "all"
     }
 }
 
+/// Guards that a sender whose relay answers hours later makes up at once for what a lossy hop to it has cost: what the first
+/// courier brings too little of, the next one brings, though there is a link that leads nowhere and nobody remembers any more
+/// when what arrived has left.
+#[test]
+fn what_a_lossy_hop_cost_comes_with_the_next_courier() {
+    let text = r#"
+[scenario]
+duration = "24h"
+
+[[node]]
+name = "sender"
+[[node]]
+name = "neighbour"
+[[node]]
+name = "village"
+kind = "relay"
+[[node]]
+name = "town"
+kind = "relay"
+[[node]]
+name = "recipient"
+
+[[link]]
+name = "mesh"
+between = ["sender", "village"]
+profile = "wifi-mesh"
+kind = "relay"
+assume-loss = "12%"
+
+[[link]]
+name = "radio"
+between = ["sender", "neighbour"]
+profile = "lora-sf7"
+
+[[link]]
+name = "courier"
+profile = "courier-usb"
+timetable = [
+    { at = "village", arrive = "10min", leave = "20min" },
+    { at = "town", arrive = "2h", leave = "130min" },
+]
+every = "4h"
+
+[[link]]
+name = "cable"
+between = ["town", "recipient"]
+profile = "lan"
+kind = "relay"
+
+[[route]]
+node = "village"
+to = "recipient"
+via = "town"
+[[route]]
+node = "town"
+to = "sender"
+via = "village"
+
+[[message]]
+from = "sender"
+to = "recipient"
+at = "1min"
+every = "1h"
+count = 5
+parts = [{ text = 160 }, { file = "300kB", name = "photo", priority = "normal" }]
+"#;
+    let scenario = Scenario::parse("lossy-hop.toml", text).unwrap();
+    // When the first courier gets there that can have a message with him.
+    let visits = [2.0, 6.0, 6.0, 6.0, 6.0];
+    let mut later = Vec::new();
+    for seed in 1..=30 {
+        let outcome = run(&scenario, seed, &mut |_| {}).unwrap();
+        for (message, visit) in outcome.messages.iter().zip(visits) {
+            let came = message.delivered_s.unwrap_or(f64::MAX) / 3600.0;
+            if came > visit + 4.5 {
+                later.push((seed, message.number, came));
+            }
+        }
+    }
+    assert!(later.len() <= 3, "of 150 messages: {later:?}");
+}
+
 /// Guards relays in a row and couriers between them: whatever hops there are, everything comes through under any seed.
 #[test]
 fn what_relays_and_couriers_pass_on_arrives_under_any_seed() {

@@ -110,6 +110,7 @@ impl Engine {
         };
         self.work += 1;
         if header.complete {
+            self.all_arrived(seq);
             return self.dismiss(
                 seq,
                 Event::Confirmed {
@@ -168,6 +169,22 @@ impl Engine {
             });
         }
         self.tally(seq, &report);
+    }
+
+    /// All of a message has arrived, which may tell of a relay that something came through.
+    fn all_arrived(&mut self, seq: u64) {
+        let Some(message) = self.outbox.get_mut(&seq) else {
+            return;
+        };
+        message
+            .parts
+            .values_mut()
+            .for_each(|part| part.pool.complete());
+        for (&id, link) in &mut self.links {
+            if message.note_shown(id, link) {
+                link.prove(self.now);
+            }
+        }
     }
 
     /// Settles what is under way: there, lost, or still open.
@@ -266,6 +283,7 @@ impl Outgoing {
         let alive = !link.is_unanswered(now) && (alone || !link.is_untried());
         let before = link.answered_before(now);
         self.note_newest(id, link, before);
+        let shown = self.note_shown(id, link);
         let order = self.order(id, link, alone, header, now);
         let carried = link.is_carried_both_ways();
         let mut tally = Tally::default();
@@ -315,7 +333,7 @@ impl Outgoing {
             .filter(|_| header.delay_ms != STILL_SO);
         link.rate.on_feedback(now, tally.delivered, tally.lost, rtt);
         // Of a solved block nobody knows what solved it; while the link is not in doubt, its own fragments did.
-        if tally.proven || (alive && tally.delivered > 0 && link.sent.is_empty()) {
+        if tally.proven || shown || (alive && tally.delivered > 0 && link.sent.is_empty()) {
             link.prove(now);
         } else if tally.lost > 0 {
             link.doubt(now, alone);
@@ -363,6 +381,19 @@ impl Outgoing {
         }
     }
 
+    /// Whether something new has come through a relay. When it left may be forgotten by now, but not by whom.
+    fn note_shown(&mut self, id: LinkId, link: &mut Link) -> bool {
+        let by = carrier(id);
+        let mut shown = false;
+        for part in self.parts.values_mut().filter(|_| link.is_relayed()) {
+            shown |= part.pool.has_shown(by);
+        }
+        if shown {
+            link.newest_there = link.newest_there.max(Some(self.taken));
+        }
+        shown
+    }
+
     /// In which order fragments arrive by a link, and when.
     fn order(&self, id: LinkId, link: &Link, alone: bool, header: &Header, now: Time) -> Order {
         let lateness = lateness(link, alone, header);
@@ -405,6 +436,7 @@ impl Outgoing {
             match held {
                 Part::Complete if !part.complete => {
                     part.complete = true;
+                    part.pool.complete();
                     completed.push(*number);
                 }
                 Part::Complete => {}

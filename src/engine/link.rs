@@ -321,17 +321,26 @@ impl Link {
         if self.rate.loss_known() {
             return self.rate.loss_ppm().min(900_000);
         }
-        self.profile.as_ref().map_or(0, |p| p.loss_ppm.min(900_000))
+        self.assumed_loss()
     }
 
     /// The same for what is to be there without another round. Where that takes long, nothing was measured yet and symbols
-    /// cost nothing, some loss is reckoned with: what leaves while a report is on its way delays nothing.
+    /// cost nothing, some loss is reckoned with: what leaves while a report is on its way delays nothing. What is lost before
+    /// a relay nobody tells of whose recipient is away, so there it is what is assumed at least.
     pub fn loss_ahead(&self) -> u32 {
         let loss = self.loss_ppm();
+        if self.is_relayed() {
+            return loss.max(self.assumed_loss());
+        }
         match self.free().is_some_and(is_far) && !self.rate.loss_known() {
             true => loss.max(UNKNOWN_LOSS),
             false => loss,
         }
+    }
+
+    fn assumed_loss(&self) -> u32 {
+        let profile = self.profile.as_ref();
+        profile.map_or(0, |profile| profile.loss_ppm.min(900_000))
     }
 
     /// The profile, if a symbol more costs nothing.

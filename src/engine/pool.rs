@@ -60,6 +60,11 @@ const NOBODY: u8 = 0;
 /// More than one link carries a symbol.
 const SEVERAL: u8 = 255;
 
+/// Whether one link carries a symbol, and no other.
+fn is_one(carrier: u8) -> bool {
+    !matches!(carrier, NOBODY | SEVERAL)
+}
+
 /// The number of a link among the carriers of symbols. Two links with one number only cost a little accuracy.
 pub fn carrier(link: super::io::LinkId) -> u8 {
     (link.0 % 254) as u8 + 1
@@ -142,6 +147,8 @@ pub struct Pool {
     unknown_from: Option<u32>,
     urgent: bool,
     quiet: Quiet,
+    /// Links by which something has arrived that no other link has carried, since that was last asked.
+    shown: BTreeSet<u8>,
 }
 
 /// Blocks that needed nothing when they were last asked, so that not all are asked for each frame.
@@ -172,6 +179,7 @@ impl Pool {
             unknown_from: None,
             urgent,
             quiet: Quiet::default(),
+            shown: BTreeSet::new(),
         }
     }
 
@@ -226,8 +234,21 @@ impl Pool {
         }
         if let Some(word) = self.solved.get_mut(usize::from(block) / 64) {
             *word |= 1 << (block % 64);
-            self.active.remove(&block);
+            let solved = self.active.remove(&block);
+            self.shown
+                .extend(solved.and_then(|block| block.only_carrier()));
         }
+    }
+
+    /// The recipient has all of the part.
+    pub fn complete(&mut self) {
+        let open = self.active.values();
+        self.shown.extend(open.filter_map(Block::only_carrier));
+    }
+
+    /// Whether something new has arrived by this link that no other has carried.
+    pub fn has_shown(&mut self, link: u8) -> bool {
+        self.shown.remove(&link)
     }
 
     /// The recipient has these slices of a block.
@@ -237,13 +258,18 @@ impl Pool {
         }
         let full = self.geometry.coding.full_mask();
         let open = self.open(block);
-        for (held, mask) in open.held.iter_mut().zip(masks) {
+        let mut shown = BTreeSet::new();
+        for ((held, mask), carrier) in open.held.iter_mut().zip(masks).zip(&open.carriers) {
             let new = mask & full & !*held;
             *held |= new;
             for j in 0..8 {
                 open.held_count[j] += u16::from(new >> j & 1);
             }
+            if new != 0 && is_one(*carrier) {
+                shown.insert(*carrier);
+            }
         }
+        self.shown.append(&mut shown);
     }
 
     /// Whether the recipient has all slices of this run, or no longer needs them.
@@ -566,6 +592,14 @@ impl Block {
         let by = self.carriers.get(symbol);
         let sent = self.sent.get(symbol).map_or(0, |sent| sent & run.mask());
         by.is_some_and(|&by| by == link || by == SEVERAL) && sent == run.mask()
+    }
+
+    /// The link that has carried all of it that is not lost, if that was enough.
+    fn only_carrier(&self) -> Option<u8> {
+        let carried = || self.carriers.iter().filter(|carrier| **carrier != NOBODY);
+        let first = *carried().next()?;
+        let is_alone = is_one(first) && carried().all(|carrier| *carrier == first);
+        (is_alone && carried().count() >= usize::from(self.k)).then_some(first)
     }
 
     /// Whether nothing is known of it but that it was read.
@@ -937,6 +971,35 @@ mod tests {
         assert_eq!(leaves(false, true), Drawn::Run(run(77), None));
         assert_eq!(leaves(false, false), Drawn::Needs(repair));
         assert_eq!(leaves(true, true), Drawn::Run(run(500), None));
+    }
+
+    /// Guards that a link shows itself by what it alone has brought, once, however long ago that left, and by nothing else.
+    #[test]
+    fn a_link_shows_itself_by_what_it_alone_has_brought() {
+        let len = 100 * 1344;
+        let shown = |links: [u8; 2], held: bool| -> [bool; 2] {
+            let mut pool = pool(len);
+            feed(&mut pool, len);
+            for link in links {
+                for _ in 0..100 {
+                    pool.draw(&Draw {
+                        link,
+                        weight: 0,
+                        ..WIDE
+                    });
+                }
+            }
+            match held {
+                true => pool.hold(0, &[0x7f]),
+                false => pool.complete(),
+            }
+            let first = [1, 2].map(|link| pool.has_shown(link));
+            assert_eq!([1, 2].map(|link| pool.has_shown(link)), [false; 2]);
+            first
+        };
+        assert_eq!(shown([1, 2], true), [true, false]);
+        assert_eq!(shown([1, 2], false), [false, false]);
+        assert_eq!(shown([2, 2], false), [false, true]);
     }
 
     /// Guards that a late answer alone has no large block coded.
