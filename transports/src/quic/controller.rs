@@ -10,6 +10,7 @@ use quinn_proto::RttEstimator;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// Makes controllers with a given initial window in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,16 @@ pub(super) fn tell_silence(state: Box<dyn Controller>, silence: Duration, asks: 
     } else if let Some(shared) = state.downcast_ref::<SharingController>() {
         shared.flight.tell_silence(silence, asks);
     }
+}
+
+/// What rings when packets have left, if the controller is ours. `state` as above.
+pub(super) fn bell(state: Box<dyn Controller>) -> Option<Arc<Notify>> {
+    let state = state.into_any();
+    if let Some(own) = state.downcast_ref::<ModelController>() {
+        return Some(own.flight.bell());
+    }
+    let shared = state.downcast_ref::<SharingController>();
+    shared.map(|shared| shared.flight.bell())
 }
 
 /// How packets are to leave: a model knows at how many bytes a second, or looks for it. `state` as above.

@@ -5,6 +5,10 @@ use super::model::PACKET;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// Bytes that have left and are worth a look at what waits.
+const WORTH_A_LOOK: u64 = 64 << 10;
 
 /// What the library does not tell its controllers. Copies of one share it.
 #[derive(Debug, Default)]
@@ -22,6 +26,10 @@ pub(super) struct Flight {
     origin: Instant,
     bytes: u64,
     told: Arc<Told>,
+    /// Bytes that have left since the bell rang.
+    unsaid: u64,
+    /// Copies of one share it, too.
+    left: Arc<Notify>,
 }
 
 impl Flight {
@@ -31,6 +39,8 @@ impl Flight {
             origin: now,
             bytes: 0,
             told: Arc::default(),
+            unsaid: 0,
+            left: Arc::default(),
         }
     }
 
@@ -43,6 +53,16 @@ impl Flight {
     pub(super) fn sent(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.told.asks.store(false, Ordering::Relaxed);
+        self.unsaid += bytes;
+        if self.unsaid >= WORTH_A_LOOK {
+            self.unsaid = 0;
+            self.left.notify_one();
+        }
+    }
+
+    /// Rings whenever [`WORTH_A_LOOK`] bytes more have left.
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        self.left.clone()
     }
 
     /// Acknowledgements came, and so many bytes are still under way.

@@ -9,7 +9,7 @@
 use super::Backoff;
 use super::accept::Greeted;
 use super::close::{CloseCode, explain};
-use super::controller::pace;
+use super::controller::{bell, pace};
 use super::dial::{DialError, PeerSpec};
 use super::endpoint::QuicEndpoint;
 use super::io::{Gone, LinkIo, Outlet};
@@ -24,7 +24,7 @@ use crate::{EventSender, LinkCounters, LinkEvent, LinkHandle, LinkId, LinkOrder}
 use bytes::Bytes;
 use quinn::{Connection, SendDatagramError, SendStream};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 
 /// What a hello begins with: magic and version.
@@ -269,6 +269,7 @@ async fn send_frames(
     let mut beats = true;
     let mut batch = Vec::with_capacity(MAX_CREDIT);
     let mut changed = None;
+    let mut left = None;
     loop {
         let mut look_now = false;
         let due = valve.due(space());
@@ -296,6 +297,7 @@ async fn send_frames(
             }
             _ = look.tick() => look_now = true,
             () = sleep_until(again), if pause.is_some() => {}
+            () = rings(left.as_deref()), if pause.is_some() => {}
             () = tokio::time::sleep(BEAT), if beats => {}
         }
         let silent = listen(connection, &mut silence, valve.is_empty());
@@ -310,6 +312,8 @@ async fn send_frames(
             }
         }
         if look_now {
+            // A path that changes gets a new controller.
+            left = bell(connection.congestion_state());
             match profile.look(Reading::of(connection), Instant::now().into_std()) {
                 Err(reason) => return Ok(reason),
                 Ok(news) => changed = news.or(changed),
@@ -318,6 +322,13 @@ async fn send_frames(
         let (pace, now) = (pace(connection.congestion_state()), Instant::now());
         let path = connection.stats().path;
         valve.measure(&path, profile.told().mtu, pace, now.into_std());
+    }
+}
+
+async fn rings(bell: Option<&Notify>) {
+    match bell {
+        Some(bell) => bell.notified().await,
+        None => std::future::pending().await,
     }
 }
 
