@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 /// Read at once, in bytes.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 1 << 20;
 /// Chunks that wait to be written.
 const WAITING: usize = 2;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 /// Written at once of a snapshot, in bytes.
-const CHUNK: usize = 512 << 10;
+const CHUNK: usize = 1 << 20;
 /// So much of a snapshot is synced at once while it is copied, in bytes.
 const AHEAD: u64 = 16 << 20;
 
@@ -300,8 +300,12 @@ impl Snapshot {
         self.content.file.sync_all()
     }
 
-    /// Keeps the disk busy while more is copied, so that less is left to be waited for at the end.
+    /// Keeps the disk busy while more is copied, so that less is left to be waited for at the end. What went past the memory
+    /// of the system keeps it busy by itself.
     fn sync_ahead(&mut self) -> io::Result<()> {
+        if self.content.direct.is_used() {
+            return Ok(());
+        }
         let (upto, under_way) = &self.ahead;
         let busy = under_way.as_ref().is_some_and(|sync| !sync.is_finished());
         if busy || self.at - upto < AHEAD {

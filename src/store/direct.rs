@@ -18,7 +18,7 @@ pub(super) const PAGE: usize = 4096;
 /// So much at least goes this way, in bytes; less is faster to copy than to wait for.
 const LEAST: usize = 64 << 10;
 /// Written at once, in bytes.
-const CHUNK: usize = 512 << 10;
+const CHUNK: usize = 1 << 20;
 /// Room to read into is a multiple of this, so that it does for the next block as well, wherever that begins in its page.
 const GRAIN: usize = 64 << 10;
 
