@@ -26,6 +26,16 @@ pub struct BlockKey {
     pub block: u16,
 }
 
+/// What the blocks in memory take.
+struct InMemory {
+    /// How many parts they are of.
+    parts: usize,
+    /// Their bytes.
+    total: usize,
+    /// How many these may be.
+    most: usize,
+}
+
 impl Engine {
     pub(super) fn out_part(&mut self, seq: u64, part: u8) -> Option<&mut OutPart> {
         self.outbox.get_mut(&seq)?.parts.get_mut(&part)
@@ -212,15 +222,29 @@ impl Engine {
         state.map_or(0, |state| state.pool.block_bytes(key.block))
     }
 
-    fn make_room(&mut self) {
+    /// Bytes that the blocks of one part may take.
+    pub(super) fn block_share(&self) -> usize {
+        let InMemory { parts, most, .. } = self.blocks_in_memory();
+        most / parts.max(1)
+    }
+
+    fn blocks_in_memory(&self) -> InMemory {
         let (mut total, mut parts) = (0, BTreeSet::new());
         for key in &self.loaded {
             let bytes = self.block_bytes(key);
             total += bytes;
             parts.extend((bytes > 0).then_some((key.seq, key.part)));
         }
-        let enough = parts.len().saturating_mul(ENOUGH);
+        let parts = parts.len();
+        let enough = parts.saturating_mul(ENOUGH);
         let most = self.limits.block_cache_bytes.min(enough);
+        InMemory { parts, total, most }
+    }
+
+    fn make_room(&mut self) {
+        let InMemory {
+            mut total, most, ..
+        } = self.blocks_in_memory();
         while total > most && self.loaded.len() > KEPT {
             let Some(key) = self.loaded.pop_front() else {
                 break;

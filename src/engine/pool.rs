@@ -441,11 +441,11 @@ impl Pool {
         false
     }
 
-    /// The block that will be asked for after `block`, to read ahead.
-    pub fn block_after(&self, block: u16) -> Option<u16> {
+    /// The blocks that will be asked for after `block`, to read ahead.
+    pub fn blocks_after(&self, block: u16) -> impl Iterator<Item = u16> {
         (u32::from(block) + 1..self.geometry.blocks())
             .map(|b| b as u16)
-            .find(|&b| !self.is_solved(b))
+            .filter(|&b| !self.is_solved(b))
     }
 
     /// Whether more than half of the source symbols of this block have left.

@@ -16,6 +16,8 @@ use crate::wire::fragment::{Kind, NARROW_OVERHEAD, Place, WIDE_OVERHEAD};
 
 /// Bytes that a relay may hold for a recipient who has not answered yet, before they count as put there for good.
 const PROBATION: u64 = 128 << 10;
+/// Blocks that are read before they are needed, if there is room: at times a disk takes longer for one than a fast link does.
+const AHEAD: usize = 2;
 /// Symbols that leave together, at most: what follows from them is looked at after each lot.
 const LOT: usize = 32;
 
@@ -262,13 +264,17 @@ impl Engine {
         Some(Ready { mark, frames })
     }
 
-    /// Symbols of this block have left: it is in use, and the next one will be soon.
+    /// Symbols of this block have left: it is in use, and the next ones will be soon.
     fn read_ahead(&mut self, key: BlockKey) {
         self.touch_block(key);
         let state = self.out_part(key.seq, key.part);
-        let half = state.filter(|state| state.pool.is_half_sent(key.block));
-        let ahead = half.and_then(|state| state.pool.block_after(key.block));
-        if let Some(block) = ahead {
+        let Some(state) = state.filter(|state| state.pool.is_half_sent(key.block)) else {
+            return;
+        };
+        let len = state.pool.geometry().block_len(key.block);
+        let next = Vec::from_iter(state.pool.blocks_after(key.block).take(AHEAD));
+        let fit = (self.block_share() / len.max(1)).saturating_sub(1);
+        for block in next.into_iter().take(fit.max(1)) {
             self.load(BlockKey { block, ..key });
         }
     }
